@@ -29,6 +29,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "agent/running.py": ("interop/test_agent.py", "it is the process"),
     "agent/trial.py": ("interop/test_agent.py", "it needs a gateway"),
     "agent/trouble.py": ("agent/test_credentials.py", "each of them is one"),
+    "audit/tail.py": ("audit/test_journal.py", "a journal writes by one"),
     **{
         f"route/upstreams/{each}.py": (
             "route/upstreams/test_through.py",

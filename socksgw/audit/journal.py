@@ -10,26 +10,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from socksgw.audit import chain
-from socksgw.audit.disk import Disk
-from socksgw.audit.growth import Growth
 from socksgw.audit.ration import Ration
 from socksgw.audit.refusals import Refusal, Refusals
-from socksgw.audit.segments import InUse, Segments
+from socksgw.audit.segments import InUse
 from socksgw.audit.sharedend import SharedEnd
+from socksgw.audit.tail import TURN, JournalError, Tail
 from socksgw.audit.waiting import Waiting, Written, awaited, fail, fire
 from socksgw.config.schema import AuditConfig
 from socksgw.system.coroutines import Awaited
 from socksgw.system.files import FileError
-from socksgw.system.once import Once, Seldom
+from socksgw.system.once import Seldom
 
 if TYPE_CHECKING:
     from socksgw.audit.checkpoints import Checkpoints
@@ -42,8 +39,6 @@ _log = Logger()
 _KEPT: Final = 100_000
 #: Seconds between two tries to write again.
 _RETRY: Final = 0.25
-#: Seconds until the turn is asked for again, where several processes write.
-_TURN: Final = 0.001
 #: How often the last lines ask for it.
 _TURNS: Final = 2000
 #: The share of C{max_size} up to which lines of clients without a login are
@@ -57,20 +52,12 @@ _SAY: Final = 3600.0
 Elsewhere: TypeAlias = Callable[[Sequence[Waiting]], Deferred[None]]
 
 
-class JournalError(Exception):
-    """
-    The journal cannot be opened; the text has the remedy.
-    """
-
-
 @final
 class Journal:
     """
     The journal of one process.
 
     @ivar directory: where its files are.
-    @ivar number: how many lines there are.
-    @ivar head: the hash of the last.
     @ivar checkpoints: what signs the head now and then, if anything does.
     @ivar failing: whether lines cannot be written now.
     @ivar refused: how many decisions were refused because their lines could not be
@@ -107,26 +94,20 @@ class Journal:
         self._soon = soon or (lambda call: reactor.callLater(0, call))
         self._wall = wall
         self._tell = onTrouble or (lambda text: _log.error("{text}", text=text))
-        self._segments = Segments(directory, config, wall, self._tell, shared)
+        self._tail = Tail(
+            directory, config, reactor, wall, self._tell, self.append, shared
+        )
         self._ration = Ration(config, self._tell, writers)
         self._refusals = Refusals(self._ration)
-        self.number = 0
-        self.head = chain.FIRST
         self.checkpoints: Checkpoints | None = None
         self.failing = False
         self.refused = 0
         self._lost = 0
         self.refusedInAll = self.lostInAll = 0
-        # Whether the present file was moved, deleted or cut.
-        self._gone = False
         # Whether lines of clients without a login are refused, to save room.
         self._short = False
-        # Tells each failure once, until it is over.
-        self._unable = Once()
-        self._growth = Growth(self._tell)
         self._lines: deque[Waiting] = deque()
         self._due = False
-        self._disk = Disk(reactor, lambda: self._segments.fd, self._tell)
         self._second = -1
         self._stamp = ""
         self._headSaid = Seldom(_SAY)
@@ -135,13 +116,16 @@ class Journal:
         self._resting = False
         self._elsewhere: Elsewhere | None = None
         self._handed: Deferred[None] = succeed(None)
-        #: Where the chain ends, if several processes add to it.
-        self._joint: SharedEnd | None = None
-        self._mark = ""
-        self._writer = 0
-        self._latest: Callable[[], int] | None = None
-        #: Whether this process sees to the files: one does.
-        self._keeps = True
+
+    @property
+    def number(self) -> int:
+        """How many lines there are."""
+        return self._tail.number
+
+    @property
+    def head(self) -> str:
+        """The hash of the last line."""
+        return self._tail.head
 
     @property
     def needed(self) -> Callable[[], int | None]:
@@ -150,11 +134,11 @@ class Journal:
 
         Files are kept for that longer than C{keep}; L{None} if there is no sink.
         """
-        return self._segments.retention.needed
+        return self._tail.segments.retention.needed
 
     @needed.setter
     def needed(self, needed: Callable[[], int | None]) -> None:
-        self._segments.retention.needed = needed
+        self._tail.segments.retention.needed = needed
 
     def apply(self, config: AuditConfig) -> None:
         """
@@ -163,9 +147,9 @@ class Journal:
         @param config: its C{keep}, C{max_size}, C{when_full} and C{on_failure} are
             used; the rest needs a restart.
         """
-        self._config = self._segments.retention.config = config
+        self._config = config
         self._ration.apply(config)
-        self._growth.apply(self._segments.full, config)
+        self._tail.apply(config)
 
     # Opening.
 
@@ -177,39 +161,7 @@ class Journal:
             and hands it over.
         @raise JournalError: the directory cannot be used, or is not a journal.
         """
-        try:
-            found = self._segments.open(lock)
-        except InUse:
-            raise JournalError(
-                f"the journal {self.directory} is in use by another process; "
-                "stop it, or give this one its own [gateway] state_dir"
-            ) from None
-        except FileError as e:
-            raise JournalError(str(e)) from None
-        except chain.Broken as e:
-            raise JournalError(f"{e}; move the file away to begin another") from None
-        except OSError as e:
-            raise JournalError(
-                f"the journal {self.directory} cannot be opened: {e.strerror}; "
-                "make the directory writable for this user, or change "
-                "[gateway] state_dir"
-            ) from None
-        self.number, self.head = found.number, found.head
-        sync = self._config.sync
-        self._disk.start(None if isinstance(sync, str) else float(sync))
-        if found.torn:
-            self.append(f'"event":"recovered","octets":{found.torn}')
-        if found.missing:
-            self._missing(found.missing, found.number, "")
-
-    def _missing(self, first: int, last: int, file: str) -> None:
-        """Tell the log and the journal of lines that were taken away."""
-        where = f" with {file}" if file else ""
-        self._tell(
-            f"the journal's lines {first} to {last} were moved, deleted or cut{where}; "
-            f"it goes on with line {last + 1}, and audit verify will not call it whole"
-        )
-        self.append(f'"event":"missing","from":{first},"to":{last}')
+        self._tail.open(lock)
 
     # Several processes.
 
@@ -219,8 +171,7 @@ class Journal:
 
         This one has opened the journal, and sees to its files.
         """
-        self._joint = end
-        end.set(self._segments.end(self.number, self.head))
+        self._tail.share(end)
 
     def join(
         self, end: SharedEnd, lock: int, worker: int, latest: Callable[[], int]
@@ -234,72 +185,17 @@ class Journal:
         @param latest: returns the number of its last session.
         @raise JournalError: the present file cannot be opened.
         """
-        self._joint, self._keeps = end, False
-        self._mark = f',"worker":{worker}'
-        self._writer, self._latest = worker - 1, latest
-        self._segments.join(lock)
-        try:
-            if not self._taken():
-                raise JournalError("the journal is being written for too long")
-        except OSError as e:
-            raise JournalError(
-                f"the journal {self.directory} cannot be opened: {e.strerror}"
-            ) from None
-        end.give()
-        sync = self._config.sync
-        self._disk.start(None if isinstance(sync, str) else float(sync))
+        self._tail.join(end, lock, worker, latest)
 
     @property
     def lock(self) -> int:
         """The descriptor of the lock, for L{join} in another process."""
-        return self._segments.lock
-
-    def _taken(self, tries: int = 1) -> bool:
-        """
-        Take the turn, and see where the journal ends by now.
-
-        @return: whether we have it.
-        @raise OSError: the present file cannot be opened; we do not have it then.
-        """
-        assert self._joint is not None
-        while not self._joint.take():
-            tries -= 1
-            if tries <= 0:
-                return False
-            time.sleep(_TURN)
-        try:
-            self._follow(self._joint)
-        except BaseException:
-            self._joint.give()
-            raise
-        return True
-
-    def _follow(self, joint: SharedEnd) -> None:
-        end = joint.get()
-        if self._segments.isOther(end.first):
-            # What we have not synced yet is in the file of before.
-            if self._disk.dirty:
-                self._disk.ask().addErrback(self._disk.failed)
-            self._segments.adopt(end.first)
-            self._gone = False
-        if joint.broken:
-            end, torn = self._segments.mended(end)
-            joint.set(end)
-            if torn:
-                self.append(f'"event":"recovered","octets":{torn}')
-        if self._keeps:
-            self._growth.wrote(
-                max(0, end.size - self._segments.size),
-                self._segments.full,
-                self._config,
-            )
-        self._segments.size = end.size
-        self.number, self.head = end.number, end.head
+        return self._tail.segments.lock
 
     @property
     def octets(self) -> int:
         """How many octets all its files have."""
-        return self._segments.full
+        return self._tail.segments.full
 
     @property
     def waiting(self) -> int:
@@ -396,25 +292,23 @@ class Journal:
             self._lines.clear()
             self._handed = self._elsewhere(taken)
             return
-        if not (self._lines or self.failing) or self._segments.fd < 0 or self._resting:
+        tail = self._tail
+        if not (self._lines or self.failing) or not tail.isOpen or self._resting:
             return
-        joint = self._joint
-        if joint is not None:
-            try:
-                if not self._taken(tries):
-                    self._due = True
-                    self._reactor.callLater(_TURN, self._flush)
-                    return
-            except OSError as e:
-                taken = list(self._lines)
-                self._lines.clear()
-                self._failed(taken, e)
+        try:
+            if not tail.take(tries):
+                self._due = True
+                self._reactor.callLater(TURN, self._flush)
                 return
+        except OSError as e:
+            taken = list(self._lines)
+            self._lines.clear()
+            self._failed(taken, e)
+            return
         try:
             written = self._put()
         finally:
-            if joint is not None:
-                joint.give()
+            tail.give()
         if written is None:
             return
         fire(written)
@@ -437,44 +331,27 @@ class Journal:
         self._short = short
         if not taken and not resumed:
             return None
-        number, head = self.number, self.head
-        stamp, mark = self._time(), self._mark
-        out: list[bytes] = []
         bodies = [line.body for line in taken]
         if resumed:
             bodies.insert(
                 0,
                 f'"event":"resumed","refused":{self.refused},"lost":{self._lost}',
             )
-        for body in bodies:
-            number += 1
-            octets, head = chain.chained(
-                f'"v":1,"n":{number},"time":"{stamp}",{body}{mark}', head
-            )
-            out.append(octets)
-        octets = b"".join(out)
         try:
-            self._write(octets)
+            self._tail.put(bodies, self._time())
         except (OSError, FileError, InUse) as e:
             self._failed(taken, e)
             return None
-        self.number, self.head = number, head
-        self._disk.dirty = True
         if resumed:
             self.refused = self._lost = 0
         if self.failing:
             self.failing = False
             self._tell("the journal is written again")
         if self._each:
-            self._disk.ask().addCallbacks(
+            self._tail.disk.ask().addCallbacks(
                 lambda _: fire(taken), lambda f: fail(taken, str(f.value))
             )
-        if self._segments.due:
-            self._rotate()
-        if self._joint is not None:
-            self._joint.set(self._segments.end(number, head))
-            if self._latest is not None:
-                self._joint.reached(self._writer, max(0, self._latest()))
+        self._tail.settle()
         return [] if self._each else taken
 
     def _sign(self, signs: Checkpoints) -> None:
@@ -483,29 +360,6 @@ class Journal:
         if signs.due(self.number, now):
             self.append(signs.line(self.number, self.head, now))
 
-    def _write(self, octets: bytes) -> None:
-        """
-        Write all of the octets, or nothing.
-
-        @raise OSError: nothing was written.
-        @raise FileError: nothing was written: others can change the directory.
-        @raise InUse: nothing was written: another process has locked the directory.
-        """
-        joint = self._joint
-        if joint is not None:
-            joint.begin()
-        try:
-            if self._gone:
-                self._segments.replace(self.number + 1)
-                self._gone = False
-            self._segments.write(octets)
-        except (OSError, FileError, InUse):
-            # Where a part of a line stays, whoever is next removes it.
-            if joint is not None and not self._segments.torn:
-                joint.set(self._segments.end(self.number, self.head))
-            raise
-        self._growth.wrote(len(octets), self._segments.full, self._config)
-
     def _isShort(self) -> bool:
         """
         Tell whether the room that is left is kept for users who log in.
@@ -513,7 +367,7 @@ class Journal:
         most = self._config.max_size
         return (
             self._config.when_full == "refuse"
-            and self._segments.full >= most * _STRANGERS
+            and self._tail.segments.full >= most * _STRANGERS
         )
 
     def _withoutStrangers(self, taken: list[Waiting]) -> list[Waiting]:
@@ -572,16 +426,6 @@ class Journal:
         else:
             fire(lines)
 
-    def _rotate(self) -> None:
-        if self._keeps:
-            self._lookAtFile()
-        if self._gone:
-            return
-        # Octets that are not synced yet are all in the present file: ask before it
-        # is closed.
-        self._disk.ask().addErrback(self._disk.failed)
-        self._segments.rotate(self.number + 1)
-
     # Once a second.
 
     def look(self) -> None:
@@ -593,49 +437,17 @@ class Journal:
         """
         if self._elsewhere is not None:
             self._sum()
-        if self._segments.fd < 0 or self._resting:
+        if not self._tail.isOpen or self._resting:
             return
         now = self._reactor.seconds()
         self._sum()
-        if not self._keeps:
+        if not self._tail.keeps:
             return
-        if self._joint is not None:
-            with self._watched("the journal's file cannot be opened"):
-                if self._taken():
-                    self._joint.give()
-        self._lookAtFile()
-        self._save()
-        self._segments.look(now)
-        self._growth.look(now, self._segments.full, self._config)
+        self._tail.look(now)
         if self.checkpoints is not None:
             self._sign(self.checkpoints)
         if self._headSaid.due(now):
             self._sayHead()
-
-    def _lookAtFile(self) -> None:
-        if self._gone:
-            return
-        with self._watched("the journal's file cannot be looked at"):
-            if self._segments.displaced():
-                self._gone = True
-                first = chain.firstOf(Path(self._segments.name))
-                self._missing(first, self.number, self._segments.name)
-
-    def _save(self) -> None:
-        if not self._gone:
-            with self._watched("where the journal ends is not kept"):
-                self._segments.save(self.number, self.head)
-
-    @contextmanager
-    def _watched(self, what: str) -> Iterator[None]:
-        """Tell once of an C{OSError} of the block, until the block succeeds."""
-        try:
-            yield
-        except OSError as e:
-            if self._unable.begins(what):
-                self._tell(f"{what}: {e.strerror}")
-        else:
-            self._unable.ends(what)
 
     def _sayHead(self) -> None:
         """
@@ -656,9 +468,9 @@ class Journal:
         """
         self._sum(last=True)
         self._flush()
-        self._save()
+        self._tail.save()
         self._resting = True
-        return self._segments.lock
+        return self._tail.segments.lock
 
     def goOn(self) -> None:
         """Write again, after L{rest}: the other process has not taken over."""
@@ -672,8 +484,7 @@ class Journal:
         The lock is not let go of: the other process has it, too.
         """
         self._elsewhere, self._resting = elsewhere, False
-        self._disk.rest()
-        self._segments.close()
+        self._tail.leave()
         self._flush()
 
     # Closing.
@@ -687,29 +498,20 @@ class Journal:
         if self._elsewhere is not None:
             self._sum(last=True)
             self._flush()
-            self._disk.stop()
+            self._tail.disk.stop()
             return self._handed
-        if self._segments.fd < 0:
+        if not self._tail.isOpen:
             return succeed(None)
         self._sum(last=True)
-        if self._keeps:
-            self._lookAtFile()
+        if self._tail.keeps:
+            self._tail.lookAtFile()
         self._flush(_TURNS)
         if self.checkpoints is not None and not self.failing:
             # The last line is signed, too.
             self.checkpoints.dueAt = 0
             self._sign(self.checkpoints)
             self._flush(_TURNS)
-        if self._keeps:
-            self._save()
+        if self._tail.keeps:
+            self._tail.save()
             self._sayHead()
-        self._disk.rest()
-        done = self._disk.ask() if self._config.sync != "never" else succeed(None)
-        return done.addBoth(self._closed)
-
-    def _closed(self, _: object) -> None:
-        self._segments.close()
-        self._disk.stop()
-        if self._joint is not None:
-            self._joint.close()
-            self._joint = None
+        return self._tail.sync().addBoth(lambda _: self._tail.close())

@@ -55,7 +55,7 @@ def test_thePositionMovesAcrossRotations(tmp_path: Path) -> None:
         if number % 3 == 0:
             seen += polled(often)
         if number % 4 == 0:
-            kept.journal._rotate()
+            kept.journal._tail.rotate()
         if number % 5 == 0:
             seen += polled(often)
     seen += polled(often)
@@ -78,7 +78,7 @@ def test_aLineThatComesJustBeforeARotationIsNotMissed(tmp_path: Path) -> None:
         if kept.journal.number == 1:
             found = look()
             kept.append(event(2))
-            kept.journal._rotate()
+            kept.journal._tail.rotate()
             kept.append(event(3))
             return found if found is not None else look()
         return look()
@@ -110,7 +110,7 @@ def test_aFileThatIsDroppedMeanwhile(tmp_path: Path) -> None:
     follower = Follower(tmp_path, True)
     assert polled(follower) == [1]
     kept.append(event(2))
-    kept.journal._rotate()
+    kept.journal._tail.rotate()
     kept.append(event(3))
     chain.files(tmp_path)[0].unlink()
     assert polled(follower) == [3]

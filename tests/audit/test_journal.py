@@ -115,7 +115,7 @@ def test_aFileOfNothingButATornLine(tmp_path: Path) -> None:
     """Also when nothing whole is left, or the rotation was just done."""
     kept = Kept(tmp_path).open()
     kept.append(event(1))
-    kept.journal._rotate()
+    kept.journal._tail.rotate()
     kept.append(event(2))
     kept.close()
     last = chain.files(tmp_path)[-1]
@@ -132,7 +132,7 @@ def test_anEmptyLastFile(tmp_path: Path) -> None:
     """A file that was begun and not written to."""
     kept = Kept(tmp_path).open()
     kept.append(event(1))
-    kept.journal._rotate()
+    kept.journal._tail.rotate()
     kept.close()
     kept = Kept(tmp_path).open()
     kept.append(event(2))
@@ -282,9 +282,9 @@ def test_closingGivesEverythingBack(tmp_path: Path) -> None:
     for _ in range(3):
         kept = Kept(tmp_path).open()
         kept.append(event())
-        kept.journal._rotate()
+        kept.journal._tail.rotate()
         kept.append(event())
-        kept.journal._rotate()
+        kept.journal._tail.rotate()
         kept.close()
         until(lambda: descriptors() <= before)
 

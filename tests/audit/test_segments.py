@@ -111,7 +111,7 @@ def test_aLostFileIsNoticedBeforeItIsLeft(tmp_path: Path, then: str) -> None:
     kept.append(event(1), event(2))
     present(kept.directory).unlink()
     if then == "rotated":
-        kept.journal._rotate()
+        kept.journal._tail.rotate()
         kept.turn()
     kept.close()
     assert [line["event"] for line in kept.lines()] == ["missing"]
@@ -156,7 +156,7 @@ def test_whileNoNewFileCanBeHadNothingIsGranted(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(kept.journal._segments, "begin", begin, raising=True)
+        patch.setattr(kept.journal._tail.segments, "begin", begin, raising=True)
         kept.journal.look()
         for _ in range(5):
             committed = outcome(kept.journal.commit(event(2)))
@@ -238,7 +238,7 @@ def aged(directory: Path, files: int) -> Kept:
     kept = Kept(directory, keep=86400.0).open()
     for number in range(files - 1):
         kept.append(event(number))
-        kept.journal._rotate()
+        kept.journal._tail.rotate()
     kept.append(event(files))
     for file in chain.files(directory):
         os.utime(file, (NOON, NOON))

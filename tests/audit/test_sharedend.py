@@ -88,13 +88,13 @@ def test_oneChain(writers: Writers) -> None:
 def test_whoHasNoTurn(writers: Writers) -> None:
     """Nobody waits for one who was stopped in its turn; the line comes after it."""
     one, two = writers.workers
-    assert one._joint is not None
-    assert one._joint.take()
+    assert one._tail._joint is not None
+    assert one._tail._joint.take()
     done: list[object] = []
     two.commit('"event":"stores","problems":[]').addCallback(done.append)
     writers.clock.advance(0)
     assert done == []
-    one._joint.give()
+    one._tail._joint.give()
     writers.clock.advance(0.1)
     assert done == [None]
 

@@ -153,7 +153,7 @@ def several(tmp_path: Path, count: int = 3) -> Path:
         kept.append(event(number))
         kept.append(event(number))
         if number < count - 1:
-            kept.journal._rotate()
+            kept.journal._tail.rotate()
     kept.close()
     assert len(chain.files(kept.directory)) == count
     return kept.directory

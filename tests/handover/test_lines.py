@@ -98,7 +98,7 @@ def test_whatIsNotWritten(world: World) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     waits: Deferred[None] = Deferred()
     waits.addErrback(failed.append)
-    segments: Any = world.journal._segments
+    segments: Any = world.journal._tail.segments
     fine, segments.fd = segments.fd, full
     world.give([line(1, waits), line(2)])
     world.until(lambda: failed)

@@ -614,11 +614,11 @@ def _fail(world: World) -> None:
     def write(octets: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    world.gateway.journal._segments.write = write  # type: ignore[method-assign]
+    world.gateway.journal._tail.segments.write = write  # type: ignore[method-assign]
 
 
 def _heal(world: World) -> None:
-    del world.gateway.journal._segments.write
+    del world.gateway.journal._tail.segments.write
     time.sleep(0.26)
     world.turns()
 
