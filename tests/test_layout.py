@@ -24,6 +24,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "admin/paths.py": ("admin/test_openapi.py", "it describes the table"),
     "admin/table.py": ("admin/test_reading.py", "fields are read as it says"),
     "config/schema/metrics.py": ("config/test_schema.py", "the schema is one table"),
+    "gateway/starting.py": ("gateway/test_listeners.py", "listeners raise it"),
     "gateway/push.py": ("metrics/test_otlp.py", "a real gateway sends to a collector"),
     "agent/agent.py": ("interop/test_agent.py", "an agent that runs has one"),
     "agent/running.py": ("interop/test_agent.py", "it is the process"),

@@ -22,8 +22,8 @@ from socksgw.admin.events import Events
 from socksgw.config.adminendpoint import AdminEndpoint, parseAdminEndpoint
 from socksgw.config.schema import AdminConfig, Config
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part, Ports
+from socksgw.gateway.starting import CannotStart
 
 if TYPE_CHECKING:
     from socksgw.admin.server import AdminSite

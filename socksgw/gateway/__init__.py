@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from socksgw.gateway.factory import SocksFactory
     from socksgw.gateway.gateway import Gateway
-    from socksgw.gateway.listeners import CannotStart
+    from socksgw.gateway.starting import CannotStart
 
 __all__ = ["CannotStart", "Gateway", "SocksFactory"]
 
 #: The modules of the public names. They are imported when a name is used, since
 #: C{socksgw check} needs parts of this package, and not a whole gateway.
 _MODULES: Final = {
-    "CannotStart": "socksgw.gateway.listeners",
+    "CannotStart": "socksgw.gateway.starting",
     "Gateway": "socksgw.gateway.gateway",
     "SocksFactory": "socksgw.gateway.factory",
 }

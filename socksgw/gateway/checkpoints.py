@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, final
 
 from socksgw.audit.journal import Journal
 from socksgw.config.schema import Config
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
+from socksgw.gateway.starting import CannotStart
 from socksgw.system.files import FileError
 
 if TYPE_CHECKING:

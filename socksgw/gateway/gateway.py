@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar, final
+from typing import Any, TypeVar, final
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
@@ -26,7 +25,7 @@ from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.grants import Grants
 from socksgw.gateway.host import HostAddresses, Place
-from socksgw.gateway.listeners import CannotStart, Listeners
+from socksgw.gateway.listeners import Listeners
 from socksgw.gateway.pacports import PacPorts
 from socksgw.gateway.parts import Part, Parts
 from socksgw.gateway.pauses import Pauses
@@ -38,10 +37,10 @@ from socksgw.gateway.role import Role
 from socksgw.gateway.sessions import Sessions
 from socksgw.gateway.sharing import Shared
 from socksgw.gateway.sinks import Sinks
+from socksgw.gateway.starting import CannotStart
 from socksgw.gateway.state import State
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.limits import Limits
-from socksgw.login.checkers import HashingPool
 from socksgw.metrics.facts import factsOf
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
@@ -51,22 +50,17 @@ from socksgw.route.upstreams.standing import Standing
 from socksgw.session.express import Serving, begin
 from socksgw.session.moving import resume
 from socksgw.session.session import Session
+from socksgw.system.beat import Beat
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import Domain
 from socksgw.system.heap import Heap
-from socksgw.system.lag import Lag
-from socksgw.system.threads import Threads, inPool
-from socksgw.system.upkeep import Upkeep
-from socksgw.wire.server import configured
+from socksgw.system.threads import inPool
 
 __all__ = ["Gateway"]
 
 _log = Logger()
 
 T = TypeVar("T")
-
-#: Ticks between two savings of quotas.
-_KEEP: Final = 12
 
 
 @final
@@ -97,6 +91,10 @@ class Gateway:
     @ivar stopping: whether L{stop} has been called.
     @ivar relief: how another process takes over.
     @ivar role: what it is among processes that serve together.
+    @ivar hosts: this host's addresses.
+    @ivar pools: returns what each pool of threads does (L{Shared.threads}).
+    @ivar recheck: judges a session again, by the rules that are in force now
+        (L{Revocation.check}).
     """
 
     def __init__(
@@ -129,19 +127,20 @@ class Gateway:
         self.setDeadline = self.deadlines.set
         self.descriptors = raiseDescriptorLimit()
         self.census = Census(self.descriptors)
-        self._hosts = HostAddresses(self.placed)
+        self.hosts = HostAddresses(self.placed)
         self.memory = Memory(config.relay.memory)
         self._shared = Shared(
             reactor,
             clock,
             self.setDeadline,
-            self._hosts,
+            self.hosts,
             self.memory,
             lambda line: self.journal.append(line),
             config.directory / config.gateway.netns_dir,
         )
         self.meters = self._shared.meters
         self._over = self.meters.over.append
+        self.pools = self._shared.threads
         self.throttle = self._shared.throttle
         self._checkers = checkers
         self.since = time.time()
@@ -160,7 +159,7 @@ class Gateway:
             reactor,
             self.watch,
             self.exhausted,
-            self._hosts,
+            self.hosts,
             self.networks.socketsOf,
             role,
         )
@@ -180,6 +179,7 @@ class Gateway:
         self._prepare(config, self.generation)
         self.reloads = Reload(self, reread)
         self._revocation = Revocation(self, later=partial(reactor.callLater, 0))
+        self.recheck = self._revocation.check
         self.sessions = Sessions(*role.numbers)
         self.expiring = self.sessions.expiring
         self.rates = Rates(self.sessions, self.meters, clock)
@@ -210,12 +210,9 @@ class Gateway:
             predecessors,
         )
         self.drained = self.stopping = False
-        self._upkeep = Upkeep()
         self._heap = Heap()
-        self._ticking = LoopingCall(self._tick)
-        self._ticking.clock = reactor
-        self._ticks = 0
-        self._lag = Lag(Deadlines.TICK, clock)
+        self._beat = Beat(reactor, Deadlines.TICK, clock, self.meters.lag.observe)
+        self._every()
         self.failed: Callable[[str], None] = lambda line: _log.critical(
             "{line}", line=line
         )
@@ -263,7 +260,7 @@ class Gateway:
         self._running = True
         self.generation.start()
         self._shared.start()
-        self._ticking.start(Deadlines.TICK, now=False)
+        self._beat.start()
         self.journal.append(line)
         self._parts.start()
         self._look()
@@ -272,47 +269,35 @@ class Gateway:
         self.reloads.look()
         self._revocation.look()
 
-    def _tick(self) -> None:
+    def _every(self) -> None:
         """
-        Do what is due, four times a second.
+        Say what is due how often: a beat is a quarter of a second.
+        """
+        every = self._beat.every
+        every(1, "a deadline", self.deadlines.scan)
+        every(
+            1, "the check of the stores of users", lambda: self.generation.login.look()
+        )
+        every(1, "the end of quotas", self._lookAtLimits)
+        every(1, "the heap", lambda: self._heap.look(self.census.clients))
+        every(4, "the check of networks", lambda: self.networks.look(self._reopen))
+        every(4, "the check for changes", self._look)
+        every(4, "the quotas of others", self._lookAtQuotas)
+        every(4, "the check of the journal", self.journal.look)
+        every(4, "the parts", self._parts.look)
+        every(4, "the cleared deadlines", self.deadlines.sweep)
+        every(12, "the file of quotas", self._state.save)
+        every(12, "the metrics", self.meters.look)
+        every(40, "the counters", self._counters.sweep)
+        every(40, "the allowances", self._allowances.sweep)
 
-        A part that fails keeps no other part from running, now or next time.
-        """
-        do = self._upkeep.do
-        do("the lag of the reactor", self._late)
-        do("a deadline", self.deadlines.scan)
-        do("the check of the stores of users", self.generation.login.look)
-        self._ticks += 1
+    def _lookAtLimits(self) -> None:
         if self.limits.usedUp and self.limits.enforced:
-            do("the end of quotas", self._revocation.cut)
-        do("the heap", lambda: self._heap.look(self.census.clients))
-        if self._ticks % 4 == 0:
-            do("the check of networks", lambda: self.networks.look(self._reopen))
-            do("the check for changes", self._look)
-            do("the quotas of others", self._lookAtQuotas)
-            do("the check of the journal", self.journal.look)
-            self._parts.look()
-            do("the cleared deadlines", self.deadlines.sweep)
-        if self._ticks % _KEEP == 0:
-            do("the file of quotas", self._state.save)
-            do("the metrics", self.meters.look)
-        if self._ticks % 40 == 0:
-            do("the counters", self._counters.sweep)
-            do("the allowances", self._allowances.sweep)
+            self._revocation.cut()
 
     def _lookAtQuotas(self) -> None:
         if self._counters.look():
             self.limits.usedUp = True
-
-    def _late(self) -> None:
-        """Measure by how much this tick is late."""
-        begun = self._ticking.starttime or 0.0
-        self.meters.lag.observe(self._lag.of(self._reactor.seconds() - begun))
-
-    @property
-    def hosts(self) -> HostAddresses:
-        """This host's addresses."""
-        return self._hosts
 
     def bound(self) -> list[tuple[str, int]]:
         """Return the addresses and ports of the open listeners."""
@@ -386,7 +371,7 @@ class Gateway:
         """
         Return a compiler for a configuration's policy.
         """
-        return Compiler(config, self._hosts)
+        return Compiler(config, self.hosts)
 
     def elsewhere(self, work: Callable[[], T]) -> Deferred[T]:
         """
@@ -457,14 +442,7 @@ class Gateway:
         )
 
     def _prepare(self, config: Config, generation: Generation) -> None:
-        self._listeners.prepare(
-            config.listen,
-            config.timeouts.handshake,
-            generation.secured,
-            configured(config.http.realm, config.http.reasons),
-            generation.senders,
-            generation.asserted,
-        )
+        self._listeners.prepare(config, generation)
 
     def regranted(self, ended: Sequence[str]) -> None:
         """
@@ -480,33 +458,12 @@ class Gateway:
         """What is known of each upstream in use, and the network that it is used from."""
         return self.generation.upstreams.standings
 
-    def pools(self) -> list[tuple[str, int, int, int]]:
-        """
-        Return what each pool of threads does.
-
-        @return: its name, the threads at work, those that may be, the calls that wait.
-        """
-        pool = self._shared.pool
-        pools = {each.figures for each in pool.each(Threads)}
-        pools |= {each.figures for each in pool.each(HashingPool)}
-        own = self._reactor.getThreadPool()
-        waiting: int = own._team.statistics().backloggedWorkCount
-        return [("reactor", len(own.working), own.max, waiting), *sorted(pools)]
-
     @property
     def changes(self) -> int:
         """The number of changes so far that may change verdicts."""
         return self._revocation.changes
 
     # Sessions.
-
-    def recheck(self, session: Session) -> None:
-        """
-        Judge a session again, by the rules that are in force now.
-
-        @raise socksgw.errors.Revoked: they do not allow it.
-        """
-        self._revocation.check(session)
 
     def serve(self, client: Inbound) -> Serving:
         """
@@ -630,7 +587,7 @@ class Gateway:
         self.journal.look()
         if not self.relief.done:
             self.journal.append(self.role.stopLine(self.config.gateway.name))
-        self._ticking.stop()
+        self._beat.stop()
         self._allowances.stop()
         self._counters.release()
         self.generation.stop()

@@ -26,8 +26,8 @@ from socksgw.config.schema import Config, GrantAsked
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.grantfile import Grant, GrantFile, GrantsUnreadable
 from socksgw.gateway.host import HostAddresses
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
+from socksgw.gateway.starting import CannotStart
 from socksgw.policy.granting import Granting, NotGrantable, TooWide, ruleIdOf, told
 from socksgw.policy.rules import Rule
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -37,26 +37,23 @@ from socksgw.accept.unixport import (
     remedyForPath,
 )
 from socksgw.config.listening import UNIX, parseListenAddress
-from socksgw.config.schema import Listen
+from socksgw.config.schema import Config, Listen
 from socksgw.errors import ConnectFailed
+from socksgw.gateway.generation import Generation
 from socksgw.gateway.role import Role
-from socksgw.policy.conditions import Addresses
+from socksgw.gateway.starting import CannotStart
 from socksgw.system.domains import HERE, OWN, Domain, Sockets
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
-from socksgw.wire.dialect import Dialect
-from socksgw.wire.server import DIALECTS
+from socksgw.wire.server import configured
 
-__all__ = ["CannotStart", "Listeners"]
+__all__ = ["Listeners"]
 
 _log = Logger()
 
 #: What comes to a port: clients that speak to the gateway, connections that are
 #: diverted to it, datagrams that are.
 _SPOKEN, _DIVERTED, _DATAGRAMS = "spoken", "diverted", "datagrams"
-#: Where no listener reads PROXY headers.
-_NONE: Final[Mapping[str, Addresses]] = {}
-_NO_LAYERS: Final[Mapping[str, Layer]] = {}
 
 
 class Key(NamedTuple):
@@ -89,20 +86,6 @@ class Key(NamedTuple):
         """The key in words, for another process."""
         kind = "endpoint" if self.endpoint else "address"
         return self.name, self.where, kind, self.what, self.domain.tag
-
-
-class CannotStart(Exception):
-    """
-    The gateway cannot start, or cannot use a new configuration.
-
-    The text is for the operator, one line for each cause.
-
-    @ivar taken: the port on which another socket listens already; 0 for none.
-    """
-
-    def __init__(self, text: str, taken: int = 0) -> None:
-        super().__init__(text)
-        self.taken = taken
 
 
 def _keysOf(listens: Sequence[Listen]) -> list[Key]:
@@ -191,44 +174,30 @@ class Listeners:
         self._listens: dict[str, Listen] = {}
         self._given: dict[tuple[str, ...], socket.socket] = {}
 
-    def prepare(
-        self,
-        listens: Sequence[Listen],
-        handshake: float,
-        secured: Mapping[str, ServerTLS],
-        known: Mapping[str, Dialect] = DIALECTS,
-        senders: Mapping[str, Addresses] = _NONE,
-        asserted: Mapping[str, Layer] = _NO_LAYERS,
-    ) -> None:
+    def prepare(self, config: Config, generation: Generation) -> None:
         """
         Create the listeners that are new, and configure all of them.
-
-        @param handshake: seconds from accept to request.
-        @param secured: the TLS settings of the listeners that have any.
-        @param known: every protocol, as it is configured.
-        @param senders: of which addresses PROXY headers are believed, of the
-            listeners that read any.
-        @param asserted: what takes the word of other gateways, likewise.
         """
-        for listen in listens:
+        known = configured(config.http.realm, config.http.reasons)
+        for listen in config.listen:
             listener = self.byName.get(listen.name)
             if listener is None:
                 listener = Listener(self._service, listen.name)
                 self.byName[listen.name] = listener
             self._listens[listen.name] = listen
-            believed = senders.get(listen.name)
+            believed = generation.senders.get(listen.name)
             isSender = None if believed is None else believed.covers
             listener.configure(
                 listen.spoken,
                 listen.half_open,
                 listen.half_open_per_source,
-                handshake,
+                config.timeouts.handshake,
                 tuple(
                     self._layers(
                         listen,
-                        secured.get(listen.name),
+                        generation.secured.get(listen.name),
                         isSender,
-                        asserted.get(listen.name),
+                        generation.asserted.get(listen.name),
                     )
                 ),
                 known,

@@ -20,7 +20,7 @@ from socksgw.config.schema import Config
 from socksgw.errors import SocksError
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.kernelroutes import KernelRoutes
-from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.starting import CannotStart
 from socksgw.route.outward import Outward
 from socksgw.system.brokered import Brokered
 from socksgw.system.domains import HERE, Device, Domain, Sockets

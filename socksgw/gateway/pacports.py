@@ -11,8 +11,8 @@ from twisted.internet.error import CannotListenError
 from socksgw.accept.endpoints import remedyFor
 from socksgw.config.listening import parseListenAddress
 from socksgw.config.schema import Config
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part, Ports
+from socksgw.gateway.starting import CannotStart
 
 if TYPE_CHECKING:
     from socksgw.gateway.pacserver import Service

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.logger import Logger
 
 from socksgw.config.schema import Config
-from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.starting import CannotStart
 from socksgw.system.upkeep import Upkeep
 
 __all__ = ["Part", "Parts", "Ports"]

@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 
 from socksgw.config.schema import Config, MetricsOTLP
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.measuring import BEGAN, BUILD, Latest
 from socksgw.gateway.parts import Part
+from socksgw.gateway.starting import CannotStart
 from socksgw.system.files import FileError
 from socksgw.system.once import Once
 from socksgw.system.secretfile import SecretFile

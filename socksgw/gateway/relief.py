@@ -19,9 +19,10 @@ from socksgw.audit.journal import Elsewhere
 from socksgw.config.schema import Config
 from socksgw.gateway.drain import Drain
 from socksgw.gateway.grants import Grants
-from socksgw.gateway.listeners import CannotStart, Listeners
+from socksgw.gateway.listeners import Listeners
 from socksgw.gateway.parts import Parts
 from socksgw.gateway.sessions import Sessions
+from socksgw.gateway.starting import CannotStart
 from socksgw.gateway.state import State
 from socksgw.interfaces import SetDeadline
 from socksgw.limits.counters import Kept, Key, Row

@@ -20,9 +20,9 @@ from socksgw.audit.journal import Journal
 from socksgw.config.problems import ConfigError, Finding
 from socksgw.config.schema import Config
 from socksgw.gateway.generation import Generation
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.networks import Fresh, Networks
 from socksgw.gateway.role import Role
+from socksgw.gateway.starting import CannotStart
 from socksgw.gateway.watched import WatchedFiles, stampsOf
 from socksgw.policy.document import Compiler
 from socksgw.system.aside import collectorAside, givingWay

@@ -17,8 +17,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
 
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.reload import Answer
+from socksgw.gateway.starting import CannotStart
 from socksgw.system.floors import outdated
 from socksgw.system.log import Log
 from socksgw.system.readiness import Manager

@@ -16,11 +16,13 @@ from typing import Any, final
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.networks import Networks
 from socksgw.interfaces import SetDeadline
+from socksgw.login.checkers import HashingPool
 from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.meters import Meters
 from socksgw.policy.told import Told
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.route.outward import Outward
+from socksgw.system.threads import Threads
 from socksgw.system.usage import UsagePool
 from socksgw.system.watch import Watch
 
@@ -81,6 +83,18 @@ class Shared:
         self.watch.start()
         self.hosts.follow(self.watch)
         self.networks.start()
+
+    def threads(self) -> list[tuple[str, int, int, int]]:
+        """
+        Return what each pool of threads does.
+
+        @return: its name, the threads at work, those that may be, the calls that wait.
+        """
+        pools = {each.figures for each in self.pool.each(Threads)}
+        pools |= {each.figures for each in self.pool.each(HashingPool)}
+        own = self.reactor.getThreadPool()
+        waiting: int = own._team.statistics().backloggedWorkCount
+        return [("reactor", len(own.working), own.max, waiting), *sorted(pools)]
 
     def close(self) -> None:
         """

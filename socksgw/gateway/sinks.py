@@ -30,8 +30,8 @@ from socksgw.audit.sinks.process import ORDERS, STANDINGS
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.sinks import examineSinks
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
+from socksgw.gateway.starting import CannotStart
 from socksgw.system.files import unreadable
 
 __all__ = ["SinkStanding", "Sinks", "childEnvironment"]

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 
 from socksgw.audit.journal import Elsewhere, Journal, JournalError
 from socksgw.config.schema import Config
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.role import Role
+from socksgw.gateway.starting import CannotStart
 from socksgw.limits.counters import Kept, Row
 from socksgw.limits.quotafile import QuotaFile, QuotasUnreadable
 from socksgw.system.files import FileError, ownDirectory

@@ -15,7 +15,7 @@ from typing import Any, Final, final
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
-from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.starting import CannotStart
 from socksgw.system.files import unreadable
 from socksgw.system.readiness import notify
 

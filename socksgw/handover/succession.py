@@ -14,9 +14,9 @@ from twisted.logger import Logger
 
 from socksgw.config.schema import Config
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
 from socksgw.gateway.relief import Succeeded
+from socksgw.gateway.starting import CannotStart
 from socksgw.handover.place import admits, bind, unbind
 from socksgw.handover.program import Program
 from socksgw.handover.transfer import Transfer

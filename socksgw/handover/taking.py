@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.starting import CannotStart
 from socksgw.handover.lines import write
 from socksgw.handover.place import VERSION
 from socksgw.handover.program import Program

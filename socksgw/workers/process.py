@@ -30,11 +30,11 @@ from socksgw.audit.process import workerLine
 from socksgw.audit.sharedend import SharedEnd
 from socksgw.config.problems import ConfigError
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.measuring import Latest
 from socksgw.gateway.reload import Built, problemsOf
 from socksgw.gateway.role import Role
 from socksgw.gateway.service import spareCollector
+from socksgw.gateway.starting import CannotStart
 from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept, Key
 from socksgw.limits.shared import SharedCounters

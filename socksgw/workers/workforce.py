@@ -22,10 +22,10 @@ from socksgw.audit.process import workerLine
 from socksgw.audit.sharedend import SharedEnd
 from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part
 from socksgw.gateway.relief import Succeeded
 from socksgw.gateway.role import Role
+from socksgw.gateway.starting import CannotStart
 from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept
 from socksgw.limits.shared import SharedCounters

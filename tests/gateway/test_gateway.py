@@ -20,13 +20,19 @@ from socksgw.system.domains import OWN
 @pytest.mark.parametrize(
     "what",
     [
-        "reloads.look",
-        "_revocation.look",
-        "_revocation.cut",
-        "_state.quotas.save",
-        "_counters.sweep",
-        "_allowances.sweep",
-        "generation.login.look",
+        "the check of the stores of users",
+        "the end of quotas",
+        "the heap",
+        "the check of networks",
+        "the check for changes",
+        "the quotas of others",
+        "the check of the journal",
+        "the parts",
+        "the cleared deadlines",
+        "the file of quotas",
+        "the metrics",
+        "the counters",
+        "the allowances",
     ],
 )
 def test_deadlinesGoOn(tmp_path: Any, what: str) -> None:
@@ -39,21 +45,21 @@ def test_deadlinesGoOn(tmp_path: Any, what: str) -> None:
     service = Gateway(clock, config, clock=clock.seconds)
     came: list[float] = []
     service.setDeadline(5, lambda: came.append(clock.seconds()))
+    failed: list[str] = []
 
     def fail() -> None:
+        failed.append(what)
         raise RuntimeError("a defect")
 
-    *of, name = what.split(".")
-    owner: Any = service
-    for each in of:
-        owner = getattr(owner, each)
-    setattr(owner, name, fail)
+    works = service._beat._works
+    (at,) = (i for i, (_, named, _) in enumerate(works) if named == what)
+    works[at] = (works[at][0], what, fail)
     with capturedLogs() as events:
         for _ in range(48):
             clock.advance(0.25)
-            service._tick()
-    assert len(came) == 1
-    assert len(events) == 1
+            service._beat.tick()
+    assert len(came) == len(events) == 1
+    assert len(failed) == 48 // works[at][0]
 
 
 def test_upstreams(tmp_path: Any) -> None:

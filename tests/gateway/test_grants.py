@@ -14,7 +14,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from socksgw.gateway.grants import GrantRefused, Grants
-from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.starting import CannotStart
 from socksgw.policy.granting import Granting
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address

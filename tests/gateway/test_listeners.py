@@ -11,14 +11,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import capturedLogs
 
 from socksgw.accept.admission import Census
 from socksgw.accept.endpoints import ListeningPort
-from socksgw.config.schema import Listen
-from socksgw.gateway.listeners import CannotStart, Key, Listeners
+from socksgw.config.schema import Config, Listen
+from socksgw.gateway.listeners import Key, Listeners
+from socksgw.gateway.starting import CannotStart
 
 
 class Port(ListeningPort):
@@ -78,7 +80,8 @@ class World:
     def change(self, **wanted: Sequence[str]) -> None:
         """Listen there from now on, by listener."""
         listens = [Listen(name=name, address=tuple(w)) for name, w in wanted.items()]
-        self.listeners.prepare(listens, 10.0, {})
+        nothing: Any = SimpleNamespace(secured={}, senders={}, asserted={})
+        self.listeners.prepare(evolve(Config(), listen=tuple(listens)), nothing)
         self.listeners.change(listens)
 
 

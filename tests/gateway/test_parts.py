@@ -13,8 +13,8 @@ from twisted.logger import capturedLogs
 
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.schema import Config
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.parts import Part, Parts, Ports
+from socksgw.gateway.starting import CannotStart
 
 BEFORE = defaultConfig()
 AFTER = evolve(BEFORE, file="after")

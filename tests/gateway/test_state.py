@@ -12,7 +12,7 @@ from attrs import evolve
 
 from socksgw.config.defaults import defaultConfig
 from socksgw.config.schema import AuditConfig
-from socksgw.gateway.listeners import CannotStart
+from socksgw.gateway.starting import CannotStart
 from socksgw.gateway.state import State
 from socksgw.limits.counters import ProcessCounters
 from tests.fakes.journal import Reactor

@@ -242,7 +242,7 @@ class World:
     def pass_(self, seconds: float) -> None:
         """Let time pass."""
         self.ahead += seconds
-        self.gateway._tick()
+        self.gateway._beat.tick()
 
     def connect(self) -> Client:
         """A client."""

@@ -13,8 +13,8 @@ from socksgw.admin.slices import slices
 from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson, objectOf
 from socksgw.admin.together import partsOf
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.listeners import CannotStart
 from socksgw.gateway.rates import SPANS
+from socksgw.gateway.starting import CannotStart
 
 __all__ = ["ENTRIES"]
 
