@@ -55,7 +55,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     **{
         f"handover/{each}.py": ("interop/test_restart.py", "two processes have it")
-        for each in ("program", "succession", "taking", "transfer")
+        for each in ("leaving", "program", "succession", "taking", "transfer")
     },
     "session/moving.py": ("interop/test_restart.py", "two processes have it"),
     "gateway/relief.py": ("interop/test_restart.py", "two processes have it"),

@@ -34,7 +34,7 @@ _FOUND: Final = (
 #: The fields that the lines of each event may have.
 CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "start": ("gateway", "pid"),
-    "handover": ("gateway", "pid", "before", "moved", "left"),
+    "handover": ("gateway", "pid", "before", "sessions"),
     "stop": ("gateway",),
     "decision": _DECISION,
     "refused": (

@@ -34,17 +34,16 @@ def startLine(gateway: str) -> str:
     return f'"event":"start","gateway":{quoted(gateway)},"pid":{os.getpid()}'
 
 
-def handoverLine(gateway: str, before: int, moved: int, left: int) -> str:
+def handoverLine(gateway: str, before: int, sessions: int) -> str:
     """
     Return the line that says that another process serves, in place of the one before.
 
     @param before: the number of that process.
-    @param moved: how many sessions have moved.
-    @param left: how many go on in the process before.
+    @param sessions: how many sessions it had, which move or end there.
     """
     return (
         f'"event":"handover","gateway":{quoted(gateway)},"pid":{os.getpid()},'
-        f'"before":{before},"moved":{moved},"left":{left}'
+        f'"before":{before},"sessions":{sessions}'
     )
 
 

@@ -85,7 +85,7 @@ def _isVerdict(value: Any) -> bool:
 #: What is neither text nor of more than one type, whatever the event.
 _CHECKS: Final[Mapping[str, Check]] = {
     **dict.fromkeys(
-        ("v", "n", "session", "port", "uid", "pid", "before", "moved", "left", "reply", "count", "octets", "sent",
+        ("v", "n", "session", "port", "uid", "pid", "before", "reply", "count", "octets", "sent",
          "received", "sent_datagrams", "received_datagrams", "strangers", "ended",
          "position", "behind", "missed", "aside", "sessions", "opened", "limited", "refused", "grant",
          "worker",

@@ -509,17 +509,18 @@ class Gateway:
         self.drained = True
         return self.relief.handOver(elsewhere)
 
-    def takeOver(self, pid: int, left: int) -> None:
+    def takeOver(self, pid: int, sessions: int) -> None:
         """
         Begin to serve in place of another process, after L{Relief.inherit}.
 
-        @param pid: its number, and C{left}: how many of its sessions stay there.
+        @param pid: its number, and C{sessions}: how many it has.
         """
-        gateway, moved = self.config.gateway.name, len(self.sessions)
-        self._begin(process.handoverLine(gateway, pid, moved, left))
-        for session in self.sessions:
-            resume(session)
-        self._revocation.changed()
+        self._begin(process.handoverLine(self.config.gateway.name, pid, sessions))
+
+    def arrived(self, session: Session) -> None:
+        """Have a session go on that another process had, if it is allowed here."""
+        resume(session)
+        self._revocation.judge(session)
 
     # Stopping.
 

@@ -28,7 +28,6 @@ from socksgw.interfaces import SetDeadline
 from socksgw.limits.counters import Kept, Key, Row
 from socksgw.limits.limits import Claim
 from socksgw.metrics.meters import Meters
-from socksgw.session.session import Session
 
 __all__ = ["Predecessor", "Relief", "Succeeded"]
 
@@ -173,17 +172,10 @@ class Relief:
             claim.close()
             self._gone.update(claim.keys)
 
-    def counts(self, leaving: Iterable[Session] = ()) -> list[tuple[Key, int]]:
-        """
-        Return what the sessions that are left here are counted for.
-
-        @param leaving: sessions that are to move.
-        """
+    def counts(self) -> list[tuple[Key, int]]:
+        """Return what the sessions that are left here are counted for."""
         found = self._counters.counts()
         found.subtract(self._gone)
-        for session in leaving:
-            if session.claim is not None:
-                found.subtract(session.claim.keys)
         return [(key, count) for key, count in found.items() if count > 0]
 
     def spent(self) -> list[Row]:
@@ -263,6 +255,13 @@ class Relief:
             self._others[other] = now
         self._counters.add([*(now - before).elements()])
         self._counters.give([*(before - now).elements()])
+
+    def uncount(self, other: Predecessor, counts: Iterable[tuple[Key, int]]) -> None:
+        """Count sessions of another process no more, which have come here."""
+        before = self._others.get(other, Counter())
+        gone = before & Counter(dict(counts))
+        before -= gone
+        self._counters.give([*gone.elements()])
 
     def metered(self) -> dict[str, Any]:
         """Return what has been counted for the metrics since this was called last."""

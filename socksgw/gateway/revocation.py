@@ -256,6 +256,11 @@ class Revocation:
             return False
         return True
 
+    def judge(self, session: Session) -> None:
+        """As L{check}, and end it where it is not allowed any more."""
+        if self._everybody and self._gateway.sessions.has(session):
+            self._judge(session)
+
     def check(self, session: Session) -> None:
         """
         Judge a session by the current rules and the current groups of its user.

@@ -135,24 +135,29 @@ class Succession(Part):
     def _release(self, transfer: Transfer, over: Deferred[None]) -> None:
         """Leave the rest to it: it serves."""
         self._program.left(transfer.pid)
-        moved, left = transfer.sessions
         _log.warn(
-            "process {pid} has taken over, with {moved} sessions; {left} go on here; "
-            "nobody was served for {ms:.0f} ms",
+            "process {pid} has taken over; no client was accepted for {ms:.0f} ms",
             ms=transfer.seconds * 1000,
             pid=transfer.pid,
-            moved=moved,
-            left=left,
         )
         self.released()
         asked, self._asked = self._asked, None
-        arrived = transfer.arrived
+        arrived = transfer.arrived.addCallback(lambda _: self._moved(transfer))
         if asked is not None:
-            done = Succeeded(transfer.pid, moved, left)
-            arrived.addCallback(lambda _: done).chainDeferred(asked)
+            arrived.chainDeferred(asked)
         else:
             arrived.addErrback(lambda _: None)
         gatherResults([over, transfer.settled]).addBoth(lambda _: self._end(transfer))
+
+    def _moved(self, transfer: Transfer) -> Succeeded:
+        moved, left = transfer.sessions
+        _log.info(
+            "{moved} sessions go on in process {pid}, and {left} here",
+            moved=moved,
+            pid=transfer.pid,
+            left=left,
+        )
+        return Succeeded(transfer.pid, moved, left)
 
     def _end(self, transfer: Transfer) -> None:
         """End this process: all is recorded, and the other one has everything."""

@@ -19,11 +19,11 @@ from twisted.python.failure import Failure
 
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.starting import CannotStart
+from socksgw.handover.leaving import arrived
 from socksgw.handover.lines import write
 from socksgw.handover.place import VERSION
 from socksgw.handover.program import Program
 from socksgw.limits.counters import Key
-from socksgw.session.moving import descriptors, dismiss, restored
 from socksgw.system.channel import Channel, ChannelError, Message
 
 __all__ = ["Taking", "tell"]
@@ -59,7 +59,6 @@ class Taking:
         self._told: Message = {}
         self._gone = ""
         self._went = self._serves = self._arrived = False
-        self._dead: Sequence[int] = ()
         self.pid = 0
 
     # Before the reactor runs.
@@ -93,12 +92,8 @@ class Taking:
         if self._channel.isOpen:
             self._channel.send({"what": "adopted"})
         self._waitFor(lambda: self._went or bool(self._gone))
-        for number in self._dead:
-            session = self._gateway.sessions.get(number)
-            if session is not None:
-                dismiss(session)
+        relief.predecessors[self] = None
         self._gateway.takeOver(self.pid, int(told["left"]))
-        self._gateway.relief.predecessors[self] = None
 
     def failed(self, lines: Sequence[str]) -> None:
         """Tell the old process why it has to go on."""
@@ -134,9 +129,6 @@ class Taking:
                 listening = self._sockets[tuple(place)] = socket.socket(fileno=fd)
                 listening.setblocking(False)
             return
-        if what == "sessions":
-            self._adopt(message["sessions"], fds)
-            return
         if what == "lock" and len(fds) == 1 and self._lock < 0:
             self._lock = fds[0]
             return
@@ -144,7 +136,6 @@ class Taking:
             os.close(fd)
         if what == "go":
             self._went = True
-            self._dead = message["ended"]
         elif what == "counts" and self._serves:
             self._gateway.relief.count(self, _counts(message["counts"]))
             self._gateway.relief.meter(message["meters"])
@@ -154,21 +145,17 @@ class Taking:
         else:
             raise ValueError(f"{what!r} was not to be said now")
 
-    def _adopt(self, sessions: Sequence[Message], fds: list[int]) -> None:
-        """Take sessions, which rest until the old process lets them go."""
-        gateway, at = self._gateway, 0
-        for facts in sessions:
-            count = descriptors(facts)
-            own = fds[at : at + count]
-            at += count
-            restored(gateway, facts, own, gateway.sessions.adopt, gateway.relief.named)
-        if at != len(fds):
-            raise ValueError("descriptors of no session")
-
-    def _asked(self, message: dict[str, Any], fds: list[int]) -> Deferred[Message]:
+    def _asked(
+        self, message: dict[str, Any], fds: list[int]
+    ) -> Message | Deferred[Message]:
+        what, relief = message.get("what"), self._gateway.relief
+        if what == "sessions" and self._serves:
+            arrived(self._gateway, message["sessions"], fds, relief.named)
+            relief.uncount(self, _counts(message["counts"]))
+            return {}
         for fd in fds:
             os.close(fd)
-        if message.get("what") != "lines" or not self._serves:
+        if what != "lines" or not self._serves:
             raise ChannelError("that is not to be asked now")
         return write(self._gateway.journal, message)
 

@@ -7,21 +7,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, final
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.starting import CannotStart
+from socksgw.handover.leaving import Leaving
 from socksgw.handover.lines import GivenLines
 from socksgw.handover.place import VERSION
-from socksgw.session.moving import dismiss, movable, rest, resume, told
-from socksgw.session.session import Session
 from socksgw.system.channel import MOST, Channel, ChannelError, ChannelFull, Message
 from socksgw.system.watch import Watch
 
@@ -34,8 +33,6 @@ _BOUND: Final = 1 << 20
 #: Seconds that the new process may take from the state to the first turn of its
 #: reactor: meanwhile nobody is served.
 _PATIENCE: Final = 15.0
-#: Octets that sessions hold, of those told of at a time.
-_HELD: Final = 200_000
 #: Seconds between two messages of what the sessions that are left take of limits.
 _TELL: Final = 0.25
 
@@ -48,7 +45,7 @@ class Transfer:
     @ivar pid: its number; 0 before it has said that.
     @ivar why: why it has not taken over.
     @ivar done: whether it has.
-    @ivar seconds: for how long nobody was served.
+    @ivar seconds: for how long no client was accepted.
     @ivar arrived: fires when it has everything; fails if it is gone before.
     @ivar settled: fires then, too, and never fails.
     @ivar sessions: how many sessions have moved there, and how many are left here.
@@ -80,8 +77,9 @@ class Transfer:
         self.done = False
         self.arrived: Deferred[None] = Deferred()
         self.settled: Deferred[None] = Deferred()
-        self.sessions = (0, 0)
-        self._moving: list[Session] = []
+        # Fires when it has the parts, whether sessions move yet or not.
+        self._parts: Deferred[None] = Deferred()
+        self._leaving: Leaving | None = None
         self._since = self.seconds = 0.0
         self._telling = LoopingCall(self._tellCounts)
         self._telling.clock = reactor
@@ -109,7 +107,7 @@ class Transfer:
             self.pid = int(message["pid"])
             return self._sockets()
         if what == "state" and not self._resting and self.pid:
-            return ensureDeferred(self._state())
+            return self._state()
         raise ChannelError("that is not to be asked now")
 
     def _sockets(self) -> Message:
@@ -121,50 +119,18 @@ class Transfer:
             self.channel.send(told, [fd for _, fd in part])
         return {"pid": os.getpid()}
 
-    async def _state(self) -> Message:
+    def _state(self) -> Message:
         self._late = self._reactor.callLater(_PATIENCE, self._tooLate)
         self._since = self._reactor.seconds()
         gateway = self._gateway
         lock = gateway.relief.rest()
         self._resting = True
         self.channel.send({"what": "lock"}, [lock])
-        await self._tell(gateway.sessions)
-        moved = len(self._moving)
-        self.sessions = moved, len(gateway.sessions) - moved
         return {
             **gateway.relief.told(),
-            "left": self.sessions[1],
-            "counts": gateway.relief.counts(self._moving),
+            "left": len(gateway.sessions),
+            "counts": gateway.relief.counts(),
         }
-
-    async def _tell(self, sessions: Iterable[Session]) -> None:
-        """Tell of all sessions that can move, which rest from then on."""
-        batch: list[Message] = []
-        fds: list[int] = []
-        size = 0
-        for session in sessions:
-            if not movable(session):
-                continue
-            rest(session)
-            try:
-                facts, own = told(session)
-            except TypeError as e:
-                resume(session)
-                _log.warn("a session cannot move: {why}", why=str(e))
-                continue
-            self._moving.append(session)
-            size += sum(len(side[5]) for side in facts["relay"][:2])
-            if len(fds) + len(own) > MOST or size > _HELD:
-                await self._flush(batch, fds)
-                batch, fds, size = [], [], 0
-            batch.append(facts)
-            fds += own
-        await self._flush(batch, fds)
-
-    async def _flush(self, batch: Sequence[Message], fds: Sequence[int]) -> None:
-        if batch:
-            self.channel.send({"what": "sessions", "sessions": batch}, fds)
-            await self.channel.room()
 
     # What it tells.
 
@@ -174,14 +140,11 @@ class Transfer:
         if what == "failed":
             self.why = [str(each) for each in message["why"]]
         elif what == "adopted" and self._resting:
-            has = self._gateway.sessions.has
-            ended = [s.record.session for s in self._moving if not has(s)]
-            self.channel.send({"what": "go", "ended": ended})
+            self.channel.send({"what": "go"})
         elif what == "serving" and self._resting:
             self._served()
         elif what == "arrived" and self.done:
-            self.arrived.callback(None)
-            self.settled.callback(None)
+            self._parts.callback(None)
         elif what == "stop" and self.done:
             self._gateway.relief.hasten(float(message["seconds"]))
         elif what == "reload" and self.done:
@@ -203,20 +166,45 @@ class Transfer:
         self.done = True
         self.seconds = self._reactor.seconds() - self._since
         gateway = self._gateway
-        moving, self._moving = self._moving, []
+        self._leaving = Leaving(gateway, self.channel)
         over = gateway.handOver(GivenLines(self.channel))
-        for session in moving:
-            if gateway.sessions.has(session):
-                dismiss(session)
         self._telling.start(_TELL, now=False)
         gateway.relief.leave().addBoth(self._partsLeft)
+        moved = self._move()
+        gatherResults([moved, self._parts]).addCallbacks(self._arrived, lambda _: None)
         self._release(self, over)
+
+    @property
+    def sessions(self) -> tuple[int, int]:
+        """How many sessions have moved, and how many are left here."""
+        moved = 0 if self._leaving is None else self._leaving.moved
+        return moved, len(self._gateway.sessions)
+
+    def _move(self) -> Deferred[None]:
+        """Have sessions go on there; some that cannot now may later."""
+        assert self._leaving is not None
+        moving = ensureDeferred(self._leaving.move())
+        return moving.addErrback(self._unmoved)
+
+    def _unmoved(self, failure: Failure) -> None:
+        # Its end is told by itself; and where there is no descriptor there may be later.
+        if not failure.check(ChannelError, OSError):
+            _log.failure("sessions could not move", failure)
+
+    def _arrived(self, _: object) -> None:
+        if not self.settled.called:
+            if self.sessions[1]:
+                # They live by the rules of now, too.
+                self._gateway.reload()
+            self.arrived.callback(None)
+            self.settled.callback(None)
 
     def _tellCounts(self) -> None:
         """Tell what the sessions that are left here take of limits and quotas."""
         relief = self._gateway.relief
         if not self.channel.isOpen:
             return
+        self._move()
         counts, spent = relief.counts(), relief.spent()
         told = {"what": "counts", "counts": counts, "spent": spent}
         with suppress(ChannelFull):
@@ -250,10 +238,6 @@ class Transfer:
             self._telling.stop()
         if self._resting:
             self._resting = False
-            for session in self._moving:
-                if self._gateway.sessions.has(session):
-                    resume(session)
-            self._moving.clear()
             self._gateway.relief.goOn()
         self.why = self.why or ["the new process ended before it served"]
         self._over(self)

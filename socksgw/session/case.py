@@ -4,7 +4,7 @@ The facts of one session that its commands and flows read and change.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from socksgw.accept.inbound import Inbound
@@ -135,6 +135,10 @@ class Flows(Protocol):
 
 class Used(Protocol):
     """What counts the sessions of an upstream."""
+
+    @property
+    def name(self) -> str:
+        """Of the upstream."""
 
     def end(self) -> None:
         """Count one session less."""
@@ -287,9 +291,9 @@ class Case:
         standing.end()
 
     @property
-    def travels(self) -> bool:
-        """Whether it goes through an upstream."""
-        return bool(self._used)
+    def upstreams(self) -> Sequence[Used]:
+        """The upstreams that it goes through."""
+        return self._used
 
     def leave(self) -> None:
         """Count the session, which is over, as no upstream's any more."""

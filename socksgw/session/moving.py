@@ -20,10 +20,12 @@ from socksgw.login.realm import SocksUser
 from socksgw.policy.questions import Found, Obligations
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.tally import MOVED, Tally
+from socksgw.session.case import Used
 from socksgw.session.express import Express
 from socksgw.session.session import Gateway, Session
 from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT
+from socksgw.system.domains import Domain
 from socksgw.system.plain import PlainConnection
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
@@ -44,12 +46,23 @@ _PAST: Final = frozenset({"offered", "wanted"})
 _FRESH: Final = SessionRecord(0, "", Address(bytes(4)), 0, 0.0)
 
 
+class Upstream(Used, Protocol):
+    """What counts the sessions of an upstream, and those of another process."""
+
+    def adopt(self) -> None:
+        """Count one session more, which another process has opened."""
+
+
 class Moving(Gateway, Protocol):
     """What a session that comes needs of its new gateway."""
 
     @property
     def watch(self) -> Watcher:
         """What tells that its sockets are ready."""
+
+    @property
+    def upstreams(self) -> Sequence[tuple[Domain, Upstream]]:
+        """What is known of each upstream, and the network that it is used from."""
 
 
 def movable(session: Session) -> bool:
@@ -63,7 +76,6 @@ def movable(session: Session) -> bool:
         and type(tally.relay) is SpliceRelay
         and tally.relay.movable
         and not session.pending
-        and not session.travels
         and client.protection is None
         and type(client.connection) is PlainConnection
     )
@@ -159,8 +171,19 @@ def told(session: Session) -> tuple[dict[str, Any], list[int]]:
         "rule": session.claim.rule,
         "idle": session.obligations.idle,
         "found": session.found,
+        "upstreams": [each.name for each in session.upstreams],
+        "outgoing": _encoded(session.outgoing),
         "relay": relay,
     }, fds
+
+
+def _join(gateway: Moving, session: Session, name: str) -> None:
+    """Count a session as one of an upstream's, unless there is none of that name."""
+    for domain, standing in gateway.upstreams:
+        if standing.name == name and domain == session.client.domain:
+            standing.adopt()
+            session.joins(standing)
+            return
 
 
 def descriptors(facts: Mapping[str, Any]) -> int:
@@ -215,6 +238,9 @@ def restored(
     session.command = CONNECT
     session.obligations = Obligations(idle=facts["idle"])
     session.found = Found(*facts["found"]) if facts["found"] else None
+    session.outgoing = _decoded(facts["outgoing"])
+    for name in facts["upstreams"]:
+        _join(gateway, session, name)
     claim = session.claim = gateway.limits.resume(
         session.asker, CONNECT.name, facts["rule"]
     )

@@ -303,7 +303,7 @@ def everyLine() -> list[str]:
     return [
         *lines,
         process.startLine("g"),
-        process.handoverLine("g", 1, 2, 3),
+        process.handoverLine("g", 1, 2),
         process.stopLine("g"),
         process.reloadedLine(1, 2),
         process.reloadFailedLine(["p"]),

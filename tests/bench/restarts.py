@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import re
 import resource
 import select
 import socket
@@ -184,10 +185,11 @@ def measure(gateway: Restarted, sessions: int, rate: float, restarts: int) -> No
         time.sleep(1)
         waits.append(load.longest)
         load.longest = 0.0
-        line = gateway.journal("handover")[-1]
+        paused = re.findall(r"no client was accepted for (\d+) ms", gateway.log)
         print(
-            f"restart: {took[-1]:.2f} s, {line['moved']} moved, {line['left']} left; the "
-            f"longest echo took {waits[-1]:.2f} s; {load.opened - opened} new sessions",
+            f"{gateway.said.strip()}: {took[-1]:.2f} s; no client was accepted for "
+            f"{paused[-1]} ms; the longest echo of {_BATCH} took {waits[-1]:.2f} s; "
+            f"{load.opened - opened} new sessions",
             flush=True,
         )
     right = load.end()

@@ -28,6 +28,7 @@ class Restarted(Running):
     A gateway, whichever process serves.
 
     @ivar pid: of the process that serves, as far as it is known.
+    @ivar said: what the last L{restart} has printed.
     """
 
     def __init__(self, directory: Path, configuration: str = OPEN, **options: Any):
@@ -38,6 +39,7 @@ class Restarted(Running):
         text = f'{configuration}\n[admin]\nendpoint = "unix:{self.admin}"\n'
         super().__init__(directory, text, **options)
         self.pid = self.process.pid
+        self.said = ""
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command, which asks the gateway alone."""
@@ -47,6 +49,7 @@ class Restarted(Running):
         """Restart it, and return the number of the process that serves now."""
         done = self.command("restart")
         assert done.returncode == 0, done.stderr + self.log
+        self.said = done.stdout
         self.pid = self.journal("handover")[-1]["pid"]
         return self.pid
 

@@ -47,6 +47,10 @@ class Standing:
         if self.health.out:
             self.health.begin()
 
+    def adopt(self) -> None:
+        """Count a session that another process has led there; it is to L{end}."""
+        self.sessions += 1
+
     def end(self) -> None:
         """Count a session that is there no longer, or that was not opened."""
         self.sessions -= 1

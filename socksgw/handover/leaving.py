@@ -1,0 +1,169 @@
+"""
+Live sessions leave a process and go on in another one, a few at a time.
+
+All else is with the other process by then, and both serve meanwhile. What is told is
+in the kernel, with all descriptors, before this process forgets the session: no octet
+is moved by both, and none by neither.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, final
+
+from twisted.logger import Logger
+
+from socksgw.gateway.sessions import Sessions
+from socksgw.limits.counters import Key
+from socksgw.session.moving import (
+    Moving,
+    descriptors,
+    dismiss,
+    movable,
+    rest,
+    restored,
+    resume,
+    told,
+)
+from socksgw.session.session import Session
+from socksgw.system.channel import MOST, Channel, ChannelError, Message
+
+__all__ = ["Leaving", "arrived"]
+
+_log: Final = Logger()
+
+#: Sessions that are told of at once: they stand still for some milliseconds.
+_AT_ONCE: Final = 24
+#: Octets that they hold.
+_HELD: Final = 200_000
+#: Descriptors of a session: two sockets, and two pipes.
+_EACH: Final = 6
+
+
+class _From(Protocol):
+    """The gateway that sessions leave."""
+
+    @property
+    def sessions(self) -> Sessions: ...
+
+
+class _To(Moving, Protocol):
+    """The gateway that they come to."""
+
+    @property
+    def sessions(self) -> Sessions: ...
+
+    def arrived(self, session: Session) -> None:
+        """Have a session go on that has come, if it is allowed here."""
+
+
+@final
+class Leaving:
+    """
+    Has sessions go on elsewhere.
+
+    @ivar moved: how many have left so far.
+    """
+
+    def __init__(self, gateway: _From, channel: Channel) -> None:
+        """
+        Move nothing yet.
+
+        @param channel: leads to the process that they go to.
+        """
+        self._gateway = gateway
+        self._channel = channel
+        self._busy = False
+        #: The numbers of those that cannot be told.
+        self._stays: set[int] = set()
+        self.moved = 0
+
+    async def move(self) -> None:
+        """
+        Move all sessions that can move by now; call it again for others.
+
+        @raise ChannelError: the other process is gone.
+        """
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            waiting = [
+                session
+                for session in self._gateway.sessions
+                if movable(session) and session.record.session not in self._stays
+            ]
+            waiting.reverse()
+            while waiting:
+                await self._some(waiting)
+        finally:
+            self._busy = False
+
+    async def _some(self, waiting: list[Session]) -> None:
+        """Move some sessions, which are taken off."""
+        batch: list[Session] = []
+        facts: list[Message] = []
+        fds: list[int] = []
+        held = 0
+        has = self._gateway.sessions.has
+        while waiting and len(batch) < _AT_ONCE and held < _HELD:
+            if len(fds) + _EACH > MOST:
+                break
+            session = waiting.pop()
+            if not has(session) or not movable(session):
+                continue
+            rest(session)
+            try:
+                each, own = told(session)
+            except TypeError as e:
+                resume(session)
+                self._stays.add(session.record.session)
+                _log.warn("a session cannot move: {why}", why=str(e))
+                continue
+            batch.append(session)
+            facts.append(each)
+            fds += own
+            held += sum(len(side[5]) for side in each["relay"][:2])
+        if not batch:
+            return
+        keys: Counter[Key] = Counter()
+        for session in batch:
+            if session.claim is not None:
+                keys.update(session.claim.keys)
+        question = {"what": "sessions", "sessions": facts, "counts": [*keys.items()]}
+        try:
+            answered = self._channel.ask(question, fds)
+        except (ChannelError, OSError):
+            for session in batch:
+                resume(session)
+            raise
+        for session in batch:
+            dismiss(session)
+        self.moved += len(batch)
+        # The next ones stand still when these do not any more.
+        await answered
+
+
+def arrived(
+    gateway: _To,
+    sessions: Sequence[Message],
+    fds: Sequence[int],
+    named: Callable[[str], Any],
+) -> None:
+    """
+    Have sessions go on here that L{Leaving} has told of.
+
+    @param fds: their descriptors, which are theirs from then on.
+    @param named: as of L{restored}.
+    @raise ValueError: the facts are not right.
+    """
+    at = 0
+    for facts in sessions:
+        count = descriptors(facts)
+        own = fds[at : at + count]
+        at += count
+        session = restored(gateway, facts, own, gateway.sessions.adopt, named)
+        gateway.arrived(session)
+    if at != len(fds):
+        raise ValueError("descriptors of no session")
