@@ -25,7 +25,15 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
 
-__all__ = ["Decision", "NameResolver", "Policy", "combined", "refused", "tellable"]
+__all__ = [
+    "Decision",
+    "Looking",
+    "NameResolver",
+    "Policy",
+    "combined",
+    "refused",
+    "tellable",
+]
 
 #: Is called before a look-up; may raise a C{SocksError} that refuses the request.
 Arrive = Callable[[], None]
@@ -33,6 +41,13 @@ Arrive = Callable[[], None]
 _REACHING: Final = ("connect", "udp", "bind")
 #: The verdict about a look-up of an address that none of these may reach.
 _UNREACHED: Final = Verdict(False, DEFAULT, "no rule lets the client reach it")
+
+
+class Looking(Protocol):
+    """A look-up that is under way."""
+
+    def cancel(self) -> None:
+        """Wait for it no longer; nothing is called then."""
 
 
 class NameResolver(Protocol):
@@ -47,6 +62,20 @@ class NameResolver(Protocol):
             under way.
         @raise socksgw.errors.LookupFailed: there is none, or no answer came
             in time.
+        @raise socksgw.errors.LimitReached: too many look-ups of the source wait.
+        """
+
+    def ask(
+        self,
+        name: str,
+        source: Address,
+        done: Callable[[tuple[Address, ...] | SocksError], None],
+    ) -> tuple[Address, ...] | SocksError | Looking:
+        """
+        Look a name up as L{lookUp} does, without a coroutine.
+
+        @param done: called later with the addresses, or with why there are none, where
+            they are not returned.
         @raise socksgw.errors.LimitReached: too many look-ups of the source wait.
         """
 
@@ -247,16 +276,78 @@ class Policy:
         )
 
     def atOnce(
-        self, asker: Asker, command: str, host: Address, port: int
-    ) -> Verdict | None:
+        self,
+        asker: Asker,
+        command: str,
+        host: Address | str,
+        port: int,
+        arrive: Arrive,
+    ) -> tuple[Address, Verdict] | None:
         """
-        Return the verdict about an address, where that is all there is to decide.
+        Return an address and the verdict about it, where that is all there is to decide.
 
+        @param host: of a name one address is known, which is allowed.
+        @param arrive: called for a name, as in L{decide}.
+        @return: L{None} where L{decide} has to be asked.
+        @raise socksgw.errors.LimitReached: C{arrive} has raised it.
+        """
+        if not self._plain or port == 0:
+            return None
+        if isinstance(host, Address):
+            if self.told.name(asker, host) is not None:
+                return None
+            return host, self.judge(Question(asker, command, None, port), host)
+        if self.ruleset.there:
+            return None
+        known = self._others.get(asker.listener, self._resolver).known(host)
+        if known is None or len(known) != 1:
+            return None
+        address = known[0]
+        verdict = self.judge(Question(asker, command, host, port), address)
+        if not verdict.allowed or verdict.obligations.leaving is not None:
+            return None
+        arrive()
+        self._meters.lookUps["found"].observe(0.0)
+        return address, verdict
+
+    def begin(
+        self,
+        asker: Asker,
+        command: str,
+        name: str,
+        port: int,
+        arrive: Arrive,
+        done: Callable[[Decision], None],
+    ) -> Decision | Looking | None:
+        """
+        Decide about a name as L{decide} does, where it waits only for the look-up.
+
+        @param done: called later with the decision, where it is not returned.
         @return: L{None} where L{decide} has to be asked.
         """
-        if not self._plain or port == 0 or self.told.name(asker, host) is not None:
+        if not self._plain or port == 0 or self.ruleset.there:
             return None
-        return self.judge(Question(asker, command, None, port), host)
+        question = Question(asker, command, name, port)
+        if self.ruleset.hopeless(question) is not None:
+            return None
+        began = None
+
+        def judge(address: Address) -> Verdict:
+            return self.judge(question, address)
+
+        def answered(answer: tuple[Address, ...] | SocksError) -> None:
+            done(self._judged(question, judge, answer, began))
+
+        try:
+            arrive()
+            resolver = self._others.get(asker.listener, self._resolver)
+            began = self._clock()
+            answer = resolver.ask(name, asker.source, answered)
+        except SocksError as e:
+            answer = e
+        if isinstance(answer, (tuple, SocksError)):
+            return self._judged(question, judge, answer, began)
+        return answer
 
     def _hint(
         self, question: Question, name: str, address: Address, verdict: Verdict
@@ -311,31 +402,49 @@ class Policy:
         """
         assert question.name is not None
         began = None
+        answer: tuple[Address, ...] | SocksError
         try:
             if arrive is not None:
                 arrive()
             resolver = self._others.get(asker.listener, self._resolver)
             began = self._clock()
-            resolved = await resolver.lookUp(question.name, asker.source)
+            answer = await resolver.lookUp(question.name, asker.source)
         except SocksError as e:
-            # The decision keeps it, whose frames hold all that asks.
-            decision = refused(e.with_traceback(None))
-            if began is not None:
-                decision.waited = self._clock() - began
-                self._meters.lookUps["failed"].observe(decision.waited)
-            return decision
-        waited = self._clock() - began
-        self._meters.lookUps["found"].observe(waited)
-        verdicts = [(a, judge(a)) for a in resolved]
-        deciding, allowed, struck = combined(verdicts)
-        byAddress: dict[Address | str, Verdict] = dict(verdicts)
-        decision = Decision(deciding, allowed, struck, verdicts=byAddress)
-        decision = self._reported(decision, question, resolved)
-        decision.waited = waited
+            answer = e
+        decision = self._judged(question, judge, answer, began)
         # It has arrived for the look-up already.
         return (
             await self._asked(decision, question, None) if self._deciders else decision
         )
+
+    def _judged(
+        self,
+        question: Question,
+        judge: Callable[[Address], Verdict],
+        answer: tuple[Address, ...] | SocksError,
+        began: float | None,
+    ) -> Decision:
+        """
+        Judge the addresses of a name.
+
+        @param answer: the addresses, or why there are none.
+        @param began: when the look-up began; L{None} where it did not.
+        """
+        waited = 0.0 if began is None else self._clock() - began
+        if isinstance(answer, SocksError):
+            # The decision keeps it, whose frames hold all that asks.
+            decision = refused(answer.with_traceback(None))
+            if began is not None:
+                self._meters.lookUps["failed"].observe(waited)
+        else:
+            self._meters.lookUps["found"].observe(waited)
+            verdicts = [(a, judge(a)) for a in answer]
+            deciding, allowed, struck = combined(verdicts)
+            byAddress: dict[Address | str, Verdict] = dict(verdicts)
+            decision = Decision(deciding, allowed, struck, verdicts=byAddress)
+            decision = self._reported(decision, question, answer)
+        decision.waited = waited
+        return decision
 
     async def _asked(
         self, decision: Decision, question: Question, arrive: Arrive | None

@@ -26,6 +26,7 @@ from socksgw.route.librarylookup import LibraryLookup, askLibrary
 from socksgw.route.lookup import Lookup, NoLookup, ServersLookup
 from socksgw.route.nameserver import ServerSettings, parseServer
 from socksgw.route.resolvconf import HostChoice
+from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import Domain, Sockets
 from socksgw.system.fairly import Places, TooManyWaiting
 from socksgw.system.watch import Watcher
@@ -50,8 +51,12 @@ _NETNS: Final = Path("/etc/netns")
 
 #: The addresses of one version, or the name of an address, or why there is none.
 Answer = tuple[Any, ...] | SocksError
+#: What is known of a name or an address, by version.
+_Answers = dict[int, Answer]
 #: A name and a version, or an address whose name is wanted.
 _Key = tuple[str | Address, int]
+#: The addresses of a name, or why there are none.
+Found = tuple[Address, ...] | SocksError
 
 
 def lookUpNow(name: str, family: str) -> tuple[Address, ...]:
@@ -122,29 +127,37 @@ class _Asking:
     """
     One request for the addresses of a name, or the name of an address.
 
-    @ivar answer: fires with what is known when enough is, by version.
+    @ivar answers: what is known, by version.
+    @ivar missing: the questions that it waits for, by version.
     """
 
-    __slots__ = ("_deadline", "_delay", "_resolver", "answer", "answers", "missing")
+    __slots__ = ("_deadline", "_delay", "_done", "_resolver", "answers", "missing")
 
-    def __init__(self, resolver: Resolver, answers: dict[int, Answer]) -> None:
+    def __init__(self, resolver: Resolver, answers: _Answers) -> None:
         """
         @param answers: what is known already.
         """
         self._resolver = resolver
         self._delay: Any = None
         self._deadline: Timer | None = None
+        self._done: Callable[[_Answers], None] | None = None
         self.answers = answers
         self.missing: dict[int, _Question] = {}
-        self.answer: Deferred[dict[int, Answer]] = Deferred(lambda _: self.leave())
 
-    def wait(self, seconds: float, setDeadline: SetDeadline) -> None:
+    def wait(
+        self,
+        seconds: float,
+        setDeadline: SetDeadline,
+        done: Callable[[_Answers], None],
+    ) -> None:
         """
         Begin to wait for what is missing.
+
+        @param done: called with what is known when enough is.
         """
-        if not self.answer.called:
-            self._deadline = setDeadline(seconds, self._expired)
-            self._enough()
+        self._done = done
+        self._deadline = setDeadline(seconds, self._expired)
+        self._enough()
 
     def got(self, version: int, answer: Answer) -> None:
         """
@@ -187,12 +200,14 @@ class _Asking:
         self._finish()
 
     def _finish(self) -> None:
-        self.leave()
-        if not self.answer.called:
-            self.answer.callback(self.answers)
+        done = self._done
+        self.cancel()
+        if done is not None:
+            done(self.answers)
 
-    def leave(self) -> None:
-        """Wait no longer."""
+    def cancel(self) -> None:
+        """Wait no longer; nothing is called then."""
+        self._done = None
         if self._delay is not None:
             self._delay.cancel()
             self._delay = None
@@ -325,27 +340,23 @@ class Resolver:
         """
         As L{socksgw.policy.decision.NameResolver.lookUp}.
         """
-        remembered = self.known(name)
-        if remembered is not None:
-            return remembered
-        answers = await self._answers(name, self._versions, source)
-        found: tuple[Address, ...] = ()
-        errors: list[SocksError] = []
-        for version in self._versions:
-            answer = answers.get(version, ())
-            if isinstance(answer, SocksError):
-                errors.append(answer)
-            else:
-                found += answer
-        if found:
-            return found[:_ADDRESSES]
-        # A name that does not exist has no addresses of either version (RFC 8020), but
-        # some servers say so of IPv6 where it has only IPv4 addresses (RFC 4074).
-        known = answers.get(4)
-        if isinstance(known, NoSuchName):
-            raise _again(known)
-        errors.sort(key=lambda error: isinstance(error, NoSuchName))
-        raise _again(errors[0]) if errors else LookupFailed("no such host")
+        versions = self._versions
+        found = _found(await self._answers(name, versions, source), versions)
+        if isinstance(found, SocksError):
+            raise found
+        return found
+
+    def ask(
+        self, name: str, source: Address, done: Callable[[Found], None]
+    ) -> Found | _Asking:
+        """
+        As L{socksgw.policy.decision.NameResolver.ask}.
+        """
+        versions = self._versions
+        asking = self._ask(
+            name, versions, source, lambda answers: done(_found(answers, versions))
+        )
+        return asking if asking.missing else _found(asking.answers, versions)
 
     def known(self, name: str) -> tuple[Address, ...] | None:
         """
@@ -376,32 +387,50 @@ class Resolver:
         name: str = answer[0]
         return name
 
-    def _answers(
+    async def _answers(
         self, subject: str | Address, versions: tuple[int, ...], source: Address
-    ) -> Deferred[dict[int, Answer]]:
-        answers: dict[int, Answer] = {}
+    ) -> _Answers:
+        waiting: Awaited[_Answers] = Awaited(lambda _: asking.cancel())
+        asking = self._ask(subject, versions, source, waiting.callback)
+        return await waiting if asking.missing else asking.answers
+
+    def _ask(
+        self,
+        subject: str | Address,
+        versions: tuple[int, ...],
+        source: Address,
+        done: Callable[[_Answers], None],
+    ) -> _Asking:
+        """
+        Ask for what is not known.
+
+        @param done: called later, unless nothing is missing at the end of this.
+        @raise LimitReached: too many look-ups of the source wait.
+        """
+        answers: _Answers = {}
         missing: list[_Key] = []
+        now = self._clock()
         for version in versions:
             known = self._known.get((subject, version))
-            if known is not None and self._clock() < known[1]:
+            if known is not None and now < known[1]:
                 answers[version] = known[0]
             else:
                 missing.append((subject, version))
         asking = _Asking(self, answers)
         if not missing:
-            asking.answer.callback(answers)
-            return asking.answer
+            return asking
         questions = [self._join(key, asking) for key in missing]
         try:
             for question in questions:
                 self._turn(question, source.sourceKey)
         except TooManyWaiting:
-            asking.leave()
+            asking.cancel()
             raise LimitReached(
                 "too many names are being looked up for this source"
             ) from None
-        asking.wait(self._timeout, self._setDeadline)
-        return asking.answer
+        if asking.missing:
+            asking.wait(self._timeout, self._setDeadline, done)
+        return asking
 
     def _join(self, key: _Key, asking: _Asking) -> _Question:
         question = self._asked.get(key)
@@ -493,6 +522,31 @@ class Resolver:
             # What it fails with then, that it was cancelled, is not remembered.
             self._asked.pop(question.key, None)
             question.running.cancel()
+
+
+def _found(answers: _Answers, versions: tuple[int, ...]) -> Found:
+    """
+    Return the addresses that answers give, or why there are none.
+
+    @param versions: in the order of preference.
+    """
+    found: tuple[Address, ...] = ()
+    errors: list[SocksError] = []
+    for version in versions:
+        answer = answers.get(version, ())
+        if isinstance(answer, SocksError):
+            errors.append(answer)
+        else:
+            found += answer
+    if found:
+        return found[:_ADDRESSES]
+    # A name that does not exist has no addresses of either version (RFC 8020), but
+    # some servers say so of IPv6 where it has only IPv4 addresses (RFC 4074).
+    known = answers.get(4)
+    if isinstance(known, NoSuchName):
+        return _again(known)
+    errors.sort(key=lambda error: isinstance(error, NoSuchName))
+    return _again(errors[0]) if errors else LookupFailed("no such host")
 
 
 def _again(error: SocksError) -> SocksError:

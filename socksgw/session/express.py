@@ -4,7 +4,7 @@ The express lane: what most sessions are, without a coroutine.
 It leads a session through the same stages as L{Session.serve}, by the same steps, and
 stands where that one would wait. As soon as anything else is needed than a client on a
 plain socket, a method of no or of one message, a login that is remembered, CONNECT to
-an address, and a socket that leads there, it hands the session over to the coroutine,
+an address or a name, and a socket that leads there, it hands the session over to the coroutine,
 which goes on with the stage that it has reached. So does whatever fails: there is one
 way out (L{socksgw.session.refusing}).
 
@@ -27,7 +27,7 @@ from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import certain
 from socksgw.plugins.auth_none import NoAuthentication
 from socksgw.plugins.auth_userpass import Credentials, UsernamePassword
-from socksgw.policy.decision import Decision
+from socksgw.policy.decision import Decision, Looking, refused
 from socksgw.policy.questions import UNSEEN, Verdict
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Dialling, Outlet, Ways
@@ -38,7 +38,7 @@ from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT, looks, reached
 from socksgw.system.coroutines import Running
 from socksgw.wire import userpass
-from socksgw.wire.address import Address
+from socksgw.wire.address import Address, BadHost
 from socksgw.wire.events import Decoded, Event, Requested
 
 __all__ = ["Express", "Serving", "begin"]
@@ -47,7 +47,7 @@ __all__ = ["Express", "Serving", "begin"]
 OPEN = True
 
 #: What the lane waits for.
-_GREETING, _PASSWORD, _REQUEST, _LINE, _SOCKET, _END, _NOTHING = range(7)
+_GREETING, _PASSWORD, _REQUEST, _ANSWER, _LINE, _SOCKET, _END, _NOTHING = range(8)
 _NEGOTIATE: Final = Stage.NEGOTIATE
 _LOGIN: Final = Stage.LOGIN
 _AUDIT: Final = Stage.AUDIT
@@ -95,7 +95,7 @@ class Express:
     """
 
     __slots__ = (
-        "_dialling", "_event", "_method", "_outlet", "_request", "_session", "_user",
+        "_awaited", "_event", "_method", "_outlet", "_request", "_session", "_user",
         "_verdicts", "_waits", "_ways", "called", "running",
     )  # fmt: skip
 
@@ -105,7 +105,7 @@ class Express:
     _request: Requested
     _verdicts: Mapping[Address | str, Verdict]
     _ways: Ways
-    _dialling: Dialling
+    _awaited: Dialling | Looking
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -168,8 +168,8 @@ class Express:
     def _fail(self, error: BaseException) -> None:
         """End the session for a failure, as the other lane would."""
         session, outlet = self._session, self._outlet
-        if self._waits is _SOCKET:
-            self._dialling.cancel()
+        if self._waits is _SOCKET or self._waits is _ANSWER:
+            self._awaited.cancel()
         elif outlet is not None:
             self._outlet = None
             tally = session.tally
@@ -270,29 +270,36 @@ class Express:
             session.generation,
             session.record,
         )
-        conversation, address = session.client.conversation, request.host
-        verdict = None
+        conversation, host = session.client.conversation, request.host
         if (
-            isinstance(address, Address)
-            and conversation.dialect.commands.get(request.command) == _CONNECT
-        ):
-            session.command = CONNECT
-            record.command, record.protocol = _CONNECT, conversation.protocol
-            record.asked, record.port = request.asked, request.port
-            session.remain(generation)
-            verdict = generation.policy.atOnce(
-                session.asker, _CONNECT, address, request.port
-            )
-        if (
-            verdict is None
-            or not isinstance(address, Address)
-            or verdict.obligations.leaving is not None
+            isinstance(host, BadHost)
+            or conversation.dialect.commands.get(request.command) != _CONNECT
         ):
             self._hand(session.judge(request))
             return
+        session.command = CONNECT
+        record.command, record.protocol = _CONNECT, conversation.protocol
+        record.asked, record.port = request.asked, request.port
+        if isinstance(host, str):
+            record.name = host
+        session.remain(generation)
         self._request = request
+        try:
+            found = generation.policy.atOnce(
+                session.asker, _CONNECT, host, request.port, session.arrive
+            )
+        except LimitReached as e:
+            self._decided(refused(e.with_traceback(None)))
+            return
+        if found is None and isinstance(host, str):
+            self._lookUp(host)
+            return
+        if found is None or found[1].obligations.leaving is not None:
+            self._hand(session.judge(request))
+            return
+        address, verdict = found
         if not verdict.allowed:
-            self._hand(session.decided(request, settled(session, Decision(verdict))))
+            self._decided(Decision(verdict))
             return
         rule = verdict.rule
         record.allowed = True
@@ -309,6 +316,50 @@ class Express:
             refusal = limited(session, e.with_traceback(None))
             self._hand(session.decided(request, refusal))
             return
+        self._allowed()
+
+    def _lookUp(self, name: str) -> None:
+        """Decide about a name when its addresses are known."""
+        session, request = self._session, self._request
+        found = session.generation.policy.begin(
+            session.asker, _CONNECT, name, request.port, session.arrive, self._answered
+        )
+        if found is None:
+            self._hand(session.judge(request))
+        elif isinstance(found, Decision):
+            self._decided(found)
+        else:
+            self._waits, self._awaited = _ANSWER, found
+
+    def _answered(self, decision: Decision) -> None:
+        """Go on with what was decided about a name."""
+        self._waits = _NOTHING
+        try:
+            self._decided(decision)
+        except Exception as e:
+            self._fail(e)
+
+    def _decided(self, decision: Decision) -> None:
+        """Write down what was decided, as L{Session.judge} does."""
+        session = self._session
+        refusal = settled(session, decision)
+        if (
+            refusal is not None
+            or len(decision.verdicts) != 1
+            or decision.obligations.leaving is not None
+        ):
+            self._hand(session.decided(self._request, refusal))
+            return
+        self._verdicts = session.verdicts
+        self._allowed()
+
+    def _allowed(self) -> None:
+        """Have it written that the request is allowed."""
+        session, record, gateway = (
+            self._session,
+            self._session.record,
+            self._session.gateway,
+        )
         session.decidedAt = gateway.clock()
         session.stage = _AUDIT
         record.verdict = "allow"
@@ -333,7 +384,7 @@ class Express:
         self._ways = ways
         self._waits = _SOCKET
         try:
-            self._dialling = ways.begin(
+            self._awaited = ways.begin(
                 address,
                 record.port,
                 obligations.connect,

@@ -229,7 +229,9 @@ class Gateway:
         self.generation: Any = SimpleNamespace(
             methods=Methods([Choice(wanted, None, None)]),
             login=Login([self.checker], {"staff": ["alice"]}, 60, self.clock),
-            policy=SimpleNamespace(atOnce=self._atOnce, decide=self._decide),
+            policy=SimpleNamespace(
+                atOnce=self._atOnce, begin=self._look, decide=self._decide
+            ),
             ways=ways,
             waysOf=lambda listener, leaving=None: ways,
             handsOn=False,
@@ -310,7 +312,9 @@ class Gateway:
         await self._step("policy")
         return self.decision
 
-    def _atOnce(self, asker: Any, command: str, host: Any, port: int) -> Verdict | None:
+    def _atOnce(
+        self, asker: Any, command: str, host: Any, port: int, arrive: Any
+    ) -> tuple[Address, Verdict] | None:
         decision = self.decision
         if "policy" in self.steps or len(decision.verdicts) > 1 or decision.struck:
             return None
@@ -319,7 +323,24 @@ class Gateway:
         who = (asker.user.name, asker.source, asker.listener)
         self.happened.append(("decide", *who, command, host, port))
         (verdict,) = decision.verdicts.values()
-        return verdict
+        return host if isinstance(host, Address) else decision.addresses[0], verdict
+
+    def _look(
+        self,
+        asker: Any,
+        command: str,
+        host: Any,
+        port: int,
+        arrive: Any,
+        done: Callable[[Decision], None],
+    ) -> Any:
+        if isinstance(self.steps.get("policy"), BaseException):
+            return None
+        looking = Running(self._decide(asker, command, host, port, arrive))
+        if looking.called:
+            return self.decision
+        looking.addCallbacks(done, lambda failure: failure.trap(CancelledError))
+        return looking
 
     def _begin(
         self,

@@ -4,13 +4,36 @@ Resolvers that know what the test told them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from socksgw.errors import LookupFailed, SocksError
 from socksgw.wire.address import Address
 
 
-class Names:
+class _Resolver:
+    """A resolver that waits for nothing."""
+
+    async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
+        raise NotImplementedError
+
+    def known(self, name: str) -> tuple[Address, ...] | None:
+        return None
+
+    def ask(
+        self, name: str, source: Address, done: Callable[[Any], None]
+    ) -> tuple[Address, ...] | SocksError:
+        found: list[Any] = []
+        Deferred.fromCoroutine(self.lookUp(name, source)).addCallbacks(
+            found.append, lambda failure: found.append(failure.value)
+        )
+        answer: tuple[Address, ...] | SocksError = found[0]
+        return answer
+
+
+class Names(_Resolver):
     """
     A resolver with a table.
 
@@ -23,9 +46,6 @@ class Names:
         self.addresses: dict[str, Sequence[str]] = {}
         self.names: dict[str, str] = {}
         self.asked: list[str] = []
-
-    def known(self, name: str) -> tuple[Address, ...] | None:
-        return None
 
     async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         self.asked.append(name)
@@ -40,7 +60,7 @@ class Names:
         return self.names[address.text]
 
 
-class Scripted:
+class Scripted(_Resolver):
     """
     A resolver whose answers are given one after the other.
 
@@ -50,9 +70,6 @@ class Scripted:
     def __init__(self, *answers: Sequence[str] | SocksError) -> None:
         self._answers = list(answers)
         self.asked: list[str] = []
-
-    def known(self, name: str) -> tuple[Address, ...] | None:
-        return None
 
     async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         self.asked.append(name)

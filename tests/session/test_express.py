@@ -17,6 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,7 +57,7 @@ methods = ["userpass", "none"]
 [groups]
 staff = ["alice"]
 [resolver]
-servers = ["127.0.0.1:9"]
+servers = ["127.0.0.1:{names}"]
 [never]
 except = ["127.0.0.0/8"]
 """
@@ -134,6 +138,62 @@ _OWN: Final = ("n", "time", "hash", "seconds", "v")
 _PLACES: Final = ("client", "bound")
 
 
+#: The addresses of names; a code in their place; of others nothing is heard.
+ADDRESSES: Final[dict[str, Sequence[str] | int]] = {
+    "one.example": ["127.0.0.1"],
+    "other.test": ["127.0.0.1"],
+    "two.example": ["127.0.0.1", "127.0.0.3"],
+    "second.example": ["127.0.0.3", "127.0.0.1"],
+    "mute.example": ["127.0.0.9"],
+    "half.example": ["127.0.0.66", "127.0.0.1"],
+    "denied.example": ["127.0.0.66"],
+    "public.example": ["192.0.2.1"],
+    "never.example": ["224.0.0.1"],
+    "empty.example": [],
+    "none.example": dns.rcode.NXDOMAIN,
+    "broken.example": dns.rcode.SERVFAIL,
+}
+_SILENT: Final = "silent.example"
+
+
+class Names:
+    """A name server."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        """Answer no longer."""
+        self._socket.close()
+
+    def turn(self) -> None:
+        """Answer what has come."""
+        while True:
+            try:
+                octets, peer = self._socket.recvfrom(4096)
+            except BlockingIOError:
+                return
+            query = dns.message.from_wire(octets)
+            (asked,) = query.question
+            name = asked.name.to_text(omit_final_dot=True)
+            found = ADDRESSES.get(name, dns.rcode.NXDOMAIN)
+            answer = dns.message.make_response(query)
+            answer.flags |= dns.flags.RA
+            if isinstance(found, int):
+                answer.set_rcode(dns.rcode.Rcode(found))
+            elif asked.rdtype == dns.rdatatype.A and found:
+                # One by one: a set of them is shuffled.
+                for each in found:
+                    answer.answer.append(
+                        dns.rrset.from_text(name + ".", 60, "IN", "A", each)
+                    )
+            if name != _SILENT:
+                self._socket.sendto(answer.to_wire(), peer)
+
+
 class Origin:
     """
     Echoes; what begins with C{R} is answered with a reset, with C{Q} by the end.
@@ -151,9 +211,11 @@ class Origin:
             filling.connect_ex(mute.getsockname())
             self._mute.append(filling)
         self._open: list[socket.socket] = []
+        self.names = Names()
 
     def turn(self) -> None:
         """Take what comes."""
+        self.names.turn()
         try:
             accepted, _ = self._listening.accept()
         except BlockingIOError:
@@ -178,6 +240,7 @@ class Origin:
 
     def close(self) -> None:
         """Listen no longer."""
+        self.names.close()
         for each in (self._listening, *self._mute, *self._open):
             each.close()
 
@@ -209,7 +272,8 @@ class World:
 
     def config(self, rules: str) -> Any:
         """A configuration with these rules."""
-        return loads(CONFIGURATION + rules, "gw.toml", self.directory)
+        text = CONFIGURATION.replace("{names}", str(self.origin.names.port))
+        return loads(text + rules, "gw.toml", self.directory)
 
     def reload(self, rules: str) -> None:
         """Have others."""
@@ -233,7 +297,8 @@ class World:
             self.turn()
         # A login that fails lingers, and a name is looked up.
         while any(
-            each._attempt is not None or each.stage is Stage.POLICY
+            each._attempt is not None
+            or (each.stage is Stage.POLICY and each.record.name != _SILENT)
             for each in self.gateway.sessions
         ):
             self.turn()
@@ -469,6 +534,15 @@ def requests(port: int) -> dict[str, bytes]:
         "HTTP": b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\nhello"
         % (port, port),
         "nothing": b"",
+        **{
+            name: none + socks5.encodeRequest(1, name, port) + b"Q"
+            for name in (*ADDRESSES, _SILENT)
+        },
+        "logged in, by name": LOGIN + socks5.encodeRequest(1, "one.example", port),
+        "logged in, by another": LOGIN + socks5.encodeRequest(1, "two.example", port),
+        "SOCKS 4a, by name": socks4.encodeRequest(1, "one.example", port) + b"hello",
+        "port 0, by name": none + socks5.encodeRequest(1, "one.example", 0),
+        "udp, by name": none + socks5.encodeRequest(3, "one.example", port),
     }
 
 
@@ -548,7 +622,10 @@ def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     relayed = Express._relayed
     world = plain.worlds[0]
     said = requests(plain.port)
-    names = ("reached, and on", "logged in", "SOCKS 4", "literal as a name")
+    names = (
+        "reached, and on", "logged in", "SOCKS 4", "literal as a name", "one.example",
+        "logged in, by name", "SOCKS 4a, by name",
+    )  # fmt: skip
     for name in names:
         saying([said[name]])(world)
     monkeypatch.setattr(Express, "_hand", hand)
@@ -560,12 +637,27 @@ def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:
         ("socks5", False),
         ("socks4", False),
         ("socks5", False),
+        ("socks5", False),
+        ("socks5", False),
+        ("socks4a", False),
     ]
+    # Whether the name is known or not.
+    del taken[:]
+    ADDRESSES["new.example"] = ["127.0.0.1"]
+    for _ in range(2):
+        new = b"\5\1\0" + socks5.encodeRequest(1, "new.example", plain.port)
+        saying([new])(world)
+    del ADDRESSES["new.example"]
+    assert taken == [("socks5", False)] * 2
+    del taken[:]
     saying([said["resolve"]])(world)
-    assert taken[4:] == [("socks5", True)]
+    assert taken == [("socks5", True)]
     # The other world is to be alike again.
-    for name in (*names, *names, "resolve"):
-        saying([said[name]])(plain.worlds[1])
+    ADDRESSES["new.example"] = ["127.0.0.1"]
+    for octets in (*map(said.get, names), *map(said.get, names), new, new):
+        saying([octets or b""])(plain.worlds[1])
+    del ADDRESSES["new.example"]
+    saying([said["resolve"]])(plain.worlds[1])
     plain.same(lambda world: None)
 
 
@@ -587,7 +679,15 @@ def dialling(world: World) -> Client:
     return client
 
 
+def lookingUp(world: World) -> Client:
+    """A client whose name nobody knows anything of."""
+    client = world.connect()
+    client.say(b"\5\1\0" + socks5.encodeRequest(1, _SILENT, world.origin.port))
+    return client
+
+
 BEGUN: Final[dict[str, Callable[[World], Client]]] = {
+    "looking up": lookingUp,
     "greeted": lambda world: begun(world, b"\5\1\0"),
     "half a login": lambda world: begun(world, b"\5\1\2\1\5al"),
     "logged in": lambda world: begun(world, LOGIN),
@@ -681,3 +781,27 @@ def test_aLimitThatIsReached(both: Both) -> None:
         return [each.told for each in (first, second, third)]
 
     both.same(script)
+
+
+def test_newSessionsThatAreTooMany(plain: Both) -> None:
+    """A name counts before it is looked up, whether it is known or not."""
+    arriving = '[[limit]]\nper = "user"\nnew_sessions = 2\n'
+
+    def script(world: World) -> Any:
+        world.reload(arriving + RULES["plain"])
+        told = []
+        for name in ("other.test", "one.example"):
+            said = b"\5\1\0" + socks5.encodeRequest(1, name, world.origin.port)
+            for _ in range(4):
+                client = world.connect()
+                client.say(said + b"Q")
+                client.close()
+                told.append(client.told)
+            world.pass_(2.0)
+        world.reload(RULES["plain"])
+        return told
+
+    told, lines = plain.same(script)
+    assert len({heard for heard, _ in told}) == 2
+    refused = [line["reason"] for line in lines if line.get("verdict") == "deny"]
+    assert refused == ["limit"] * 4
