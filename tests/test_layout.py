@@ -230,6 +230,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "policy/conditions.py": ("policy/test_rules.py", "a rule is its conditions"),
     "policy/fields.py": ("policy/test_index.py", "the index is read through them"),
+    "policy/naming.py": ("policy/test_decision.py", "the policy asks it"),
+    "policy/telling.py": ("policy/test_outcome.py", "commands are judged by it"),
     "policy/questions.py": ("policy/test_rules.py", "every test there asks one"),
     "policy/ruleset.py": (
         "policy/test_rules.py",

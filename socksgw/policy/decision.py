@@ -5,88 +5,30 @@ Decide requests: look a name up at most once, and judge each of its addresses.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol, final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, final
 
 from socksgw.errors import BadDestination, NotAllowed, SocksError
 from socksgw.interfaces import Asker
 from socksgw.metrics.meters import Meters
 from socksgw.policy.deciders import Asked, Decider, ask
+from socksgw.policy.naming import Looking, NameResolver
 from socksgw.policy.questions import (
-    DEFAULT,
     Found,
-    Missing,
     Obligations,
     Question,
     Verdict,
 )
 from socksgw.policy.remembered import Remembered, Surroundings
 from socksgw.policy.ruleset import Ruleset
+from socksgw.policy.telling import tellable
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
 
-__all__ = [
-    "Decision",
-    "Looking",
-    "NameResolver",
-    "Policy",
-    "combined",
-    "refused",
-    "tellable",
-]
+__all__ = ["Decision", "Policy", "combined", "refused"]
 
 #: Is called before a look-up; may raise a C{SocksError} that refuses the request.
 Arrive = Callable[[], None]
-#: The commands that lead to a destination.
-_REACHING: Final = ("connect", "udp", "bind")
-#: The verdict about a look-up of an address that none of these may reach.
-_UNREACHED: Final = Verdict(False, DEFAULT, "no rule lets the client reach it")
-
-
-class Looking(Protocol):
-    """A look-up that is under way."""
-
-    def cancel(self) -> None:
-        """Wait for it no longer; nothing is called then."""
-
-
-class NameResolver(Protocol):
-    """How the policy learns the addresses of a name, once per request."""
-
-    def lookUp(self, name: str, source: Address) -> Awaitable[tuple[Address, ...]]:
-        """
-        Look up every address of a name, in the order of preference.
-
-        @param name: in normal form (L{socksgw.wire.address.parseHost}).
-        @param source: the client's address: each source may have so many look-ups
-            under way.
-        @raise socksgw.errors.LookupFailed: there is none, or no answer came
-            in time.
-        @raise socksgw.errors.LimitReached: too many look-ups of the source wait.
-        """
-
-    def ask(
-        self,
-        name: str,
-        source: Address,
-        done: Callable[[tuple[Address, ...] | SocksError], None],
-    ) -> tuple[Address, ...] | SocksError | Looking:
-        """
-        Look a name up as L{lookUp} does, without a coroutine.
-
-        @param done: called later with the addresses, or with why there are none, where
-            they are not returned.
-        @raise socksgw.errors.LimitReached: too many look-ups of the source wait.
-        """
-
-    def known(self, name: str) -> tuple[Address, ...] | None:
-        """
-        Return what L{lookUp} would, where that needs no look-up now.
-
-        @return: L{None} where it needs one, or would raise.
-        """
-
-
 _NO_OTHERS: Final[Mapping[str, NameResolver]] = {}
 _NO_DECIDERS: Final[Mapping[str, Decider]] = {}
 
@@ -604,36 +546,6 @@ def _without(decision: Decision, denied: Mapping[Address | str, Verdict]) -> Dec
     left = Decision(deciding, addresses, (*decision.struck, *struck), verdicts=verdicts)
     left.reports, left.hint = decision.reports, decision.hint
     return left
-
-
-def tellable(
-    judge: Callable[[Question, Address | None], Verdict], question: Question
-) -> Callable[[Address | None], Verdict]:
-    """
-    Return a function that judges the answers to a look-up.
-
-    Its argument is L{None} for the name, before an answer is known.
-
-    @param judge: judges a question about an address.
-    @param question: a question about C{resolve}.
-    """
-
-    def answer(address: Address | None) -> Verdict:
-        verdict = judge(question, address)
-        if not verdict.allowed:
-            return verdict
-        missing: Missing | None = None
-        for command in _REACHING:
-            try:
-                if judge(question.about(command, 0), address).allowed:
-                    return verdict
-            except Missing as e:
-                missing = missing or e
-        if missing is not None:
-            raise missing
-        return _UNREACHED
-
-    return answer
 
 
 def refused(error: SocksError) -> Decision:

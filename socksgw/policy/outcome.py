@@ -13,11 +13,12 @@ from attrs import frozen
 
 from socksgw.policy.answers import TO, Answer, missing, unknown
 from socksgw.policy.deciders import concerning
-from socksgw.policy.decision import combined, tellable
+from socksgw.policy.decision import combined
 from socksgw.policy.facts import Facts
 from socksgw.policy.questions import Missing, Question, Verdict
 from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset, Trace, Tried
+from socksgw.policy.telling import tellable
 from socksgw.wire.address import Address
 
 __all__ = ["Admitting", "Outcome", "Step", "consider"]

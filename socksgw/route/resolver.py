@@ -338,7 +338,7 @@ class Resolver:
 
     async def lookUp(self, name: str, source: Address) -> tuple[Address, ...]:
         """
-        As L{socksgw.policy.decision.NameResolver.lookUp}.
+        As L{socksgw.policy.naming.NameResolver.lookUp}.
         """
         versions = self._versions
         found = _found(await self._answers(name, versions, source), versions)
@@ -350,7 +350,7 @@ class Resolver:
         self, name: str, source: Address, done: Callable[[Found], None]
     ) -> Found | _Asking:
         """
-        As L{socksgw.policy.decision.NameResolver.ask}.
+        As L{socksgw.policy.naming.NameResolver.ask}.
         """
         versions = self._versions
         asking = self._ask(
@@ -360,7 +360,7 @@ class Resolver:
 
     def known(self, name: str) -> tuple[Address, ...] | None:
         """
-        As L{socksgw.policy.decision.NameResolver.known}.
+        As L{socksgw.policy.naming.NameResolver.known}.
         """
         found: tuple[Address, ...] = ()
         now = self._clock()

@@ -27,7 +27,8 @@ from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import certain
 from socksgw.plugins.auth_none import NoAuthentication
 from socksgw.plugins.auth_userpass import Credentials, UsernamePassword
-from socksgw.policy.decision import Decision, Looking, refused
+from socksgw.policy.decision import Decision, refused
+from socksgw.policy.naming import Looking
 from socksgw.policy.questions import UNSEEN, Verdict
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Dialling, Outlet, Ways

@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import final
 
 from socksgw.errors import AddressTypeNotSupported
-from socksgw.policy.decision import Decision, tellable
+from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Question, Verdict
 from socksgw.policy.ruleset import Ruleset
+from socksgw.policy.telling import tellable
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed, named, sayable, strictest

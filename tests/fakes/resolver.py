@@ -76,4 +76,7 @@ class Scripted(_Resolver):
         answer = self._answers.pop(0)
         if isinstance(answer, SocksError):
             raise answer
+        return self.parsed(answer)
+
+    def parsed(self, answer: Sequence[str]) -> tuple[Address, ...]:
         return tuple(map(Address.parse, answer))

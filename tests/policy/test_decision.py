@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from socksgw.errors import LookupFailed
+from socksgw.config.schema import Config
+from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision, Policy
+from socksgw.policy.questions import Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -27,6 +29,8 @@ from tests.fakes.policy import (
     texts,
 )
 from tests.fakes.resolver import Scripted
+from tests.policy import naive
+from tests.policy.naive import compile_, configurations, questions
 from tests.tools.waiting import run
 
 ALL = '[[rule]]\nid = "all"\nallow = "any"\n'
@@ -470,3 +474,87 @@ def test_anAddressThatResolveGaveMeetsARuleByName(
     else:
         assert f"RESOLVE of {name}" in decision.hint
         assert hint in decision.hint
+
+
+# Without a coroutine.
+
+
+class Kept(Scripted):
+    """A resolver that knows the answer already."""
+
+    def known(self, name: str) -> tuple[Address, ...] | None:
+        (answer,) = self._answers
+        return None if isinstance(answer, SocksError) else self.parsed(answer)
+
+
+class Arriving:
+    """Counts what arrives, and refuses it where it is told to."""
+
+    def __init__(self, most: int) -> None:
+        self.came = 0
+        self._most = most
+
+    def __call__(self) -> None:
+        self.came += 1
+        if self.came > self._most:
+            raise LimitReached("too many")
+
+
+def said(decision: Decision) -> tuple[object, ...]:
+    """What a decision says."""
+    error = decision.error
+    return (
+        decision.allowed, decision.rule, decision.why, decision.ticket,
+        decision.obligations, decision.pending, decision.reports, decision.hint,
+        decision.addresses, decision.struck, type(error), str(error),
+        {
+            k: (v.allowed, v.rule, v.why, v.pending)
+            for k, v in decision.verdicts.items()
+        },
+    )  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    configurations(),
+    questions(),
+    st.lists(st.sampled_from(naive.ADDRESSES), min_size=1, max_size=3, unique=True)
+    | st.builds(LookupFailed, st.just("no answer")),
+    st.booleans(),
+)
+def test_aNameWithoutACoroutine(
+    config: Config,
+    asked: tuple[Question, Somebody],
+    answer: Any,
+    refuses: bool,
+) -> None:
+    """
+    Whatever the rules and the answer are, it is decided as with one, or not at all: not
+    looked up when no rule allows it, counted once before it is.
+    """
+    question = asked[0]
+    rules, asker = compile_(config), question.asker
+    assert isinstance(asker, Asker)
+    whole = asker, question.command, question.name or "www.example", question.port
+    arriving, names = Arriving(0 if refuses else 1), Scripted(answer)
+    expected = said(run(Policy(rules, names).decide(*whole, arriving)))
+    here, other = Arriving(0 if refuses else 1), Scripted(answer)
+    later: list[Decision] = []
+    found = Policy(rules, other).begin(*whole, here, later.append)
+    assert not later
+    if found is not None:
+        assert isinstance(found, Decision)
+        assert (said(found), here.came) == (expected, arriving.came)
+        assert other.asked == names.asked
+    else:
+        assert here.came == 0
+        assert other.asked == []
+    known = Arriving(1)
+    single = Policy(rules, Kept(answer)).atOnce(*whole, known)
+    if single is None:
+        assert known.came == 0
+        return
+    address, verdict = single
+    if not refuses:
+        decision = Decision(verdict, (address,))
+        assert (said(decision), known.came) == (expected, arriving.came)

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from socksgw.config.schema import Config
 from socksgw.interfaces import Asker
-from socksgw.policy.decision import tellable
 from socksgw.policy.facts import Facts
 from socksgw.policy.outcome import Outcome, consider
 from socksgw.policy.questions import Missing, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.special import embedded
+from socksgw.policy.telling import tellable
 from socksgw.wire.address import Address
 from tests.fakes.policy import PUBLIC, Somebody, ruleset
 from tests.policy.naive import (
