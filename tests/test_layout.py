@@ -23,6 +23,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "admin/together.py": ("workers/test_admin.py", "workers are asked by it"),
     "admin/paths.py": ("admin/test_openapi.py", "it describes the table"),
     "admin/table.py": ("admin/test_reading.py", "fields are read as it says"),
+    "accept/resumption.py": (
+        "accept/test_certificates.py",
+        "it is of a listener's TLS",
+    ),
     "config/schema/metrics.py": ("config/test_schema.py", "the schema is one table"),
     "gateway/starting.py": ("gateway/test_listeners.py", "listeners raise it"),
     "gateway/push.py": ("metrics/test_otlp.py", "a real gateway sends to a collector"),

@@ -29,6 +29,7 @@ from socksgw.accept.identity import (
     Unacceptable,
     nameOf,
 )
+from socksgw.accept.resumption import Resumption
 from socksgw.config.schema import ListenTLS
 from socksgw.system.files import FileError, readFile, readSecret, stampOf, unreadable
 from socksgw.system.once import Once
@@ -44,6 +45,8 @@ __all__ = ["Changes", "ServerTLS", "WrongTLS"]
 
 #: Intermediate certificates between a client's and its CA, at most.
 _DEPTH: Final = 8
+#: What sessions with client certificates are of; each context has its own keys.
+_SESSIONS: Final = b"socksgw"
 #: X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL does not name: certificates and CRLs
 #: as if it were their time.
 _NO_CHECK_TIME: Final = 0x200000
@@ -355,23 +358,31 @@ class ServerTLS:
 
     def _make(self) -> SSL.Context:
         self._made = self._wall()
-        context = serverContext(self._own, resumes=not self._verifies)
-        if self._verifies:
-            store = context.get_cert_store()
-            assert store is not None
-            trust = _NOBODY if self._unusable() else self._trust
-            for authority in trust.authorities:
-                store.add_cert(X509.from_cryptography(authority))
-                context.add_client_ca(authority)
-            for each in trust.lists:
-                store.add_crl(each)
-            if self._settings.crl:
-                store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
-            wanted = SSL.VERIFY_PEER
-            if self._settings.client_certificate == "required":
-                wanted |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-            context.set_verify(wanted, partial(_verified, self._unusable()))
-            context.set_verify_depth(_DEPTH)
+        if not self._verifies:
+            return serverContext(self._own, RESUMABLE)
+        trust = _NOBODY if self._unusable() else self._trust
+        revokes = bool(self._settings.crl)
+        resumption = Resumption(trust.authorities, trust.lists, revokes)
+        context = serverContext(self._own, resumption.lasts(self._made))
+        context.set_app_data(resumption)
+        store = context.get_cert_store()
+        assert store is not None
+        for authority in trust.authorities:
+            store.add_cert(X509.from_cryptography(authority))
+            context.add_client_ca(authority)
+        for each in trust.lists:
+            store.add_crl(each)
+        if revokes:
+            store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
+        wanted = SSL.VERIFY_PEER
+        if self._settings.client_certificate == "required":
+            wanted |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        context.set_verify(
+            wanted, partial(_verified, self._unusable(), resumption, self._wall)
+        )
+        # Without a name for them no session is resumed.
+        context.set_session_id(_SESSIONS)
+        context.set_verify_depth(_DEPTH)
         return context
 
     def _unusable(self) -> str:
@@ -394,7 +405,7 @@ class ServerTLS:
         It costs a few C{stat(2)} when nothing has happened.
         """
         self._look()
-        if not self._verifies and not 0 <= self._wall() - self._made < RESUMABLE:
+        if not 0 <= self._wall() - self._made < RESUMABLE:
             # Other keys for tickets: whoever gets hold of one reads no more than what
             # was sent in their hour.
             self._remake()
@@ -448,32 +459,46 @@ class ServerTLS:
         """
         Return the server's side of a new connection, on octets in memory.
         """
-        connection = SSL.Connection(self._context, None)
+        context = self._context
+        connection = SSL.Connection(context, None)
         connection.set_accept_state()
+        if self._verifies and not context.get_app_data().lasts(self._wall()):
+            # Neither a new ticket, nor one of before.
+            connection.set_options(SSL.OP_NO_TICKET)
         return connection
 
     def identityOf(self, connection: SSL.Connection) -> CertificateIdentity | None:
         """
         Return who the client is.
 
-        The handshake is done, and in it OpenSSL has verified the chain.
+        The handshake is done, and in it OpenSSL has verified the chain; or it has
+        resumed a session in which it had, and the chain is judged here.
 
         @return: L{None} when it has shown no certificate, or one without any
             of the names that are wanted.
         @raise Unacceptable: its name is malformed; or CA or CRL have changed since
-            the handshake began, and it is not accepted any more.
+            the handshake began, or the session, and it is not accepted any more.
         """
         leaf = connection.get_peer_certificate()
         if leaf is None:
             return None
-        verified = connection.get_verified_chain()
-        if not self._verifies or verified is None:
+        if not self._verifies:
             raise AssertionError("a certificate that nobody has verified")
+        resumption = connection.get_context().get_app_data()
+        verified = connection.get_verified_chain()
+        if verified is None:
+            try:
+                between = resumption.chainOf(leaf)
+            except X509StoreContextError as e:
+                raise Unacceptable(_WHY.get(e.errors[0], str(e))) from None
+        else:
+            between = tuple(verified[1:-1])
+            resumption.accepted(between)
         name = self._nameOf(leaf)
         if name is None:
             return None
         expires = leaf.to_cryptography().not_valid_after_utc.timestamp()
-        identity = CertificateIdentity(name, expires, leaf, tuple(verified[1:-1]))
+        identity = CertificateIdentity(name, expires, leaf, between)
         newest = self
         while newest.successor is not None:
             newest = newest.successor
@@ -545,8 +570,10 @@ def _errorOf(
 
 def _verified(
     unusable: str,
+    resumption: Resumption,
+    wall: Callable[[], float],
     connection: SSL.Connection,
-    _certificate: X509,
+    certificate: X509,
     error: int,
     _depth: int,
     good: int,
@@ -558,7 +585,9 @@ def _verified(
 
     @param unusable: why none can be judged; empty where each can.
     """
-    if not good:
-        why = unusable or _WHY.get(error, f"OpenSSL's error {error}")
-        connection.set_app_data(why)
-    return bool(good)
+    if good:
+        resumption.limit(connection, certificate, wall())
+        return True
+    why = unusable or _WHY.get(error, f"OpenSSL's error {error}")
+    connection.set_app_data(why)
+    return False

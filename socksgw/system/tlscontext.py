@@ -115,23 +115,22 @@ def keyFor(chain: Sequence[x509.Certificate], octets: bytes) -> Own:
     return own
 
 
-def serverContext(own: Own, resumes: bool = False) -> SSL.Context:
+def serverContext(own: Own, resumable: int = 0) -> SSL.Context:
     """
     Return a context of TLS 1.2 and 1.3 with sound ciphers.
 
     It has no compression and no renegotiation.
 
-    @param resumes: whether a client may resume a session, which saves both sides the
-        signature (tickets, RFC 8446 section 4.6.1, RFC 5077). Not where clients show
-        certificates: a session that is resumed would get past a CRL that has
-        changed. The keys of the tickets are this context's.
+    @param resumable: for how many seconds a client may resume a session, which saves
+        both sides the signature (tickets, RFC 8446 section 4.6.1, RFC 5077). The keys of the tickets
+        are this context's.
     @raise SSL.Error: OpenSSL does not take the certificate or its key.
     @raise OSError: memfd_create(2) failed, which a key for RSA-PSS alone needs.
     """
     context = _context(SSL.TLS_SERVER_METHOD)
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
-    if resumes:
-        context.set_timeout(RESUMABLE)
+    if resumable:
+        context.set_timeout(resumable)
     else:
         context.set_options(SSL.OP_NO_TICKET)
     _show(context, own)

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from OpenSSL import SSL
 from OpenSSL.crypto import Error, X509Store
 
+from socksgw.accept import resumption
 from socksgw.accept.certificates import ServerTLS, WrongTLS
 from socksgw.accept.identity import BadName, CertificateIdentity, Unacceptable
 from socksgw.config.schema import ListenTLS
@@ -376,31 +377,23 @@ def test_ciphers(place: Place, ciphers: bytes) -> None:
         shaken(place.tls(client_certificate="off", client_ca=""), client)
 
 
-@pytest.mark.parametrize("newest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
-def test_noResumption(place: Place, newest: int) -> None:
-    """
-    A session cannot be resumed: it would get past a CRL that has changed
-    since. The next handshake is a whole one.
-    """
-    tls = place.tls()
-    bob = ROOT.issue(BOB)
-    first = clientOf(bob, newest=newest)
-    ours = shaken(tls, first)
-    ours.send(b"x")
-    first.bio_write(ours.bio_read(1 << 16))
-    assert first.recv(1) == b"x"
-    session = first.get_session()
-    again = SSL.Connection(first.get_context(), None)
-    again.set_connect_state()
-    again.set_session(session)
-    second = shaken(tls, again)
-    # Only a whole handshake brings a chain that was verified.
-    assert second.get_verified_chain() is not None
-    assert second.master_key() != ours.master_key()
+Met = tuple[bool, Any, SSL.Connection]
 
 
-def resumed(tls: ServerTLS, context: ssl.SSLContext, session: Any) -> tuple[bool, Any]:
-    """Whether a client of Python's resumed a session, and the one for the next time."""
+def client(
+    newest: ssl.TLSVersion, shown: tuple[Path, Path] | None = None
+) -> ssl.SSLContext:
+    """A client of Python's, with files of a certificate and its key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = newest
+    if shown is not None:
+        context.load_cert_chain(*shown)
+    return context
+
+
+def met(tls: ServerTLS, context: ssl.SSLContext, session: Any = None) -> Met:
+    """Whether it resumed a session, the one for the next time, and the server's side."""
     coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(coming, going, session=session)
     ours = tls.connection()
@@ -418,35 +411,190 @@ def resumed(tls: ServerTLS, context: ssl.SSLContext, session: Any) -> tuple[bool
     ours.send(b"x")
     coming.write(ours.bio_read(1 << 16))
     assert client.read(1) == b"x"
-    return bool(client.session_reused), client.session
+    return bool(client.session_reused), client.session, ours
 
 
-@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_resumption(place: Place, newest: ssl.TLSVersion) -> None:
+VERSIONS = pytest.mark.parametrize(
+    "newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+)
+
+
+@VERSIONS
+@pytest.mark.parametrize("asked", [False, True])
+def test_resumption(place: Place, newest: ssl.TLSVersion, asked: bool) -> None:
     """
-    Where no certificate is asked for. Not for longer than an hour, nor when the clock
-    was set back, nor with another certificate: the keys of the tickets are others.
+    Not for longer than an hour, nor when the clock was set back, nor with another
+    certificate: the keys of the tickets are others.
     """
-    tls = place.tls(client_certificate="off", client_ca="")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.maximum_version = newest
-    reused, session = resumed(tls, context, None)
+    off = {"client_certificate": "off", "client_ca": ""}
+    tls = place.tls(**({} if asked else off))
+    context = client(newest, ROOT.issue(BOB).write(place.directory, "bob"))
+    reused, session, _ = met(tls, context)
     assert not reused
-    reused, session = resumed(tls, context, session)
+    reused, session, _ = met(tls, context, session)
     assert reused
     place.now += 3599
     tls.refresh()
-    assert resumed(tls, context, session)[0]
+    assert met(tls, context, session)[0]
     for change in (1, 3601, -10):
-        session = resumed(tls, context, None)[1]
+        session = met(tls, context)[1]
         place.now += change
         tls.refresh()
-        assert not resumed(tls, context, session)[0]
-    session = resumed(tls, context, None)[1]
+        assert not met(tls, context, session)[0]
+    session = met(tls, context)[1]
     server(ROOT).write(place.directory, "gw")
     tls.refresh()
-    assert not resumed(tls, context, session)[0]
+    assert not met(tls, context, session)[0]
+
+
+@VERSIONS
+@pytest.mark.parametrize("authority", [ROOT, BELOW], ids=["root", "below"])
+def test_resumedCertificate(
+    place: Place, newest: ssl.TLSVersion, authority: Authority
+) -> None:
+    """Who resumes a session is who began it: name, end, certificate, chain."""
+    place.put("crl.pem", ROOT.revoke() + BELOW.revoke())
+    tls = place.tls(crl="crl.pem")
+    bob = authority.issue(BOB)
+    context = client(newest, bob.write(place.directory, "bob"))
+    _, session, ours = met(tls, context)
+    whole = tls.identityOf(ours)
+    reused, _, ours = met(tls, context, session)
+    found = tls.identityOf(ours)
+    assert reused
+    assert found is not None
+    assert whole is not None
+    assert (found.username, found.expires) == (whole.username, whole.expires)
+    assert found.leaf.to_cryptography() == bob.certificate
+    between = [each.to_cryptography() for each in found.chain]
+    assert between == [each.to_cryptography() for each in whole.chain]
+    # It can be judged later, as those are that showed it themselves.
+    assert not tls.objection(found)
+    place.put("crl.pem", b"".join(_.revoke(bob.certificate) for _ in (ROOT, BELOW)))
+    tls.refresh()
+    assert "revoked" in tls.objection(found)
+
+
+@VERSIONS
+def test_revokedIsNeverResumed(place: Place, newest: ssl.TLSVersion) -> None:
+    """The next handshake is a whole one, and OpenSSL refuses the certificate."""
+    place.put("crl.pem", ROOT.revoke())
+    tls = place.tls(crl="crl.pem")
+    bob, carol = ROOT.issue(BOB), ROOT.issue(email("carol@partner.example"))
+    contexts = [
+        client(newest, each.write(place.directory, str(at)))
+        for at, each in enumerate((bob, carol))
+    ]
+    sessions = [met(tls, each)[1] for each in contexts]
+    place.put("crl.pem", ROOT.revoke(bob.certificate))
+    tls.refresh()
+    with pytest.raises(SSL.Error):
+        met(tls, contexts[0], sessions[0])
+    assert not met(tls, contexts[1], sessions[1])[0]
+
+
+@VERSIONS
+def test_anotherGenerationIsNeverResumed(place: Place, newest: ssl.TLSVersion) -> None:
+    """Neither by the same files read anew for other CAs, nor by a successor's."""
+    tls = place.tls()
+    context = client(newest, ROOT.issue(BOB).write(place.directory, "bob"))
+    session = met(tls, context)[1]
+    successor = place.tls()
+    assert not met(successor, context, session)[0]
+    place.put("ca.pem", pemOf(ROOT.certificate, STRANGER.certificate))
+    tls.refresh()
+    assert not met(tls, context, session)[0]
+    session = met(tls, context)[1]
+    place.put("ca.pem", pemOf(STRANGER.certificate))
+    tls.refresh()
+    with pytest.raises(SSL.Error):
+        met(tls, context, session)
+
+
+@VERSIONS
+def test_staleListsResumeNobody(place: Place, newest: ssl.TLSVersion) -> None:
+    """No ticket lasts longer than the first nextUpdate, of any list."""
+    place.put("crl.pem", ROOT.revoke() + BELOW.revoke(until=timedelta(minutes=5)))
+    tls = place.tls(crl="crl.pem")
+    context = client(newest, ROOT.issue(BOB).write(place.directory, "bob"))
+    session = met(tls, context)[1]
+    assert 290 < session.ticket_lifetime_hint <= 300
+    assert met(tls, context, session)[0]
+    place.now += 298
+    assert met(tls, context, session)[0]
+    place.now += 3
+    reused, session, _ = met(tls, context, session)
+    assert not reused
+    assert not met(tls, context, session)[0]
+
+
+@VERSIONS
+def test_noTicketOutlivesACertificate(place: Place, newest: ssl.TLSVersion) -> None:
+    """
+    In TLS 1.3 there is none of what ends within the hour. TLS 1.2 promises it before,
+    and it is of no use then: L{test_judgedAgain}.
+    """
+    tls = place.tls()
+    soon = ROOT.issue(BOB, after=timedelta(minutes=50))
+    context = client(newest, soon.write(place.directory, "bob"))
+    session = met(tls, context)[1]
+    assert met(tls, context, session)[0] == (newest is ssl.TLSVersion.TLSv1_2)
+
+
+def test_judgedAgain(place: Place) -> None:
+    """
+    Whatever tickets there are: when a session is resumed its certificate is judged,
+    and so are those between it and the CA, with the lists, at that time.
+    """
+    resumed: dict[str, tuple[ServerTLS, SSL.Connection]] = {}
+    short = timedelta(seconds=2)
+    between = Authority("Short", ROOT, after=short)
+    for why, issued, until in (
+        ("expired", ROOT.issue(BOB, after=short), HOUR),
+        ("has expired", between.issue(BOB), HOUR),
+        ("stale", ROOT.issue(BOB), short),
+    ):
+        place.put("crl.pem", ROOT.revoke(until=until) + between.revoke())
+        tls = place.tls(crl="crl.pem")
+        shown = issued.write(place.directory, "bob")
+        context = client(ssl.TLSVersion.TLSv1_2, shown)
+        _, session, ours = met(tls, context)
+        assert tls.identityOf(ours) is not None
+        reused, _, ours = met(tls, context, session)
+        assert reused
+        assert tls.identityOf(ours) is not None
+        resumed[why] = tls, ours
+    time.sleep(3.1)
+    for why, (tls, ours) in resumed.items():
+        with pytest.raises(Unacceptable, match=why):
+            tls.identityOf(ours)
+
+
+@VERSIONS
+@pytest.mark.parametrize("many", [False, True])
+def test_chainsThatMayNotBeFoundAgain(
+    place: Place, newest: ssl.TLSVersion, many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two authorities of one name, or very many: nobody's session is resumed."""
+    monkeypatch.setattr(resumption, "_BETWEEN", 2)
+    tls = place.tls()
+    names = ["One", "Two", "Three"] if many else ["One", "One"]
+    for name in names:
+        issued = Authority(name, ROOT).issue(BOB)
+        context = client(newest, issued.write(place.directory, "bob"))
+        _, session, ours = met(tls, context)
+        assert tls.identityOf(ours) is not None
+    assert not met(tls, context, session)[0]
+
+
+def test_noSessionOfNobody(place: Place) -> None:
+    """One without a certificate is resumed as that, where it is not required."""
+    tls = place.tls(client_certificate="optional")
+    context = client(ssl.TLSVersion.TLSv1_3)
+    session = met(tls, context)[1]
+    reused, _, ours = met(tls, context, session)
+    assert reused
+    assert tls.identityOf(ours) is None
 
 
 def test_aDefectInTheVerdictFails(

@@ -6,6 +6,7 @@ works inside.
 from __future__ import annotations
 
 import random
+import re
 import socket
 import ssl
 import subprocess
@@ -36,7 +37,14 @@ from tests.live.servers import (
     sha256,
     untilEnd,
 )
-from tests.tools.certificates import SERVER, Authority, Issued, dns, rawName
+from tests.tools.certificates import (
+    SERVER,
+    Authority,
+    Issued,
+    dns,
+    pemOf,
+    rawName,
+)
 from tests.tools.sockets import RESET
 from tests.tools.waiting import until
 
@@ -169,12 +177,16 @@ def test_sClient(house: House, destination: Callable[..., Destination]) -> None:
 STRANGER = Authority()
 
 
+def withdraw(house: House, issued: Issued) -> None:
+    """Revoke it; that is seen within a second."""
+    before = len(house.gateway.journal("tls-read"))
+    house.revoke(issued.certificate)
+    until(lambda: len(house.gateway.journal("tls-read")) > before)
+
+
 def revoked(house: House) -> Issued:
     bob = house.below.issue(NAME)
-    house.revoke(bob.certificate)
-    # Seen within a second.
-    before = len(house.gateway.journal("tls-read"))
-    until(lambda: len(house.gateway.journal("tls-read")) > before)
+    withdraw(house, bob)
     return bob
 
 
@@ -232,15 +244,83 @@ def test_noRenegotiation(house: House) -> None:
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_noResumption(house: House, version: str, tmp_path: Path) -> None:
-    """Every handshake is a whole one, with the certificate in it."""
-    bob = house.root.issue(NAME)
+def test_sClientResumes(
+    house: House, destination: Callable[..., Destination], version: str, tmp_path: Path
+) -> None:
+    """The certificate of a session that is resumed logs in, until it is revoked."""
+    bob = house.below.issue(NAME)
     session = tmp_path / "session"
-    sClient(house, bob, version, "-sess_out", str(session))
-    more = ["-sess_in", str(session)] if session.exists() else []
-    done = sClient(house, bob, version, *more)
-    assert b"New, TLSv1." in done.stdout
+    server = destination(lambda c: c.sendall(b"220 ready\r\n"))
+    octets = raw.GREETING + raw.request5("127.0.0.1", server.port)
+    more = version, "-ign_eof"
+    ways = ("-sess_out", b"New, "), ("-sess_in", b"Reused, "), ("-sess_in", b"Reused, ")
+    for way, word in ways:
+        done = sClient(house, bob, *more, way, str(session), octets=octets)
+        assert word in done.stdout
+        assert b"220 ready" in done.stdout
+        line = raw.decision(house.gateway, server.port)
+        assert (line["user"], line["method"]) == (BOB, "certificate")
+    withdraw(house, bob)
+    done = sClient(house, bob, *more, "-sess_in", str(session), octets=octets)
     assert b"Reused" not in done.stdout
+    assert b"220 ready" not in done.stdout
+
+
+def test_curlResumes(
+    house: House, web: Callable[..., Web], quiet: dict[str, str], tmp_path: Path
+) -> None:
+    """A second tunnel of curl's is of the same session, and of the same user."""
+    chain, key = house.below.issue(NAME).write(tmp_path, "curl")
+    server = web()
+    # Without a word for the end the second transfer is in the first one's tunnel.
+    command = [program("curl", "curl"), "-sSv", "--fail", "--proxytunnel"]
+    command += ["-H", "Connection: close"]
+    command += ["-x", f"https://localhost:{house.partners}", "--noproxy", ""]
+    command += ["--proxy-cert", str(chain), "--proxy-key", str(key)]
+    command += ["--proxy-cacert", str(house.directory / "ca.pem")]
+    command += 2 * [f"http://127.0.0.1:{server.port}/"]
+    done = subprocess.run(
+        command, env=quiet, capture_output=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(rb"SSL re-?using session", done.stderr), done.stderr
+    # The gateway proves itself once only.
+    assert len(re.findall(rb"\(IN\), TLS handshake, CERT verify", done.stderr)) == 1
+    lines = house.gateway.journal("decision")[-2:]
+    assert [(line["port"], line["user"]) for line in lines] == 2 * [(server.port, BOB)]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_pythonResumes(
+    house: House, destination: Callable[..., Destination], version: ssl.TLSVersion
+) -> None:
+    """Python's client does where it is told to; not with another set of authorities."""
+    server = destination(echo)
+    context = ssl.create_default_context(cafile=str(house.directory / "ca.pem"))
+    context.maximum_version = version
+    context.load_cert_chain(*house.root.issue(NAME).write(house.directory, "python"))
+
+    def session(last: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession]:
+        with raw.dial(house.partners) as plain:
+            client = context.wrap_socket(
+                plain, server_hostname="localhost", session=last
+            )
+            with client:
+                raw.through(client, "127.0.0.1", server.port)
+                line = raw.decision(house.gateway, server.port)
+                assert (line["user"], line["method"]) == (BOB, "certificate")
+                assert client.session is not None
+                return bool(client.session_reused), client.session
+
+    reused, last = session(None)
+    assert not reused
+    reused, last = session(last)
+    assert reused
+    before = len(house.gateway.journal("tls-read"))
+    more = pemOf(house.root.certificate, STRANGER.certificate)
+    house.put("ca.pem", more)
+    until(lambda: len(house.gateway.journal("tls-read")) > before)
+    assert not session(last)[0]
 
 
 def test_keyUpdate(house: House, destination: Callable[..., Destination]) -> None:

@@ -121,7 +121,13 @@ class Authority:
     A CA: a root, or one below another.
     """
 
-    def __init__(self, name: str = "Test CA", above: Authority | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "Test CA",
+        above: Authority | None = None,
+        after: timedelta = 240 * HOUR,
+    ) -> None:
+        """@param after: its end, from now."""
         self.key = newKey()
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._above = above
@@ -134,7 +140,7 @@ class Authority:
             .public_key(self.key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(NOW - 24 * HOUR)
-            .not_valid_after(NOW + 240 * HOUR)
+            .not_valid_after(datetime.now(UTC) + after)
             .add_extension(x509.BasicConstraints(True, None), critical=True)
             .add_extension(
                 x509.KeyUsage(
