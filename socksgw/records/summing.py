@@ -18,7 +18,8 @@ from socksgw.records.requests import Joining, Request
 from socksgw.records.scan import chunks
 from socksgw.records.searching import behind
 from socksgw.records.tally import Sums, Tally
-from socksgw.records.workers import overParts, uncollected
+from socksgw.records.workers import overParts
+from socksgw.system.aside import collectorAside
 from socksgw.warehouse.rows import REFUSED
 
 __all__ = ["Summing", "summed"]
@@ -139,7 +140,7 @@ def summed(
     total = sum(each.octets for each in extents)
     done = 0
     whole = Part(summing)
-    with uncollected():
+    with collectorAside():
         for extent, part in overParts(partial(_partOf, summing), extents, processes):
             whole.follow(*part)
             done += extent.octets

@@ -10,13 +10,12 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Final, TypeVar
 
 from socksgw.records.extents import Extent, pieces
 
-__all__ = ["overParts", "uncollected"]
+__all__ = ["overParts"]
 
 Result = TypeVar("Result")
 
@@ -32,23 +31,6 @@ def _deaf() -> None:
     # ^C is for the process that was started by hand; it ends these.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """
-    Look for no circles of objects meanwhile.
-
-    There are none in what is made of lines, and there are so many objects that the
-    collector would take most of the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def overParts(

@@ -2,7 +2,10 @@
 One of the two sockets of a relay between plain sockets.
 
 A side is at once what is read from its socket and what is written to it, since
-epoll tells readiness once per descriptor.
+epoll tells readiness once per descriptor. Its socket is watched by edge
+(L{socksgw.system.watch}), as whoever had it before watched it; and by level while
+splice(2) reads it, which does not tell whether it has emptied the socket: by edge each
+burst would end with a call in vain.
 """
 
 from __future__ import annotations
@@ -66,7 +69,7 @@ class Side(Half):
     """
 
     __slots__ = (
-        "_fd", "_pipe", "_registered", "_rest", "_told", "_waiting", "_wanted",
+        "_byLevel", "_fd", "_pipe", "_registered", "_rest", "_told", "_waiting", "_wanted",
         "_way", "held", "socket",
     )  # fmt: skip
 
@@ -85,8 +88,10 @@ class Side(Half):
         self._wanted = 0
         # What has been told, and may hold still (STAYS).
         self._told = 0
-        # What the socket is registered for; 0 where it is not.
+        # What the socket is registered for by edge; 0 where it is not registered.
         self._registered = 0
+        # Whether it is watched by level, for what is wanted.
+        self._byLevel = False
 
     def ready(self, events: int) -> None:
         """
@@ -102,6 +107,21 @@ class Side(Half):
                 self.relay.settings.watch.again(self._fd)
         elif not wanted and told & EPOLLERR:
             self._hungUp()
+        if self._wanted & WRITE and events & _ROOM:
+            self.other._deliver()
+
+    def _readyByLevel(self, events: int) -> None:
+        """Act on readiness likewise; what still holds is told again."""
+        wanted = self._wanted
+        if wanted & READ and events & ~WRITE:
+            self._read()
+        elif not wanted and events & FAILED:
+            if events & EPOLLERR:
+                self._hungUp()
+            else:
+                # The end of both sides would be told on and on.
+                self._watchByEdge()
+            return
         if self._wanted & WRITE and events & _ROOM:
             self.other._deliver()
 
@@ -172,6 +192,8 @@ class Side(Half):
 
     def _splice(self) -> None:
         """Have the kernel read once, and pass on what came."""
+        if not self._byLevel:
+            self._watchByLevel()
         settings = self.relay.settings
         room = settings.memory.room()
         allowance = self.allowance
@@ -189,12 +211,9 @@ class Side(Half):
         try:
             came = os.splice(self._fd, pipe[1], room, flags=_FLAGS)
         except BlockingIOError:
+            # Urgent data may be there, which only reading passes.
             self._emptied()
-            if self._told == READ:
-                self._told = 0
-            else:
-                # Urgent data may be there, which only reading passes.
-                self._way = _COPY
+            self._way = _COPY
             return
         except OSError as e:
             self._emptied()
@@ -465,6 +484,9 @@ class Side(Half):
         if wanted == before:
             return
         self._wanted = wanted
+        if self._byLevel:
+            self.relay.settings.watch.change(self._fd, wanted)
+            return
         missing = wanted & ~self._registered
         if missing:
             watch = self.relay.settings.watch
@@ -478,8 +500,23 @@ class Side(Half):
         if told and (wanted & ~before & READ or (not wanted and told & EPOLLERR)):
             self.relay.settings.watch.again(self._fd)
 
+    def _watchByLevel(self) -> None:
+        """Be told again and again of what holds, as long as it is wanted."""
+        self._byLevel, self._told = True, 0
+        watch = self.relay.settings.watch
+        watch.hand(self._fd, self._readyByLevel)
+        watch.change(self._fd, self._wanted)
+
+    def _watchByEdge(self) -> None:
+        """Be told once of what changes, and of what holds now."""
+        self._byLevel, self._registered = False, STREAM
+        watch = self.relay.settings.watch
+        watch.hand(self._fd, self.ready)
+        watch.change(self._fd, STREAM)
+
     def _unwatch(self) -> None:
         self._wanted = self._told = 0
+        self._byLevel = False
         if self._registered:
             self._registered = 0
             self.relay.settings.watch.remove(self._fd)
@@ -579,6 +616,7 @@ class Side(Half):
             self._unwatch()
         else:
             self._wanted = self._told = 0
+            self._byLevel = False
             if self._registered:
                 self._registered = 0
                 self.relay.settings.watch.closing(self._fd)

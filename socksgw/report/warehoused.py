@@ -19,7 +19,7 @@ from socksgw.records.criteria import Criteria, Matcher
 from socksgw.records.requests import Ended
 from socksgw.records.summing import Summing
 from socksgw.records.tally import Sums, Tally
-from socksgw.records.workers import uncollected
+from socksgw.system.aside import collectorAside
 from socksgw.warehouse import schema
 from socksgw.warehouse.reading import Reader
 
@@ -67,7 +67,7 @@ def summedFrom(reader: Reader, gateway: str, summing: Summing) -> Sums:
     matcher = evolve(criteria, since="", until="").matcher()
     tally = Tally(summing.tables, summing.unit)
     counted = 0
-    with uncollected(), reader.connect() as connection:
+    with collectorAside(), reader.connect() as connection:
         query = _query(criteria, gateway, reader.engine.dialect.name)
         for row in connection.execution_options(yield_per=_ROWS).execute(query):
             _count(tally, matcher, row)

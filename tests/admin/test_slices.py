@@ -18,8 +18,8 @@ from socksgw.admin.table import Answer, Asked, Caller
 from socksgw.audit.record import SessionRecord
 from socksgw.gateway.role import Role
 from socksgw.gateway.sessions import Sessions
-from socksgw.records.workers import uncollected
 from socksgw.session.stage import Stage
+from socksgw.system.aside import collectorAside
 from socksgw.wire.address import Address
 
 MANY = 5000
@@ -30,7 +30,7 @@ TURN = 0.05
 @pytest.fixture(autouse=True)
 def _alone() -> Iterator[None]:
     """The collector looks at all there is when it wants to: that is not measured."""
-    with uncollected():
+    with collectorAside():
         yield
 
 

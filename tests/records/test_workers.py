@@ -4,7 +4,6 @@ Work in several processes.
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 
@@ -37,15 +36,3 @@ def test_littleWorkIsDoneHere(journal: Path) -> None:
     """A process is not worth its start then."""
     ((_, (_, pid)), *_) = workers.overParts(where, extentsOf(journal))
     assert pid == os.getpid()
-
-
-def test_theCollectorRests() -> None:
-    """And works again afterwards, if it did before."""
-    for enabled in (True, False):
-        (gc.enable if enabled else gc.disable)()
-        try:
-            with workers.uncollected():
-                assert not gc.isenabled()
-            assert gc.isenabled() == enabled
-        finally:
-            gc.enable()

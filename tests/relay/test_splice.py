@@ -384,6 +384,59 @@ def test_aStalledReaderHoldsAtMostOneMiB(world: World, who: str) -> None:
     assert world.memory.held == 0
 
 
+def test_bulkIsReadWithoutCallsInVain(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each splice(2) from a socket brings octets, whatever the pace of the sender."""
+    run = world.relay()
+    brought, vain = 0, 0
+    splice = os.splice
+
+    def counted(source: int, *rest: Any, **named: Any) -> int:
+        nonlocal brought, vain
+        try:
+            went = splice(source, *rest, **named)
+        except BlockingIOError:
+            vain += source == run.near.fileno()
+            raise
+        brought += source == run.near.fileno()
+        return went
+
+    monkeypatch.setattr(os, "splice", counted)
+    for size in (200_000, 70_000, 1_000_000) * 4:
+        run.send(run.client, pattern(size))
+        run.receive(run.server, size)
+    assert brought > 12
+    assert vain == 0
+
+
+def test_theEndOfBothSidesIsToldOnce(world: World) -> None:
+    """Also where octets of a bulk transfer wait meanwhile; they arrive."""
+    run = world.relay(buffer=65536)
+    sent = 0
+    while not world.memory.held:
+        run.send(run.client, b"x" * (1 << 17))
+        sent += 1 << 17
+        world.settle()
+    run.server.shutdown(socket.SHUT_WR)
+    run.client.shutdown(socket.SHUT_WR)
+    for _ in range(20):
+        world.watcher.turn(0.01)
+    calls = 0
+    tell = world.watcher.calls[run.near.fileno()]
+
+    def counted(events: int) -> None:
+        nonlocal calls
+        calls += 1
+        tell(events)
+
+    world.watcher.calls[run.near.fileno()] = counted
+    for _ in range(50):
+        world.watcher.turn(0)
+    assert calls <= 1
+    assert run.ended(run.server) == b"x" * sent
+
+
 def test_bothDirectionsStalled(world: World) -> None:
     """Each holds its own; neither blocks the other."""
     run = world.relay(buffer=65536)
