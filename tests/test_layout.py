@@ -264,6 +264,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "it is one of the ways to look up",
     ),
     "route/nameserver.py": ("route/test_nameservers.py", "as servers answer"),
+    "route/request.py": ("route/test_resolver.py", "the resolver makes them"),
     "route/outlet.py": ("route/test_dialer.py", "the dialler returns it"),
     "route/race.py": ("route/test_dialer.py", "the dialler connects by it"),
     "route/single.py": ("route/test_dialer.py", "the dialler connects by it"),

@@ -12,18 +12,24 @@ from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed, SocksError
 from socksgw.interfaces import Timer
-from socksgw.route.dnsmessages import Asked, BadAnswer, NoSuchName, Truncated
+from socksgw.route.dnsmessages import (
+    Asked,
+    BadAnswer,
+    NoSuchName,
+    Query,
+    Truncated,
+)
 from socksgw.route.dnstransport import Datagrams, Stream, Talk
 from socksgw.route.nameserver import Server, Servers
 
-__all__ = ["Asking", "Probe"]
+__all__ = ["Asking", "Probe", "Try"]
 
 #: Seconds after which a question is sent for which there was no socket at hand.
 _SOON: Final = 0.01
 
 
 @final
-class _Try:
+class Try:
     """
     One question to one server, until it is answered, refused, or ended.
 
@@ -36,11 +42,10 @@ class _Try:
         servers: Servers,
         server: Server,
         asked: Asked,
-        edns: bool,
-        done: Callable[[_Try, list[Any] | Exception], None],
+        done: Callable[[Try, list[Any] | Exception], None],
     ) -> None:
         """
-        Send the question.
+        Send nothing yet.
 
         @param done: called once with the records, with L{BadAnswer},
             L{NoSuchName}, or with L{OSError} when the server cannot be reached.
@@ -49,10 +54,24 @@ class _Try:
         self._asked = asked
         self._done = done
         self._talk: Talk | None = None
-        self._over = False
+        self._over = self._stream = False
+        self._query: Query
         self.server = server
-        self.since = servers.reactor.seconds()
-        self._send(edns, servers.settings.stream)
+        self.since = 0.0
+
+    def start(self, edns: bool) -> None:
+        """Send the question."""
+        self.since = self._servers.reactor.seconds()
+        self._send(edns, self._servers.settings.stream)
+
+    def begun(self, query: Query, talk: Talk, since: float) -> None:
+        """
+        Take a question that was sent elsewhere, and is answered there.
+
+        @param talk: L{came} and L{lost} are called by it.
+        @param since: as L{since}.
+        """
+        self._query, self._talk, self.since = query, talk, since
 
     def _send(self, edns: bool, stream: bool) -> None:
         servers, server = self._servers, self.server
@@ -66,8 +85,8 @@ class _Try:
                 server.where,
                 octets,
                 servers.timeout,
-                self._came,
-                self._lost,
+                self.came,
+                self.lost,
                 servers.sockets,
             )
             return
@@ -76,8 +95,8 @@ class _Try:
                 servers.watch,
                 server.where,
                 octets,
-                self._came,
-                self._lost,
+                self.came,
+                self.lost,
                 servers.sockets,
             )
         except BlockingIOError:
@@ -85,13 +104,14 @@ class _Try:
             servers.reactor.callLater(_SOON, self._sendStill, edns)
         except (OSError, SocksError):
             # No descriptor, say, or no route. The caller does not expect a call yet.
-            servers.reactor.callLater(0, self._lost)
+            servers.reactor.callLater(0, self.lost)
 
     def _sendStill(self, edns: bool) -> None:
         if not self._over:
             self._send(edns, False)
 
-    def _came(self, octets: bytes) -> None:
+    def came(self, octets: bytes) -> None:
+        """Take what the server has sent."""
         outcome: list[Any] | Exception | None
         try:
             outcome = self._asked.read(self._query, octets)
@@ -118,7 +138,8 @@ class _Try:
             self.server.spoken = True
         self._end(outcome)
 
-    def _lost(self) -> None:
+    def lost(self) -> None:
+        """Give up: the server cannot be reached."""
         if not self._over:
             self._end(OSError("the name server cannot be reached"))
 
@@ -148,7 +169,8 @@ class Probe:
         self._server = server
         servers.live.add(self)
         self._over = servers.setDeadline(servers.patience, self._expired)
-        self._try = _Try(servers, server, Asked.probe(), False, self._done)
+        self._try = Try(servers, server, Asked.probe(), self._done)
+        self._try.start(False)
 
     def stop(self) -> None:
         """End it without a word."""
@@ -160,7 +182,7 @@ class Probe:
         self.stop()
         self._servers.probed(self._server, False)
 
-    def _done(self, attempt: _Try, outcome: list[Any] | Exception) -> None:
+    def _done(self, attempt: Try, outcome: list[Any] | Exception) -> None:
         self.stop()
         self._servers.probed(self._server, not isinstance(outcome, OSError))
 
@@ -177,6 +199,9 @@ class Asking:
     """
 
     def __init__(self, servers: Servers, asked: Asked, order: Sequence[Server]) -> None:
+        """
+        Ask nobody yet.
+        """
         self.answer: Deferred[list[Any]] = Deferred(lambda _: self._end())
         self._servers = servers
         self._asked = asked
@@ -184,12 +209,32 @@ class Asking:
         self._left = [*order] * servers.settings.rounds
         #: Servers whose answers were of no use, with why.
         self._failed: dict[Server, str] = {}
-        self._tries: list[_Try] = []
+        self._tries: list[Try] = []
         #: When all is over, in monotonic seconds.
-        self._ends = servers.reactor.seconds() + servers.timeout
+        self._ends = 0.0
         self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Ask the first server."""
+        servers = self._servers
+        self._ends = servers.reactor.seconds() + servers.timeout
         servers.live.add(self)
         self._next()
+
+    def begun(self, query: Query, talk: Talk, since: float) -> Try:
+        """
+        Go on with a question that the first server was asked already.
+
+        @return: what the answer is told to, as L{Try.begun} has it.
+        """
+        servers = self._servers
+        self._ends = since + servers.timeout
+        servers.live.add(self)
+        attempt = Try(servers, self._left.pop(0), self._asked, self._done)
+        attempt.begun(query, talk, since)
+        self._tries.append(attempt)
+        self._wait(servers.patience, attempt)
+        return attempt
 
     def _next(self) -> None:
         """
@@ -212,11 +257,12 @@ class Asking:
                 break
         # A middlebox may drop messages with EDNS.
         edns = server.edns and (server.spoken or not again)
-        attempt = _Try(self._servers, server, self._asked, edns, self._done)
+        attempt = Try(self._servers, server, self._asked, self._done)
+        attempt.start(edns)
         self._tries.append(attempt)
         self._wait(self._servers.patience * (2 if again else 1), attempt)
 
-    def _wait(self, seconds: float, attempt: _Try | None) -> None:
+    def _wait(self, seconds: float, attempt: Try | None) -> None:
         """
         Wait for an answer, and ask the next server if it does not come in time.
 
@@ -227,16 +273,17 @@ class Asking:
         left = self._ends - self._servers.reactor.seconds()
         if attempt is not None and seconds < left:
             self._timer = self._servers.setDeadline(
-                seconds, lambda: self._missed(attempt)
+                seconds, lambda: self.missed(attempt)
             )
         else:
             self._timer = self._servers.setDeadline(max(left, 0.0), self._expired)
 
-    def _missed(self, attempt: _Try) -> None:
+    def missed(self, attempt: Try) -> None:
+        """Ask the next server: the last one has not answered in time."""
         self._servers.missed(attempt.server, attempt.since)
         self._next()
 
-    def _done(self, attempt: _Try, outcome: list[Any] | Exception) -> None:
+    def _done(self, attempt: Try, outcome: list[Any] | Exception) -> None:
         if isinstance(outcome, list):
             self._end()
             self.answer.callback(outcome)

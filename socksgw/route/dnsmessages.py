@@ -20,7 +20,17 @@ from socksgw.errors import LookupFailed
 from socksgw.route.dnswire import Unusual, addressesIn, nameOctets, questionOctets
 from socksgw.wire.address import Address
 
-__all__ = ["LONGEST", "Asked", "BadAnswer", "NoSuchName", "Query", "Truncated"]
+__all__ = [
+    "ENDS",
+    "LONGEST",
+    "RECORDS",
+    "TYPES",
+    "Asked",
+    "BadAnswer",
+    "NoSuchName",
+    "Query",
+    "Truncated",
+]
 
 #: Octets of the longest answer that is read.
 LONGEST: Final = 8192
@@ -28,15 +38,15 @@ LONGEST: Final = 8192
 #: microseconds of the reactor's time, and a client that asks for a name of its own
 #: decides how many there are. 32 addresses of a name are kept, behind 16 aliases at
 #: most.
-_RECORDS: Final = 48
+RECORDS: Final = 48
 _OTHERS: Final = 4
 #: In the third octet: a response (QR), and truncated (TC).
 _CUT: Final = 0x82
 
-_TYPES: Final = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
-_ADDRESSES: Final = frozenset(_TYPES.values())
+TYPES: Final = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
+_ADDRESSES: Final = frozenset(TYPES.values())
 #: What stands behind a name in a question for each type.
-_ENDS: Final = {
+ENDS: Final = {
     kind: struct.pack("!HH", kind, dns.rdataclass.IN)
     for kind in (*_ADDRESSES, dns.rdatatype.PTR, dns.rdatatype.NS)
 }
@@ -77,8 +87,11 @@ class Query:
 
     __slots__ = ("edns", "number", "octets")
 
-    def __init__(self, question: bytes, edns: bool) -> None:
-        self.number = token_bytes(2)
+    def __init__(self, question: bytes, edns: bool, number: bytes = b"") -> None:
+        """
+        @param number: by default another one each time.
+        """
+        self.number = number or token_bytes(2)
         self.edns = edns
         self.octets = questionOctets(self.number, question, edns)
 
@@ -96,7 +109,7 @@ class Asked:
         @param name: as it stands in a message.
         """
         self._kind = kind
-        self._question = name + _ENDS[kind]
+        self._question = name + ENDS[kind]
 
     @classmethod
     def addresses(cls, name: str, version: int) -> Asked:
@@ -106,7 +119,7 @@ class Asked:
         @param name: in normal form (L{socksgw.wire.address.parseHost}).
         @param version: 4 or 6.
         """
-        return cls(nameOctets(name), _TYPES[version])
+        return cls(nameOctets(name), TYPES[version])
 
     @classmethod
     def pointer(cls, address: Address) -> Asked:
@@ -123,9 +136,9 @@ class Asked:
         """
         return cls(b"\0", dns.rdatatype.NS)
 
-    def query(self, edns: bool) -> Query:
-        """Return a message that asks."""
-        return Query(self._question, edns)
+    def query(self, edns: bool, number: bytes = b"") -> Query:
+        """Return a message that asks, as L{Query}."""
+        return Query(self._question, edns, number)
 
     def read(self, query: Query, octets: bytes) -> list[Any] | None:
         """
@@ -145,7 +158,7 @@ class Asked:
             raise Truncated
         if self._kind in _ADDRESSES:
             try:
-                found = addressesIn(octets, self._question, self._kind, _RECORDS)
+                found = addressesIn(octets, self._question, self._kind, RECORDS)
             except Unusual:
                 pass
             else:
@@ -202,7 +215,7 @@ def _bounded(octets: bytes) -> bytes:
         raise ValueError("several questions")
     if answers:
         # What stands behind the answers is not looked at.
-        answers, authorities, more = min(answers, _RECORDS), 0, 0
+        answers, authorities, more = min(answers, RECORDS), 0, 0
     elif authorities > _OTHERS:
         authorities, more = _OTHERS, 0
     counts = struct.pack("!4H", questions, answers, authorities, min(more, _OTHERS))

@@ -20,10 +20,10 @@ from socksgw.route.dnsmessages import LONGEST
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.watch import READ, Watcher
 
-__all__ = ["Datagrams", "Stream", "SocketAddress", "Talk", "socketAddress"]
+__all__ = ["DATAGRAM", "Datagrams", "Stream", "SocketAddress", "Talk", "socketAddress"]
 
 #: Octets of a datagram that are read: more than was asked for (EDNS).
-_DATAGRAM: Final = 4096
+DATAGRAM: Final = 4096
 #: Datagrams read at once.
 _AT_ONCE: Final = 16
 
@@ -99,7 +99,7 @@ class Datagrams:
             if self._socket.fileno() < 0:
                 return
             try:
-                octets = self._socket.recv(_DATAGRAM)
+                octets = self._socket.recv(DATAGRAM)
             except BlockingIOError:
                 return
             except OSError:

@@ -16,8 +16,9 @@ from socksgw.interfaces import SetDeadline
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.librarylookup import LibraryLookup
-from socksgw.route.lookup import questionsFor
+from socksgw.route.lookup import Both, Each, questionsFor
 from socksgw.route.nameservers import NameServers
+from socksgw.route.pair import Came
 from socksgw.route.resolvconf import (
     RESOLV_CONF,
     SERVERS,
@@ -37,6 +38,9 @@ _LOOK: Final = 1.0
 
 #: Names that only nss-myhostname(8) knows, besides this host's.
 _LOCAL: Final = ("localhost", "localhost.localdomain", "_gateway", "_outbound")
+
+#: The orders in which name servers are asked what the hosts file does not say.
+_PLAIN: Final = (("files", "dns"), ("dns",))
 
 _log: Final = Logger()
 
@@ -104,6 +108,24 @@ class HostLookup:
         if "dns" in self._choice.order:
             return self._asked(name, version)
         raise NoSuchName
+
+    def both(self, name: str, came: Came) -> Both:
+        """
+        As L{Lookup.both}.
+        """
+        self._refresh()
+        assert self._said is not None
+        if (
+            self._choice.order not in _PLAIN
+            or not self._said.aaaa
+            or (self._choice.local and _isLocal(name))
+            or (
+                "files" in self._choice.order
+                and self._hosts.addresses(name) is not None
+            )
+        ):
+            return Each(self.addresses, name, came)
+        return self._servers.both(name, came)
 
     def _asked(self, name: str, version: int) -> Deferred[list[Address]]:
         assert self._said is not None

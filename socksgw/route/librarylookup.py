@@ -14,6 +14,8 @@ from twisted.python.failure import Failure
 from socksgw.errors import LookupFailed
 from socksgw.route.dnsmessages import NoSuchName
 from socksgw.route.hostsfile import HostsFile
+from socksgw.route.lookup import Each
+from socksgw.route.pair import Came
 from socksgw.system.sockets import FAMILIES
 from socksgw.system.threads import DaemonPool, inPool
 from socksgw.wire.address import Address
@@ -67,6 +69,12 @@ class LibraryLookup:
         if found is not None:
             return succeed([a for a in found if a.version == version])
         return self._do(askLibrary, name, FAMILIES[version], self._getaddrinfo)
+
+    def both(self, name: str, came: Came) -> Each:
+        """
+        As L{Lookup.both}: a thread for each.
+        """
+        return Each(self.addresses, name, came)
 
     def pointer(self, address: Address) -> Deferred[str]:
         """

@@ -9,19 +9,31 @@ hosts file (L{socksgw.route.hostlookup}); or the C library, in threads of its ow
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol, final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed
 from socksgw.interfaces import SetDeadline
 from socksgw.route.nameserver import ServerSettings
 from socksgw.route.nameservers import NameServers
+from socksgw.route.pair import VERSIONS, Came, lookupError
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
-__all__ = ["QUESTIONS", "Lookup", "NoLookup", "ServersLookup", "questionsFor"]
+__all__ = [
+    "QUESTIONS",
+    "Both",
+    "Each",
+    "Lookup",
+    "NoLookup",
+    "ServersLookup",
+    "questionsFor",
+]
 
 #: Questions to name servers at a time, at most, and the share of one source.
 QUESTIONS: Final = 1024
@@ -30,6 +42,13 @@ _SOURCES: Final = 4
 _SHARE: Final = 4
 #: The limit on descriptors of most systems, where it cannot be asked for.
 _USUAL: Final = 1024
+
+
+class Both(Protocol):
+    """Both questions about a name."""
+
+    def cancel(self, version: int) -> None:
+        """Have one of them fail, if it can be ended."""
 
 
 class Lookup(Protocol):
@@ -53,6 +72,13 @@ class Lookup(Protocol):
         @return: fires with what was found, nothing where the name has only
             others; fails with L{socksgw.errors.LookupFailed}, with
             L{NoSuchName} when there is no such name.
+        """
+
+    def both(self, name: str, came: Came) -> Both:
+        """
+        Look up the addresses of a name of either version.
+
+        @param came: as of L{Pair}; it may be called before this returns.
         """
 
     def pointer(self, address: Address) -> Deferred[str]:
@@ -89,6 +115,40 @@ def questionsFor(servers: int) -> tuple[int, int]:
 
 
 @final
+class Each:
+    """
+    Both questions about a name, asked one by one.
+    """
+
+    __slots__ = ("_asked",)
+
+    def __init__(
+        self,
+        addresses: Callable[[str, int], Deferred[list[Address]]],
+        name: str,
+        came: Came,
+    ) -> None:
+        """
+        Ask them.
+
+        @param addresses: as L{Lookup.addresses}.
+        """
+        self._asked: dict[int, Deferred[list[Address]]] = {}
+
+        def failed(failure: Failure, version: int) -> None:
+            came(version, lookupError(failure.value))
+
+        for version in VERSIONS:
+            asked = maybeDeferred(addresses, name, version)
+            self._asked[version] = asked
+            asked.addCallbacks(partial(came, version), failed, errbackArgs=(version,))
+
+    def cancel(self, version: int) -> None:
+        """As L{Both.cancel}."""
+        self._asked[version].cancel()
+
+
+@final
 class ServersLookup:
     """
     Name servers alone.
@@ -110,6 +170,7 @@ class ServersLookup:
             reactor, watch, setDeadline, settings, timeout, sockets
         )
         self.addresses = self._servers.addresses
+        self.both = self._servers.both
         self.pointer = self._servers.pointer
         self.stop = self._servers.stop
 
@@ -139,6 +200,10 @@ class NoLookup:
     def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
         """As L{Lookup.addresses}: fails."""
         return fail(LookupFailed(self._why, reason="no-name-servers"))
+
+    def both(self, name: str, came: Came) -> Each:
+        """As L{Lookup.both}: both fail."""
+        return Each(self.addresses, name, came)
 
     def pointer(self, address: Address) -> Deferred[str]:
         """As L{Lookup.pointer}: fails."""

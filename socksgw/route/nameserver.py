@@ -52,6 +52,7 @@ class ServerSettings:
     @ivar rotate: whether look-ups begin with one after another.
     @ivar stream: whether TCP is used from the start.
     @ivar edns: whether EDNS is used (RFC 6891).
+    @ivar single: whether each question has a socket of its own.
     """
 
     servers: tuple[tuple[str, int], ...]
@@ -60,6 +61,12 @@ class ServerSettings:
     rotate: bool = False
     stream: bool = False
     edns: bool = True
+    single: bool = False
+
+    @property
+    def apart(self) -> bool:
+        """Tell whether no two questions are asked by one socket."""
+        return self.single or self.stream
 
 
 @final

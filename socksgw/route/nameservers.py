@@ -18,6 +18,7 @@ from socksgw.interfaces import SetDeadline
 from socksgw.route.asking import Asking, Probe
 from socksgw.route.dnsmessages import Asked
 from socksgw.route.nameserver import Server, ServerSettings, Stoppable
+from socksgw.route.pair import Came, Pair
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
@@ -102,7 +103,19 @@ class NameServers:
         return self._ask(Asked.pointer(address)).addCallback(named)
 
     def _ask(self, asked: Asked) -> Deferred[list[Any]]:
-        return Asking(self, asked, self._order()).answer
+        asking = Asking(self, asked, self._order())
+        asking.start()
+        return asking.answer
+
+    def both(self, name: str, came: Came) -> Pair:
+        """
+        Ask for the addresses of a name of either version.
+
+        @param came: as of L{Pair}; it may be called before this returns.
+        """
+        pair = Pair(self, self._order(), name, came)
+        pair.start()
+        return pair
 
     def _order(self) -> list[Server]:
         """

@@ -143,6 +143,7 @@ def readServers(
         patience=_number(said.get("timeout"), int(defaults.patience), 30),
         rotate="rotate" in said,
         stream="use-vc" in said,
+        single="single-request" in said or "single-request-reopen" in said,
     )
     return HostServers(settings, "no-aaaa" not in said)
 

@@ -9,22 +9,34 @@ each source may have so many look-ups under way, and the sources take turns.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.python.failure import Failure
 
 from socksgw.config.schema import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed, SocksError
-from socksgw.interfaces import SetDeadline, Timer
-from socksgw.route.dnsmessages import NoSuchName
+from socksgw.interfaces import SetDeadline
 from socksgw.route.hostlookup import HostLookup
 from socksgw.route.hostsfile import HostsFile
 from socksgw.route.librarylookup import LibraryLookup, askLibrary
 from socksgw.route.lookup import Lookup, NoLookup, ServersLookup
 from socksgw.route.nameserver import ServerSettings, parseServer
+from socksgw.route.pair import lookupError
+from socksgw.route.request import (
+    ADDRESSES,
+    Answer,
+    Answers,
+    Found,
+    Key,
+    Question,
+    Request,
+    again,
+    outcome,
+)
 from socksgw.route.resolvconf import HostChoice
 from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import Domain, Sockets
@@ -36,27 +48,12 @@ __all__ = ["Resolver", "filesOf", "lookUpNow", "preferred"]
 
 #: Questions of one source that wait for their turn, at most.
 _WAITING: Final = 1024
-#: Answers remembered, how long (seconds), and addresses kept of each.
+#: Answers remembered, and how long (seconds).
 _REMEMBERED: Final = 8192
 _SECONDS: Final = 10.0
 _SECONDS_FAILED: Final = 3.0
-_ADDRESSES: Final = 32
-#: Seconds that IPv6 addresses may come later than the answer about IPv4 (RFC
-#: 8305 section 3, the Resolution Delay). What is judged is dialled and nothing
-#: else, so IPv4 addresses, which every host can dial, are waited for.
-_DELAY: Final = 0.05
-
 #: Where the files of one network namespace are (ip-netns(8)).
 _NETNS: Final = Path("/etc/netns")
-
-#: The addresses of one version, or the name of an address, or why there is none.
-Answer = tuple[Any, ...] | SocksError
-#: What is known of a name or an address, by version.
-_Answers = dict[int, Answer]
-#: A name and a version, or an address whose name is wanted.
-_Key = tuple[str | Address, int]
-#: The addresses of a name, or why there are none.
-Found = tuple[Address, ...] | SocksError
 
 
 def lookUpNow(name: str, family: str) -> tuple[Address, ...]:
@@ -83,7 +80,7 @@ def preferred(found: list[Address], family: str) -> tuple[Address, ...]:
     addresses.sort(key=lambda a: versions.index(a.version))
     if not addresses:
         raise LookupFailed("no such host")
-    return tuple(addresses[:_ADDRESSES])
+    return tuple(addresses[:ADDRESSES])
 
 
 def filesOf(domain: Domain) -> tuple[Path, Path] | None:
@@ -100,123 +97,6 @@ def filesOf(domain: Domain) -> tuple[Path, Path] | None:
 def _versions(family: str) -> tuple[int, ...]:
     first = int(family[-1])
     return (first,) if family.startswith("only") else (first, 10 - first)
-
-
-@final
-class _Question:
-    """
-    One question that is being asked, or waits for its turn.
-
-    @ivar key: what it is about.
-    @ivar waiting: the requests that wait for the answer.
-    @ivar running: the look-up; L{None} before its turn.
-    @ivar queued: the sources in whose name it waits.
-    """
-
-    __slots__ = ("key", "queued", "running", "waiting")
-
-    def __init__(self, key: _Key) -> None:
-        self.key = key
-        self.waiting: dict[_Asking, None] = {}
-        self.running: Deferred[Any] | None = None
-        self.queued: set[bytes] = set()
-
-
-@final
-class _Asking:
-    """
-    One request for the addresses of a name, or the name of an address.
-
-    @ivar answers: what is known, by version.
-    @ivar missing: the questions that it waits for, by version.
-    """
-
-    __slots__ = ("_deadline", "_delay", "_done", "_resolver", "answers", "missing")
-
-    def __init__(self, resolver: Resolver, answers: _Answers) -> None:
-        """
-        @param answers: what is known already.
-        """
-        self._resolver = resolver
-        self._delay: Any = None
-        self._deadline: Timer | None = None
-        self._done: Callable[[_Answers], None] | None = None
-        self.answers = answers
-        self.missing: dict[int, _Question] = {}
-
-    def wait(
-        self,
-        seconds: float,
-        setDeadline: SetDeadline,
-        done: Callable[[_Answers], None],
-    ) -> None:
-        """
-        Begin to wait for what is missing.
-
-        @param done: called with what is known when enough is.
-        """
-        self._done = done
-        self._deadline = setDeadline(seconds, self._expired)
-        self._enough()
-
-    def got(self, version: int, answer: Answer) -> None:
-        """
-        Take the answer to one of the questions.
-        """
-        del self.missing[version]
-        self.answers[version] = answer
-        if not self.missing:
-            self._finish()
-        elif self._deadline is not None:
-            self._enough()
-
-    def _enough(self) -> None:
-        """
-        Wait for IPv6 no longer than the delay, once enough is known of IPv4.
-
-        That is its addresses, or that there is no such name.
-        """
-        known = self.answers.get(4)
-        if not known or (
-            isinstance(known, SocksError) and not isinstance(known, NoSuchName)
-        ):
-            return
-        if self._delay is None:
-            reactor = self._resolver.reactor
-            self._delay = reactor.callLater(_DELAY, self._late)
-
-    def _late(self) -> None:
-        self._delay = None
-        question = self.missing[6]
-        if len(question.waiting) == 1 and question.running is not None:
-            # Else each request would wait for it again.
-            self._resolver.remember(question.key, _unanswered())
-        self._finish()
-
-    def _expired(self) -> None:
-        self._deadline = None
-        for version in self.missing:
-            self.answers[version] = _unanswered()
-        self._finish()
-
-    def _finish(self) -> None:
-        done = self._done
-        self.cancel()
-        if done is not None:
-            done(self.answers)
-
-    def cancel(self) -> None:
-        """Wait no longer; nothing is called then."""
-        self._done = None
-        if self._delay is not None:
-            self._delay.cancel()
-            self._delay = None
-        if self._deadline is not None:
-            self._deadline.clear()
-            self._deadline = None
-        for question in list(self.missing.values()):
-            self._resolver.leave(question, self)
-        self.missing.clear()
 
 
 @final
@@ -247,9 +127,15 @@ class Resolver:
         self._timeout = timeout
         self._setDeadline = setDeadline
         self._clock = clock
-        self._known: OrderedDict[_Key, tuple[Answer, float]] = OrderedDict()
-        self._asked: dict[_Key, _Question] = {}
-        self._turns = Places(lookup.places, lookup.perSource, _WAITING)
+        self._known: OrderedDict[Key, tuple[Answer, float]] = OrderedDict()
+        self._asked: dict[Key, Question] = {}
+        # A name whose addresses of both versions are asked for has one turn.
+        share = len(self._versions)
+        self._turns = Places(
+            max(1, lookup.places // share),
+            max(1, lookup.perSource // share),
+            _WAITING // share,
+        )
         self._started = False
 
     @classmethod
@@ -341,22 +227,22 @@ class Resolver:
         As L{socksgw.policy.naming.NameResolver.lookUp}.
         """
         versions = self._versions
-        found = _found(await self._answers(name, versions, source), versions)
+        found = outcome(await self._answers(name, versions, source), versions)
         if isinstance(found, SocksError):
             raise found
         return found
 
     def ask(
         self, name: str, source: Address, done: Callable[[Found], None]
-    ) -> Found | _Asking:
+    ) -> Found | Request:
         """
         As L{socksgw.policy.naming.NameResolver.ask}.
         """
         versions = self._versions
-        asking = self._ask(
-            name, versions, source, lambda answers: done(_found(answers, versions))
+        request = self._ask(
+            name, versions, source, lambda answers: done(outcome(answers, versions))
         )
-        return asking if asking.missing else _found(asking.answers, versions)
+        return request if request.missing else outcome(request.answers, versions)
 
     def known(self, name: str) -> tuple[Address, ...] | None:
         """
@@ -370,7 +256,7 @@ class Resolver:
                 return None
             if not isinstance(answer[0], SocksError):
                 found += answer[0]
-        return found[:_ADDRESSES] or None
+        return found[:ADDRESSES] or None
 
     async def nameOf(self, address: Address, source: Address) -> str:
         """
@@ -383,32 +269,32 @@ class Resolver:
         answers = await self._answers(address, (0,), source)
         answer = answers[0]
         if isinstance(answer, SocksError):
-            raise _again(answer)
+            raise again(answer)
         name: str = answer[0]
         return name
 
     async def _answers(
         self, subject: str | Address, versions: tuple[int, ...], source: Address
-    ) -> _Answers:
-        waiting: Awaited[_Answers] = Awaited(lambda _: asking.cancel())
-        asking = self._ask(subject, versions, source, waiting.callback)
-        return await waiting if asking.missing else asking.answers
+    ) -> Answers:
+        waiting: Awaited[Answers] = Awaited(lambda _: request.cancel())
+        request = self._ask(subject, versions, source, waiting.callback)
+        return await waiting if request.missing else request.answers
 
     def _ask(
         self,
         subject: str | Address,
         versions: tuple[int, ...],
         source: Address,
-        done: Callable[[_Answers], None],
-    ) -> _Asking:
+        done: Callable[[Answers], None],
+    ) -> Request:
         """
         Ask for what is not known.
 
         @param done: called later, unless nothing is missing at the end of this.
         @raise LimitReached: too many look-ups of the source wait.
         """
-        answers: _Answers = {}
-        missing: list[_Key] = []
+        answers: Answers = {}
+        missing: list[Key] = []
         now = self._clock()
         for version in versions:
             known = self._known.get((subject, version))
@@ -416,56 +302,87 @@ class Resolver:
                 answers[version] = known[0]
             else:
                 missing.append((subject, version))
-        asking = _Asking(self, answers)
+        request = Request(self, answers)
         if not missing:
-            return asking
-        questions = [self._join(key, asking) for key in missing]
+            return request
+        asked = self._asked
+        together = len(missing) > 1 and not any(key in asked for key in missing)
+        questions = [self._join(key, request) for key in missing]
         try:
-            for question in questions:
-                self._turn(question, source.sourceKey)
+            if together:
+                self._turn(questions, source.sourceKey)
+            else:
+                for question in questions:
+                    self._turn((question,), source.sourceKey)
         except TooManyWaiting:
-            asking.cancel()
+            request.cancel()
             raise LimitReached(
                 "too many names are being looked up for this source"
             ) from None
-        if asking.missing:
-            asking.wait(self._timeout, self._setDeadline, done)
-        return asking
+        if request.missing:
+            request.wait(self._timeout, self._setDeadline, done)
+        return request
 
-    def _join(self, key: _Key, asking: _Asking) -> _Question:
+    def _join(self, key: Key, request: Request) -> Question:
         question = self._asked.get(key)
         if question is None:
-            question = self._asked[key] = _Question(key)
-        question.waiting[asking] = None
-        asking.missing[key[1]] = question
+            question = self._asked[key] = Question(key)
+        question.waiting[request] = None
+        request.missing[key[1]] = question
         return question
 
-    def _turn(self, question: _Question, source: bytes) -> None:
+    def _turn(self, questions: Sequence[Question], source: bytes) -> None:
         """
-        Ask when it is the source's turn, unless the question is asked by then.
+        Ask when it is the source's turn, unless the questions are asked by then.
 
         Where two sources wait for the same, the turn that comes first counts.
 
+        @param questions: one; or both about a name, which nobody has asked yet.
         @raise TooManyWaiting: too many of the source's questions wait.
         """
-        if question.running is not None or source in question.queued:
-            return
-        question.queued.add(source)
+        for question in questions:
+            if question.running is not None or source in question.queued:
+                return
+            question.queued.add(source)
 
         def begin() -> bool:
-            question.queued.discard(source)
-            if question.running is not None or not question.waiting:
-                return False
-            self._look(question, source)
-            return True
+            left = []
+            for question in questions:
+                question.queued.discard(source)
+                if question.running is None and question.waiting:
+                    left.append(question)
+            if len(left) > 1:
+                self._lookBoth(left, source)
+            elif left:
+                self._look(left[0], source)
+            return bool(left)
 
         try:
             self._turns.enter(source, begin)
         except TooManyWaiting:
-            question.queued.discard(source)
+            for question in questions:
+                question.queued.discard(source)
             raise
 
-    def _look(self, question: _Question, source: bytes) -> None:
+    def _lookBoth(self, questions: Sequence[Question], source: bytes) -> None:
+        """Ask for the addresses of a name of either version."""
+        byVersion = {question.key[1]: question for question in questions}
+        left = len(questions)
+
+        def came(version: int, answer: list[Address] | SocksError) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._turns.leave(source)
+            self._settle(byVersion[version], _kept(answer))
+
+        name = questions[0].key[0]
+        assert isinstance(name, str)
+        both = self._lookup.both(name, came)
+        for version, question in byVersion.items():
+            question.running = partial(both.cancel, version)
+
+    def _look(self, question: Question, source: bytes) -> None:
         subject, version = question.key
 
         def settle(answer: Answer) -> None:
@@ -473,31 +390,31 @@ class Resolver:
             self._settle(question, answer)
 
         def failed(failure: Failure) -> None:
-            settle(_errorOf(failure))
+            settle(_kept(lookupError(failure.value)))
 
         if isinstance(subject, Address):
-            named = question.running = maybeDeferred(self._lookup.pointer, subject)
+            named = maybeDeferred(self._lookup.pointer, subject)
+            question.running = named.cancel
             named.addCallback(lambda text: (_hostName(text),))
             named.addCallbacks(settle, failed)
             return
         try:
-            found = question.running = self._lookup.addresses(subject, version)
+            found = self._lookup.addresses(subject, version)
         except Exception:
             failed(Failure())
             return
-        found.addCallbacks(
-            lambda each: settle(tuple(dict.fromkeys(each))[:_ADDRESSES]), failed
-        )
+        question.running = found.cancel
+        found.addCallbacks(lambda each: settle(_kept(each)), failed)
 
-    def _settle(self, question: _Question, answer: Answer) -> None:
+    def _settle(self, question: Question, answer: Answer) -> None:
         if self._asked.get(question.key) is question:
             del self._asked[question.key]
             self.remember(question.key, answer)
         waiting, question.waiting = question.waiting, {}
-        for asking in waiting:
-            asking.got(question.key[1], answer)
+        for request in waiting:
+            request.got(question.key[1], answer)
 
-    def remember(self, key: _Key, answer: Answer) -> None:
+    def remember(self, key: Key, answer: Answer) -> None:
         """
         Give this answer for some seconds.
         """
@@ -507,13 +424,13 @@ class Resolver:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
-    def leave(self, question: _Question, asking: _Asking) -> None:
+    def leave(self, question: Question, request: Request) -> None:
         """
         Have a request wait for a question no longer.
 
         A question that no request waits for ends, where it can be ended.
         """
-        question.waiting.pop(asking, None)
+        question.waiting.pop(request, None)
         if question.waiting:
             return
         if question.running is None:
@@ -521,41 +438,7 @@ class Resolver:
         elif self._lookup.cancels:
             # What it fails with then, that it was cancelled, is not remembered.
             self._asked.pop(question.key, None)
-            question.running.cancel()
-
-
-def _found(answers: _Answers, versions: tuple[int, ...]) -> Found:
-    """
-    Return the addresses that answers give, or why there are none.
-
-    @param versions: in the order of preference.
-    """
-    found: tuple[Address, ...] = ()
-    errors: list[SocksError] = []
-    for version in versions:
-        answer = answers.get(version, ())
-        if isinstance(answer, SocksError):
-            errors.append(answer)
-        else:
-            found += answer
-    if found:
-        return found[:_ADDRESSES]
-    # A name that does not exist has no addresses of either version (RFC 8020), but
-    # some servers say so of IPv6 where it has only IPv4 addresses (RFC 4074).
-    known = answers.get(4)
-    if isinstance(known, NoSuchName):
-        return _again(known)
-    errors.sort(key=lambda error: isinstance(error, NoSuchName))
-    return _again(errors[0]) if errors else LookupFailed("no such host")
-
-
-def _again(error: SocksError) -> SocksError:
-    """Return a copy of an error: each raise of one adds to its traceback."""
-    return LookupFailed(str(error), error.reply, error.reason)
-
-
-def _unanswered() -> LookupFailed:
-    return LookupFailed("no answer in time", reason="lookup-timeout")
+            question.running()
 
 
 def _hostName(text: str) -> str:
@@ -570,12 +453,12 @@ def _hostName(text: str) -> str:
     return host
 
 
-def _errorOf(failure: Failure) -> Answer:
-    error = failure.value
-    if isinstance(error, SocksError):
-        # It is remembered, and its frames would hold the whole answer.
-        error.__traceback__ = error.__context__ = None
-        return error
-    return LookupFailed(
-        f"the look-up failed: {type(error).__name__}", reason="lookup-failed"
-    )
+def _kept(answer: list[Address] | SocksError) -> Answer:
+    """Return what is remembered of an answer."""
+    if isinstance(answer, SocksError):
+        # Its frames would hold the whole answer.
+        answer.__traceback__ = answer.__context__ = None
+        return answer
+    if len(answer) < 2:
+        return tuple(answer)
+    return tuple(dict.fromkeys(answer))[:ADDRESSES]

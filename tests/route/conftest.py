@@ -16,13 +16,17 @@ from tests.route.servers import (
 )
 
 
-@pytest.fixture
-def worlds() -> Iterator[Worlds]:
-    """Makes them; nothing is left of one at the end."""
+@pytest.fixture(params=[False, True], ids=["alone", "pair"])
+def worlds(request: pytest.FixtureRequest) -> Iterator[Worlds]:
+    """
+    Makes them, for questions by themselves and in pairs.
+
+    Nothing is left of one at the end.
+    """
     made: list[World] = []
 
     def make(*scripts: Script, **settings: Any) -> World:
-        made.append(World(*scripts, **settings))
+        made.append(World(*scripts, pairs=request.param, **settings))
         return made[-1]
 
     yield make

@@ -15,10 +15,12 @@ import dns.rcode
 import dns.rrset
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 
 from socksgw.errors import LookupFailed
 from socksgw.route.nameserver import ServerSettings
 from socksgw.route.nameservers import NameServers
+from socksgw.route.pair import VERSIONS
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.watch import Watch
 
@@ -72,12 +74,13 @@ class Server:
     """
     One name server.
 
-    @ivar asked: every query.
+    @ivar asked: every query; of a pair, that for the IPv4 addresses.
     @ivar peers: where they came from.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, pairs: bool = False) -> None:
         self.script = script
+        self._pairs = pairs
         self.asked: list[dns.message.Message] = []
         self.peers: list[Any] = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -105,8 +108,9 @@ class Server:
         except (BlockingIOError, OSError):
             return False
         query = _query(octets)
-        self.asked.append(query)
-        self.peers.append(peer)
+        if not (self._pairs and query.question[0].rdtype == dns.rdatatype.AAAA):
+            self.asked.append(query)
+            self.peers.append(peer)
         response = self.script(query)
         if isinstance(response, dns.message.Message):
             response = response.to_wire()
@@ -116,13 +120,18 @@ class Server:
 
 
 class World:
-    """Servers, and who asks them."""
+    """
+    Servers, and who asks them.
 
-    def __init__(self, *scripts: Script, **settings: Any) -> None:
+    @ivar pairs: whether a name is asked for with the other version's question.
+    """
+
+    def __init__(self, *scripts: Script, pairs: bool = False, **settings: Any) -> None:
+        self.pairs = pairs
         self.reactor: Any = MemoryReactorClock()
         self.watch = Watch(self.reactor)
         self.deadlines = Deadlines(self.reactor.seconds)
-        self.servers = [Server(script) for script in scripts]
+        self.servers = [Server(script, pairs) for script in scripts]
         places = tuple(server.socket.getsockname() for server in self.servers)
         self.names = NameServers(
             self.reactor,
@@ -136,7 +145,21 @@ class World:
         self, name: str = "www.example", version: int = 4
     ) -> tuple[list[Any], Deferred[Any]]:
         """Ask; what comes of it will be in the list."""
-        return self.collect(self.names.addresses(name, version))
+        if not self.pairs:
+            return self.collect(self.names.addresses(name, version))
+
+        def cancel(_: object) -> None:
+            for each in VERSIONS:
+                pair.cancel(each)
+
+        asked: Deferred[Any] = Deferred(cancel)
+
+        def came(its: int, answer: Any) -> None:
+            if its == version:
+                asked.callback(answer if isinstance(answer, list) else Failure(answer))
+
+        pair = self.names.both(name, came)
+        return self.collect(asked)
 
     def collect(self, asked: Deferred[Any]) -> tuple[list[Any], Deferred[Any]]:
         found: list[Any] = []

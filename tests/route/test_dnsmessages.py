@@ -32,7 +32,8 @@ def test_aNameHasItsAddresses(worlds: Worlds) -> None:
     assert [sorted(found) for found in world.ask()[0]] == [["192.0.2.1", "192.0.2.2"]]
     assert world.ask(version=6)[0] == [["2001:db8::1"]]
     (server,) = world.servers
-    assert server.names == ["www.example A", "www.example AAAA"]
+    other = "A" if world.pairs else "AAAA"
+    assert server.names == ["www.example A", f"www.example {other}"]
     for query in server.asked:
         assert query.flags & dns.flags.RD
         assert (query.edns, query.payload) == (0, 1232)

@@ -90,7 +90,7 @@ def test_aTruncatedAnswerIsReadOverTCP(worlds: Worlds) -> None:
     for at in range(10, len(octets), 500):
         assert found == []
         tcp.protocol.dataReceived(octets[at : at + 500])
-    assert len(found[0]) == dnsmessages._RECORDS
+    assert len(found[0]) == dnsmessages.RECORDS
     assert world.reactor.connectors[-1]._disconnected
 
 

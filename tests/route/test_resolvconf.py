@@ -64,6 +64,14 @@ def settings(*servers: str, **more: object) -> ServerSettings:
             settings("::1", rounds=5, patience=3, rotate=True),
         ),
         (
+            "nameserver ::1\noptions single-request",
+            settings("::1", single=True),
+        ),
+        (
+            "nameserver ::1\noptions single-request-reopen",
+            settings("::1", single=True),
+        ),
+        (
             "nameserver ::1\noptions attempts:0 timeout:x use-vc",
             settings("::1", rounds=1, stream=True),
         ),

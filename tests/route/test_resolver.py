@@ -18,6 +18,8 @@ from socksgw.config.schema import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed
 from socksgw.route import resolver as resolvers
 from socksgw.route.dnsmessages import NoSuchName
+from socksgw.route.lookup import Each
+from socksgw.route.pair import Came
 from socksgw.route.resolver import Resolver
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import HERE, Domain
@@ -47,6 +49,9 @@ class Answers:
 
     def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
         return self._ask(name, version)
+
+    def both(self, name: str, came: Came) -> Each:
+        return Each(self.addresses, name, came)
 
     def pointer(self, address: Address) -> Deferred[str]:
         return self._ask(address, 0)
@@ -379,7 +384,7 @@ def test_aLookUpThatCannotBeEndedKeepsItsPlace() -> None:
     _, asking = world.ask()
     asking.cancel()
     assert world.answers.ended == []
-    assert world.resolver._turns.taken == 2
+    assert world.resolver._turns.taken == 1
     found, _ = world.ask()
     assert len(world.answers.asked) == 2
     world.answers.answer("192.0.2.1")
@@ -447,7 +452,7 @@ def test_aSourceWithTooManyQuestionsIsRefused(
 ) -> None:
     """Reply 01: out of resources; the others are served."""
     world = World()
-    world.resolver._turns._waiting = 10
+    world.resolver._turns._waiting = 5
     asked = [world.ask(f"m{number}.example", THEM)[0] for number in range(12)]
     refused = [found[0] for found in asked if found]
     assert len(refused) == 5
