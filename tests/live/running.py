@@ -126,6 +126,24 @@ def socksgwProcess(
     )
 
 
+#: How many processes are to serve where a configuration says nothing of them.
+WORKERS = int(os.environ.get("SOCKSGW_WORKERS", "1"))
+
+
+def withWorkers(text: str) -> str:
+    """
+    Return a configuration for as many workers as the environment asks for.
+
+    C{SOCKSGW_WORKERS=2 pytest …} runs a suite with two; few tests look at what is of
+    one process alone.
+    """
+    if WORKERS < 2 or "workers =" in text:
+        return text
+    if "[gateway]" in text:
+        return text.replace("[gateway]", f"[gateway]\nworkers = {WORKERS}", 1)
+    return f"{text}\n[gateway]\nworkers = {WORKERS}\n"
+
+
 class Running:
     """
     A gateway that runs.
@@ -157,7 +175,7 @@ class Running:
         self._log = directory / "log"
         command = [str(TWISTD), "-n", "--pidfile=", "socksgw"]
         if configuration is not None:
-            (directory / "gw.toml").write_text(configuration)
+            (directory / "gw.toml").write_text(withWorkers(configuration))
             command += ["--config", "gw.toml"]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
