@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, Final
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
@@ -35,10 +35,13 @@ from socksgw.system.watch import FAILED, READ, Watcher
 
 __all__ = [
     "BACKLOG",
+    "GivenSocket",
     "ListeningPort",
     "isMissingFamily",
     "isSecured",
+    "isSystemd",
     "isTaken",
+    "listenBy",
     "listenOnAddress",
     "listenOnEndpoint",
     "prepare",
@@ -304,12 +307,26 @@ def listenOnEndpoint(
         what it said.
     """
     if given is not None:
-        reactor = _Given(reactor, given)
+        reactor = GivenSocket(reactor, given)
+    return listenBy(reactor, description, factory, watch)
+
+
+def listenBy(
+    reactor: Any, description: str, factory: Listener, watch: Watcher
+) -> Deferred[IListeningPort]:
+    """
+    Listen on a Twisted server endpoint string, by whatever stands for the reactor.
+
+    @raise ValueError: as L{listenOnEndpoint}.
+    """
     try:
         endpoint = serverFromString(reactor, description)
     except Exception as e:
         # Endpoint parsers raise whatever their arguments raise.
-        raise ValueError(f"{e}") from None
+        why = f"{e}"
+        if isSystemd(description) and isinstance(e, LookupError):
+            why = "systemd has given no such socket (systemd.socket(5))"
+        raise ValueError(why) from None
 
     def listening(port: IListeningPort) -> IListeningPort:
         found: Any = port
@@ -320,8 +337,12 @@ def listenOnEndpoint(
     return (endpoint.listen(twisteds) or succeed(None)).addCallback(listening)
 
 
-@final
-class _Given:
+def isSystemd(description: str) -> bool:
+    """Return whether an endpoint is a socket that systemd has opened."""
+    return description.partition(":")[0].strip() == "systemd"
+
+
+class GivenSocket:
     """A reactor whose next port has a socket that listens already."""
 
     def __init__(self, reactor: Any, given: socket.socket) -> None:
@@ -332,12 +353,16 @@ class _Given:
         return getattr(self._reactor, name)
 
     def listenTCP(self, port: int, factory: Any, *rest: Any, **others: Any) -> Any:
+        """Listen with the socket."""
         with self._given as given:
             # It duplicates the descriptor.
             return self._reactor.adoptStreamPort(given.fileno(), given.family, factory)
 
-    def listenSSL(self, port: int, factory: Any, context: Any, *rest: Any) -> Any:
-        return self.listenTCP(port, TLSMemoryBIOFactory(context, False, factory))
+    def listenSSL(
+        self, port: int, factory: Any, contextFactory: Any, *rest: Any, **others: Any
+    ) -> Any:
+        """Listen with the socket, by TLS."""
+        return self.listenTCP(port, TLSMemoryBIOFactory(contextFactory, False, factory))
 
 
 class _Notes:

@@ -9,10 +9,22 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
+from twisted.internet import unix
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IListeningPort
+
+from socksgw.accept.bridge import TwistedFactory
 from socksgw.accept.diverted import DivertedPort
-from socksgw.accept.endpoints import ListeningPort, listenOnAddress
+from socksgw.accept.endpoints import (
+    GivenSocket,
+    ListeningPort,
+    isSystemd,
+    listenBy,
+    listenOnAddress,
+    prepare,
+)
 from socksgw.accept.listener import Listener
 from socksgw.accept.transparent import Host
 from socksgw.accept.unixport import UnixPort
@@ -20,7 +32,7 @@ from socksgw.config.listening import parseUnixAddress
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.watch import Watcher
 
-__all__ = ["address", "datagrams", "path"]
+__all__ = ["address", "datagrams", "endpoint", "path"]
 
 
 class _Path(UnixPort):
@@ -30,6 +42,36 @@ class _Path(UnixPort):
 
     def _adopt(self) -> None:
         """Leave the file alone."""
+
+
+class _File(unix.Port):
+    """The port of an endpoint at a path, whose file is the other process's."""
+
+    _shouldShutdown = False
+
+    def startListening(self) -> None:
+        """Begin; the file's mode is left alone."""
+        # Twisted leaves names that are no files alone.
+        self._bindPath = b"\0" + self._bindPath
+        super().startListening()  # type: ignore[no-untyped-call]
+
+
+@final
+class _Taken(GivenSocket):
+    """A reactor whose next port has the other process's socket."""
+
+    def listenUNIX(self, path: Any, factory: Any, *rest: Any, **others: Any) -> Any:
+        made: Any = _File
+        with self._given as given:
+            port = made._fromListeningDescriptor(self._reactor, given.fileno(), factory)
+        port.startListening()
+        return port
+
+    def adopt(self, factory: Any) -> Any:
+        """Listen at a socket that the other process was given itself."""
+        if self._given.family == socket.AF_UNIX:
+            return self.listenUNIX("", factory)
+        return self.listenTCP(0, factory)
 
 
 def _there(given: socket.socket | None) -> socket.socket:
@@ -80,6 +122,25 @@ def path(
     port.startListening()
     port.numberAccepts = 64
     return port
+
+
+def endpoint(
+    reactor: Any,
+    description: str,
+    factory: Listener,
+    watch: Watcher,
+    given: socket.socket | None = None,
+) -> Deferred[IListeningPort]:
+    """As L{listenOnEndpoint}."""
+    there = _there(given)
+    there.setblocking(False)
+    taken = _Taken(reactor, there)
+    if not isSystemd(description):
+        return listenBy(taken, description, factory, watch)
+    # Its descriptors are known to the process that systemd has started.
+    port = taken.adopt(TwistedFactory(factory, watch))
+    prepare(port.socket)
+    return succeed(port)
 
 
 def datagrams(

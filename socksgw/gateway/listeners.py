@@ -22,7 +22,6 @@ from socksgw.accept.endpoints import (
     ListeningPort,
     isMissingFamily,
     isTaken,
-    listenOnEndpoint,
     remedyFor,
     surrender,
 )
@@ -351,6 +350,8 @@ class Listeners:
                 self._openAll(new)
             except Exception:
                 self._openAll(gone)
+                # These are other sockets.
+                self._role.relisten()
                 raise
         else:
             self._closeAll(gone)
@@ -492,7 +493,7 @@ class Listeners:
             failures.append(line)
 
         try:
-            listening = listenOnEndpoint(
+            listening = self._role.endpoint(
                 self._reactor, endpoint, listener, self._watch, given
             )
         except ValueError as e:

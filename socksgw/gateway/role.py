@@ -8,12 +8,12 @@ Most are alone (L{Role}). With C{[gateway] workers} there is one that holds and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 
 from socksgw.accept.diverted import listenForDatagrams
-from socksgw.accept.endpoints import listenOnAddress
+from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.unixport import listenOnPath
 from socksgw.audit import process
 from socksgw.audit.journal import Journal
@@ -23,7 +23,27 @@ from socksgw.limits.counters import Kept, ProcessCounters
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.system.channel import Message
 
-__all__ = ["Role"]
+__all__ = ["Role", "WorkerStanding"]
+
+
+class WorkerStanding(NamedTuple):
+    """
+    How a worker is doing.
+
+    @ivar number: of the worker.
+    @ivar pid: its process; 0 where it has none now.
+    @ivar state: C{serves}, C{starts}, C{silent} (it does not answer), C{dead}.
+    @ivar seconds: that the process has lasted.
+    @ivar sessions: how many it has, not older than a second.
+    @ivar deaths: how many processes of this number have died.
+    """
+
+    number: int
+    pid: int
+    state: str
+    seconds: float
+    sessions: int
+    deaths: int
 
 
 class Role:
@@ -31,6 +51,7 @@ class Role:
     A gateway that is alone.
 
     @ivar address: listens on one address, as L{listenOnAddress}.
+    @ivar endpoint: listens on an endpoint of Twisted's, as L{listenOnEndpoint}.
     @ivar path: listens on a Unix socket, as L{listenOnPath}.
     @ivar datagrams: takes diverted datagrams, as L{listenForDatagrams}.
     @ivar isWhole: whether it does what is done once: the admin interface, the sinks,
@@ -40,6 +61,7 @@ class Role:
     """
 
     address: Callable[..., Any] = staticmethod(listenOnAddress)
+    endpoint: Callable[..., Any] = staticmethod(listenOnEndpoint)
     path: Callable[..., Any] = staticmethod(listenOnPath)
     datagrams: Callable[..., Any] = staticmethod(listenForDatagrams)
     isWhole = True
@@ -76,6 +98,10 @@ class Role:
     def isBusy(self) -> bool:
         """Whether others have to end before."""
         return False
+
+    def standings(self) -> Sequence[WorkerStanding]:
+        """Return how each worker is doing; none where the gateway is alone."""
+        return ()
 
     def askAll(self, question: Message) -> Deferred[list[dict[str, Any]]]:
         """

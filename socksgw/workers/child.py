@@ -41,6 +41,7 @@ class Child(ProcessProtocol):
 
     @ivar number: of the worker; 0 of a process that waits to become one.
     @ivar pid: of the process.
+    @ivar began: when the process was started, in the reactor's seconds.
     @ivar serves: whether it has said that it serves clients.
     @ivar silent: for how many looks it has not answered.
     @ivar sessions: how many it has.
@@ -65,6 +66,7 @@ class Child(ProcessProtocol):
         self._ended = ended
         self._named = named
         self.pid = 0
+        self.began = 0.0
         self.serves = False
         self.silent = 0
         self.sessions = 0
@@ -100,6 +102,7 @@ class Child(ProcessProtocol):
             os.close(nothing)
             theirs.close()
         self.pid = self.transport.pid
+        self.began = reactor.seconds()
         self._begin(ours, watch)
 
     def _begin(self, ours: socket.socket, watch: Watcher) -> None:

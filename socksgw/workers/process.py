@@ -90,6 +90,7 @@ class Place(Role):
         self.count = count
         self.numbers = first, count
         self.address = given.address
+        self.endpoint = given.endpoint
         self.path = given.path
         self.datagrams = given.datagrams
         self._end = end

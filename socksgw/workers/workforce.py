@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
@@ -24,7 +24,7 @@ from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
 from socksgw.gateway.parts import Part
 from socksgw.gateway.relief import Succeeded
-from socksgw.gateway.role import Role
+from socksgw.gateway.role import Role, WorkerStanding
 from socksgw.gateway.starting import CannotStart
 from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept
@@ -55,6 +55,10 @@ _STARTING: Final = 60
 _SPARE: Final = 2.0
 #: Seconds that a worker may take to say what it has been asked.
 _ANSWER: Final = 30.0
+#: The same where somebody waits to see all: what is not said by then is left out.
+_SEEN: Final = 3.0
+#: Looks that a worker need not answer before it counts as silent.
+_LATE: Final = 2
 #: Seconds that a worker may take to end after its last session.
 _END: Final = 20.0
 
@@ -70,7 +74,7 @@ class Workforce(Part, Role):
 
     @ivar count: how many there are to be.
     @ivar children: the processes, by the number of the worker.
-    @ivar deaths: how many have died so far.
+    @ivar deaths: how many have died so far, by the number of the worker.
     """
 
     named = "the workers"
@@ -91,6 +95,7 @@ class Workforce(Part, Role):
         self._checkers = checkers
         self._held = Held(count)
         self.address = self._held.address
+        self.endpoint = self._held.endpoint
         self.path = self._held.path
         self.datagrams = self._held.datagrams
         self._board = Board.made(count)
@@ -108,7 +113,7 @@ class Workforce(Part, Role):
         self._pause = _PAUSES[0]
         self._stopping = False
         self._stopped = 0.0
-        self.deaths = 0
+        self.deaths: Counter[int] = Counter()
         self._past = Snapshot(0.0)
 
     def of(self, gateway: Gateway) -> None:
@@ -142,6 +147,21 @@ class Workforce(Part, Role):
     def isBusy(self) -> bool:
         """As L{Role.isBusy}."""
         return bool(self.children)
+
+    def standings(self) -> Sequence[WorkerStanding]:
+        """As L{Role.standings}."""
+        return [self._standing(number) for number in range(1, self.count + 1)]
+
+    def _standing(self, number: int) -> WorkerStanding:
+        child = self.children.get(number)
+        deaths = self.deaths[number]
+        if child is None:
+            return WorkerStanding(number, 0, "dead", 0.0, 0, deaths)
+        state = "serves" if child.serves else "starts"
+        if child.serves and child.silent > _LATE:
+            state = "silent"
+        seconds = self._reactor.seconds() - child.began
+        return WorkerStanding(number, child.pid, state, seconds, child.sessions, deaths)
 
     def unready(self) -> Sequence[str]:
         """As L{Role.unready}."""
@@ -279,7 +299,7 @@ class Workforce(Part, Role):
                 self._tellDied(child, how)
             self._gateway.settled()
             return
-        self.deaths += 1
+        self.deaths[number] += 1
         self._tellDied(child, how or "it has ended by itself")
         if not self._hasBegun and not child.serves:
             self._tellBegun([f"worker {number} ended: {how}"])
@@ -409,7 +429,11 @@ class Workforce(Part, Role):
 
     def askAll(self, question: Message) -> Deferred[list[dict[str, Any]]]:
         """As L{Role.askAll}."""
-        answers = [each.ask(question) for each in self._all() if each.serves]
+        answers = [
+            each.ask(question).addTimeout(_SEEN, self._reactor)
+            for each in self._all()
+            if each.serves
+        ]
         all_: Deferred[Any] = DeferredList(answers, consumeErrors=True)
         return all_.addCallback(self._told, question)
 
@@ -431,7 +455,7 @@ class Workforce(Part, Role):
         measuring = []
         for each in self._all():
             if each.serves:
-                asked = each.ask({"do": "measure"})
+                asked = each.ask({"do": "measure"}).addTimeout(_SEEN, self._reactor)
                 asked.addCallback(partial(self._measured, each))
                 measuring.append(asked)
         all_: Deferred[Any] = DeferredList(measuring, consumeErrors=True)

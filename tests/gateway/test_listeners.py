@@ -62,7 +62,8 @@ class World:
         self.listeners = Listeners(service, None, None, None, None)  # type: ignore[arg-type]
         patch.setattr("socksgw.gateway.role.Role.address", staticmethod(self._listen))
         patch.setattr(
-            "socksgw.gateway.listeners.listenOnEndpoint", lambda *_: self.endpoint
+            "socksgw.gateway.role.Role.endpoint",
+            staticmethod(lambda *_: self.endpoint),
         )
 
     def _listen(self, reactor: Any, where: str, listener: Any, *_: Any) -> Any:

@@ -169,12 +169,17 @@ class Serving(Running):
 
 
 @contextmanager
-def serving(directory: Path, rules: str = _RULES) -> Iterator[Serving]:
+def serving(
+    directory: Path, rules: str = _RULES, workers: int = 0
+) -> Iterator[Serving]:
     """
     Run what has a listener for each transport.
 
     @param rules: what follows the listeners and logins in the configuration.
+    @param workers: how many processes serve clients, where more than one does.
     """
+    if workers:
+        rules += f"\n[gateway]\nworkers = {workers}\n"
     alone, proxied = directory / "alone", directory / "proxied"
     for each in (alone, proxied):
         each.mkdir()

@@ -4,6 +4,7 @@ C{[[listen]]}: addresses, endpoints, and the files of TLS.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from twisted.internet.endpoints import serverFromString
 
 from socksgw.accept.certificates import ServerTLS, WrongTLS
-from socksgw.accept.endpoints import isSecured
+from socksgw.accept.endpoints import isSecured, isSystemd
 from socksgw.accept.unixport import modeOf, ownerOf
 from socksgw.config.listening import (
     UNIX,
@@ -81,6 +82,9 @@ def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
             "and the journal, and anybody could send one; use address (or an endpoint "
             "without haproxy:) with proxy_protocol_from = the balancer's address",
         )
+        return
+    if isSystemd(listen.endpoint) and os.environ.get("LISTEN_PID") != str(os.getpid()):
+        # Its sockets are known to the process alone that systemd has started.
         return
     try:
         serverFromString(reactor, listen.endpoint)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.problems import Problems
 
-__all__ = ["examineWorkers", "workersOf"]
+__all__ = ["examineWorkers", "toldWorkers", "workersOf"]
 
 _ALONE = "needs [gateway] workers = 1"
 
@@ -21,18 +21,20 @@ def workersOf(config: Config) -> int:
     return len(os.sched_getaffinity(0)) if workers == "auto" else workers
 
 
+def toldWorkers(config: Config) -> Iterator[str]:
+    """Yield who serves clients, in a line for people; nothing where one process does."""
+    count = workersOf(config)
+    if count > 1:
+        auto = "; one for each core here" if config.gateway.workers == "auto" else ""
+        yield f"{count} workers{auto}"
+
+
 def examineWorkers(config: Config, problems: Problems) -> None:
     """Examine what several processes cannot do, or cannot divide."""
     count = workersOf(config)
     if count < 2:
         return
     for i, listen in enumerate(config.listen):
-        if listen.endpoint:
-            problems.wrong(
-                f"listen[{i}].endpoint",
-                f"{_ALONE}: processes share sockets of an address, not an endpoint "
-                "of Twisted's; use address",
-            )
         for name in ("half_open", "half_open_per_source"):
             if 0 < getattr(listen, name) < count:
                 problems.wrong(f"listen[{i}].{name}", _least(count))

@@ -25,7 +25,6 @@ def found(text: str, workers: str = "4") -> list[str]:
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ('[[listen]]\nname = "a"\nendpoint = "tcp:1080"\n', "listen[0].endpoint"),
         ('[[listen]]\nname = "a"\nhalf_open = 3\n', "listen[0].half_open"),
         ("[auth.throttle]\nper_user = 3\n", "auth.throttle.per_user"),
         ('[relay]\nmemory = "2MiB"\n', "relay.memory"),
