@@ -26,6 +26,7 @@ _log = Logger()
 EVENTS: Final = (
     "decision", "end", "refused", "login-failed", "denials", "refusals", "flow",
     "flow-end", "admin", "reloaded", "reload-failed", "upstream", "grant", "sink",
+    "worker",
 )  # fmt: skip
 #: Seconds between two looks at the journal, and looks after which a client is told
 #: that there is nothing: where it has gone, that is seen then.

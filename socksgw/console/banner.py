@@ -44,6 +44,7 @@ def banner(gateway: Gateway, colour: bool = False, width: int = 0) -> str:
         ("listens on", ", ".join(_places(gateway)) or "nothing"),
         *(("serves", line) for line in _served(gateway)),
         *(("denies", line) for line in _denied(config)),
+        *(("workers", line) for line in _workers(gateway)),
         ("journal", str(gateway.journal.directory)),
         ("try", _trial(gateway)),
         ("next", _next(config)),
@@ -72,6 +73,13 @@ def _places(gateway: Gateway) -> Iterator[str]:
         yield f"{place} in {domain}" if domain.name else place
     for listen in gateway.config.listen:
         yield from (each for each in listen.places if each.startswith(UNIX))
+
+
+def _workers(gateway: Gateway) -> Iterator[str]:
+    count = gateway.role.count
+    if count > 1:
+        auto = ", one for each core" if gateway.config.gateway.workers == "auto" else ""
+        yield f"{count} processes serve clients{auto}; this one holds and watches"
 
 
 def _served(gateway: Gateway) -> Iterator[str]:

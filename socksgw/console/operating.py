@@ -101,8 +101,8 @@ def operatingCommands(commands: Any) -> None:
         (
             "status",
             "tell how the running gateway is doing",
-            "Tell how a running gateway is doing: sessions, rates, listeners, journal, "
-            "sinks, upstreams.",
+            "Tell how a running gateway is doing: sessions, rates, workers, listeners, "
+            "journal, sinks, upstreams.",
         ),
         (
             "reload",
@@ -354,6 +354,7 @@ def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
             f"{clients['connected']:,} of at most {clients['most']:,}; accepting paused "
             f"{counted(clients['pauses'], 'time')}",
         ),
+        *(("worker", _worker(each)) for each in answer["workers"]),
         ("rules", f"{answer['rules']:,}"),
         ("reloads", f"{reloads['done']:,}, and {reloads['failed']:,} that failed"),
         *(
@@ -385,6 +386,17 @@ def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
     for name, text in rows:
         print(f"{name:<11} {shown(text)}", file=out)
     return 0
+
+
+def _worker(worker: Mapping[str, Any]) -> str:
+    """Tell how one worker is doing."""
+    deaths = f"; died {counted(worker['deaths'], 'time')}" if worker["deaths"] else ""
+    if not worker["pid"]:
+        return f"{worker['number']}: dead{deaths}"
+    return (
+        f"{worker['number']}: {worker['state']}, process {worker['pid']} for "
+        f"{duration(worker['seconds'])}, {counted(worker['sessions'], 'session')}{deaths}"
+    )
 
 
 def explainLive(options: argparse.Namespace, out: TextIO) -> int:

@@ -50,7 +50,7 @@ from socksgw.gateway.examining.users import (
     examineUsers,
 )
 from socksgw.gateway.examining.values import examineValues
-from socksgw.gateway.examining.workers import examineWorkers
+from socksgw.gateway.examining.workers import examineWorkers, toldWorkers
 from socksgw.gateway.links import leavesBy, links
 from socksgw.gateway.offers import Offers
 from socksgw.gateway.upstreamclients import UpstreamClient
@@ -139,8 +139,9 @@ class Examination:
 
 
 def _served(config: Config) -> Iterator[str]:
-    """Yield what follows the journal, and where the admin interface is."""
+    """Yield who serves, what follows the journal, where the admin interface is."""
     for title, lines in (
+        ("clients are served by:", list(toldWorkers(config))),
         ("the journal goes to:", list(toldSinks(config))),
         ("admin interface:", list(toldAdmin(config))),
     ):

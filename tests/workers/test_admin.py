@@ -18,7 +18,7 @@ import pytest
 from tests.live import raw
 from tests.live.admin import AdminClient
 from tests.live.clients import Server, connected, four, isClosed
-from tests.live.running import HEAD, Running
+from tests.live.running import HEAD, Running, socksgw
 from tests.live.servers import freePort
 from tests.live.serving import Serving, served
 from tests.tools.waiting import until
@@ -92,6 +92,17 @@ def listed(admin: AdminClient, query: str = "") -> list[Any]:
     return list(found["sessions"])
 
 
+def standings(admin: AdminClient) -> list[Any]:
+    """Return how the workers are doing."""
+    return list(admin.ask("/api/status").json["workers"])
+
+
+def processes(gateway: Running) -> dict[int, int]:
+    """Return the processes of the workers that have started last, by number."""
+    found = [e for e in gateway.journal("worker") if e["state"] == "started"]
+    return {each["worker"]: each["pid"] for each in found}
+
+
 def metric(admin: AdminClient, name: str) -> float:
     """Return the sum of a metric's values."""
     text = admin.ask("/metrics").octets.decode()
@@ -138,6 +149,10 @@ def test_oneViewOfAll(gateway: Running, admin: AdminClient, server: Server) -> N
         assert [each["clients"] for each in status["listeners"]] == [24]
         assert status["journal"]["number"] == gateway.journal()[-1]["n"]
         assert status["ready"]
+        pids = processes(gateway)
+        told = [(e["number"], e["pid"], e["state"]) for e in status["workers"]]
+        assert told == [(1, pids[1], "serves"), (2, pids[2], "serves")]
+        until(lambda: sum(e["sessions"] for e in standings(admin)) == 24, 10)
         assert metric(admin, "socksgw_live_sessions") == 24
         question = "command=connect&destination=127.0.0.1:80&from=127.0.0.1"
         assert admin.ask(f"/api/explain?{question}").json["rule"] == "all"
@@ -228,12 +243,61 @@ def test_countersOfTheDead(
         until(lambda: metric(admin, "socksgw_session_ends_total") == 24, 10)
         opened(gateway, server, stack)
         where = [each["worker"] for each in gateway.journal("decision")[24:]]
-        found = [e for e in gateway.journal("worker") if e["state"] == "started"]
-        os.kill({e["worker"]: e["pid"] for e in found}[1], signal.SIGKILL)
+        os.kill(processes(gateway)[1], signal.SIGKILL)
         left = where.count(2)
         until(lambda: metric(admin, "socksgw_live_sessions") == left, 10)
         assert metric(admin, "socksgw_session_ends_total") == 24
         assert admin.ask("/api/status").json["sessions"]["live"] == left
+
+
+def test_whoServes(gateway: Running, admin: AdminClient, server: Server) -> None:
+    """
+    The banner, C{check}, C{status} and the stream of events tell of the workers; of
+    one that is stopped, and of one that has died.
+    """
+    directory = gateway.directory
+    assert "workers     2 processes serve clients" in gateway.log
+    checked = socksgw("check", "gw.toml", cwd=directory)
+    assert "clients are served by:\n  2 workers\n" in checked.stdout
+    before = processes(gateway)
+    with ExitStack() as stack:
+        stream = stack.enter_context(closing(events(directory, "decision", "worker")))
+        opened(gateway, server, stack)
+        os.kill(before[2], signal.SIGSTOP)
+        until(lambda: standings(admin)[1]["state"] == "silent", 15)
+        assert standings(admin)[0]["state"] == "serves"
+        os.kill(before[2], signal.SIGKILL)
+        until(lambda: standings(admin)[1]["deaths"] == 1, 15)
+        until(lambda: standings(admin)[1]["state"] == "serves", 15)
+        after = standings(admin)
+        assert after[0]["pid"] == before[1]
+        assert (after[1]["pid"], after[1]["deaths"]) == (processes(gateway)[2], 1)
+        heard = b""
+        while b'"state":"started"' not in heard:
+            heard += stream.recv(1 << 16)
+        # Each line says whose it is.
+        decided = re.findall(rb'"event":"decision",[^\n]*"worker":([12])', heard)
+        assert {*decided} == {b"1", b"2"}
+        assert re.search(rb'"state":"died",[^\n]*"worker":2', heard)
+    printed = socksgw("status", "--config", "gw.toml", cwd=directory)
+    (first, second) = re.findall(r"^worker +(.*)$", printed.stdout, re.MULTILINE)
+    assert first.startswith(f"1: serves, process {before[1]} for ")
+    assert second.startswith(f"2: serves, process {after[1]['pid']} for ")
+    assert second.endswith("; died 1 time")
+
+
+def events(directory: Path, *kinds: str) -> socket.socket:
+    """Return the stream of some events."""
+    stream = raw.dialPath(str(directory / "admin.sock"))
+    query = "&".join(f"event={each}" for each in kinds)
+    stream.sendall(
+        f"GET /api/events?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    )
+    stream.settimeout(15)
+    head = b""
+    while b"retry:" not in head:
+        head += stream.recv(1 << 16)
+    return stream
 
 
 def _refused(port: int) -> bool:

@@ -133,6 +133,7 @@ async def _status(asked: Asked) -> Answer:
                 "failing": journal.failing or any(each[2] for each in journals),
                 "refused": sum(each[3] for each in journals),
             },
+            "workers": _workers(gateway),
             "sinks": _sinks(gateway),
             "upstreams": _joined(each for part in parts for each in part["upstreams"]),
         }
@@ -166,6 +167,13 @@ def _listeners(gateway: Gateway, clients: Mapping[str, int]) -> list[Mapping[str
             "clients": count,
         }
         for name, count in {**dict.fromkeys(gateway.listeners, 0), **clients}.items()
+    ]
+
+
+def _workers(gateway: Gateway) -> list[Mapping[str, Any]]:
+    return [
+        {**each._asdict(), "seconds": round(each.seconds, 3)}
+        for each in gateway.role.standings()
     ]
 
 
@@ -305,6 +313,17 @@ _STATUS: Final = objectOf(
     journal=objectOf(
         directory=_TEXT, number=_NUMBER, head=_TEXT, failing=_TRUTH, refused=_NUMBER
     ),
+    workers={
+        "type": "array",
+        "items": objectOf(
+            number=_NUMBER,
+            pid=_NUMBER,
+            state={"enum": ["serves", "starts", "silent", "dead"]},
+            seconds=_SECONDS,
+            sessions=_NUMBER,
+            deaths=_NUMBER,
+        ),
+    },
     sinks={
         "type": "array",
         "items": objectOf(

@@ -7,7 +7,7 @@ const KEPT = 200;
 const AGAIN = 3000;
 const HEARD = [
   "decision", "refused", "login-failed", "denials", "refusals", "flow", "admin", "grant",
-  "reloaded", "reload-failed", "upstream", "sink",
+  "reloaded", "reload-failed", "upstream", "sink", "worker",
 ];
 
 // Lines about a client have one; the others tell of the gateway.
