@@ -29,7 +29,8 @@ __all__ = ["Side"]
 #: SPLICE_F_MOVE and SPLICE_F_NONBLOCK, which Python's os does not name.
 _FLAGS: Final = 0x01 | 0x02
 #: The shared buffer: a message that fills it shows a bulk transfer.
-_BUFFER: Final = bytearray(1 << 16)
+_SIZE: Final = 1 << 16
+_BUFFER: Final = bytearray(_SIZE)
 _VIEW: Final = memoryview(_BUFFER)
 #: A splice that brought less than this shows that the bulk is over.
 _SHORT: Final = 1 << 14
@@ -145,7 +146,7 @@ class Side(Half):
             self._splice()
             return
         memory = self.relay.settings.memory
-        most = len(_BUFFER)
+        most = _SIZE
         if memory.scarce and (most := min(most, memory.room())) == 0:
             if not taken:
                 self._wait()
@@ -187,7 +188,7 @@ class Side(Half):
             self._account(came - went)
         elif taken:
             self._wait()
-        elif came == len(_BUFFER) and self._way is _COPY:
+        elif came == _SIZE and self._way is _COPY:
             self._way = _SPLICE
 
     def _splice(self) -> None:
@@ -452,11 +453,17 @@ class Side(Half):
 
     def startReading(self) -> None:
         """Read, and be told when there is something to read."""
-        self._want(self._wanted | READ)
+        if self._registered and not self._told and not self._byLevel:
+            self._wanted |= READ
+        else:
+            self._want(self._wanted | READ)
 
     def stopReading(self) -> None:
         """Read nothing for the time being."""
-        self._want(self._wanted & ~READ)
+        if self._byLevel or self._told & EPOLLERR:
+            self._want(self._wanted & ~READ)
+        else:
+            self._wanted &= ~READ
 
     def _startWriting(self) -> None:
         """Be told when there is room to write; there is none now."""
