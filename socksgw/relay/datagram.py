@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, final
+from os import readv
+from typing import Final, final
 
 from twisted.python.failure import Failure
 
@@ -18,15 +19,8 @@ from socksgw.relay.control import Control
 from socksgw.relay.filter import admitOnly, dropped
 from socksgw.relay.flow import Flow
 from socksgw.relay.flows import Flows
-from socksgw.relay.segments import (
-    BATCH,
-    BUFFER,
-    FULL,
-    LONGEST,
-    RUN,
-    VIEW,
-    sendRun,
-)
+from socksgw.relay.placed import ASKED, LAST, MORE, askedOf
+from socksgw.relay.segments import BATCH, LONGEST, sendRun
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Reassembly, readDatagram
@@ -43,6 +37,9 @@ _REASSEMBLY: Final = 6.0
 _FIRST: Final = 60.0
 _IPV4: Final = 1
 _IPV6: Final = 4
+_VIEW: Final = memoryview(ASKED)
+#: What any datagram is read to.
+_WHOLE: Final = (_VIEW,)
 
 
 @final
@@ -131,66 +128,82 @@ class DatagramCarrier(Control):
         super().connectionLost(reason)
 
     def _ready(self, events: int) -> None:
-        sifted, owner = self._sifted, self._owner
-        receive: Any = self._socket.recv_into if sifted else self._socket.recvfrom_into
-        flow: Flow | None = None
-        key = b""
-        # Of the run: its beginning, its end, the octets of its header, the size of
-        # each, and where the last one may end.
-        start = end = size = most = 0
-        head = 1
+        if self._sifted:
+            self._readRuns()
+        else:
+            self._readEach()
+
+    def _readEach(self) -> None:
+        """Take datagrams of which any may be somebody else's."""
+        receive = self._socket.recvfrom_into
         for _ in range(BATCH):
             try:
-                came = receive(VIEW[end:])
+                length, peer = receive(_VIEW)
             except BlockingIOError:
                 self._sifted = self._filtered
-                break
+                return
             except OSError:
                 # The client's host says that the port is shut.
-                break
-            if sifted:
-                length = came
-            else:
-                length, peer = came
-                if peer != owner:
-                    if not self._isFrom(peer[:2], end, length):
-                        self.strangers += 1
-                        continue
-                    owner = peer
-            # An empty payload is no part of a run: the kernel would not see it.
-            if head < length <= size and BUFFER.startswith(key, end):
-                end += length
-                if length == size and end <= most:
-                    continue
-                # Nothing comes behind a shorter one.
-                assert flow is not None
-                flow.sendRun(start, end, head, size)
-                flow, start, end, size = None, 0, 0, 0
+                return
+            if peer != self._owner and not self._isFrom(peer[:2], length):
+                self.strangers += 1
                 continue
-            if flow is not None:
-                flow.sendRun(start, end, head, size)
-            start, size = end, length
-            flow = self._flowOf(start, length)
+            flow = self._flowOf(length)
             if flow is None:
-                self._takeSlowly(bytes(VIEW[start : start + length]))
-                start = end = size = 0
+                self._takeSlowly(bytes(_VIEW[:length]))
+            else:
+                flow.send(_VIEW[len(flow.key) : length])
+
+    def _readRuns(self) -> None:
+        """Take datagrams of the owner, the only ones that the kernel lets through."""
+        fd = self._socket.fileno()
+        left = BATCH
+        length = MORE
+        while left > 0:
+            left -= 1
+            if length == MORE:
+                try:
+                    length = readv(fd, _WHOLE)
+                except OSError:
+                    # As in L{_readEach}.
+                    return
+            flow = self._flowOf(length)
+            if flow is None:
+                self._takeSlowly(bytes(_VIEW[:length]))
+                length = MORE
                 continue
             key = flow.key
-            head, end = len(key), start + length
-            most = min(start + RUN - size, FULL)
-            if end > most:
-                flow.sendRun(start, end, head, size)
-                flow, start, end, size = None, 0, 0, 0
-        if flow is not None:
-            flow.sendRun(start, end, head, size)
+            head = len(key)
+            if length == head:
+                # An empty payload is no part of a run: the kernel would not see it.
+                flow.send(b"")
+                length = MORE
+                continue
+            size = length - head
+            places = askedOf(head, length)
+            count, came = places.fill(fd, key)
+            left -= count
+            end = length + count * size
+            shorter = head < came < length and places.header == key
+            if shorter:
+                # Nothing comes behind it.
+                flow.sendRun(_VIEW[head : end + came - head], size)
+                length = MORE
+                continue
+            flow.sendRun(_VIEW[head:end], size)
+            if came == LAST:
+                return
+            length = came
+            if came >= 0:
+                # The first of another run.
+                aside = bytes(places.header[:came])
+                ASKED[:came] = aside + _VIEW[end : end + came - len(aside)]
 
-    def _isFrom(self, peer: tuple[str, int], start: int, length: int) -> bool:
+    def _isFrom(self, peer: tuple[str, int], length: int) -> bool:
         """
-        Return whether a datagram is the client's.
+        Return whether the datagram in the buffer is the client's.
 
         Its first valid one tells the port, which is the only one from then on.
-
-        @param start: where it begins in the buffer.
         """
         if self._owner is not None:
             return peer == self._owner
@@ -200,7 +213,7 @@ class DatagramCarrier(Control):
         if self._port is not None and peer[1] != self._port:
             return False
         try:
-            readDatagram(bytes(VIEW[start : start + length]))
+            readDatagram(bytes(_VIEW[:length]))
         except WireError:
             return False
         if self._isClients is not None and not self._isClients(peer):
@@ -213,22 +226,22 @@ class DatagramCarrier(Control):
         self._filtered = admitted and self._longest > 0
         return True
 
-    def _flowOf(self, start: int, length: int) -> Flow | None:
+    def _flowOf(self, length: int) -> Flow | None:
         """
-        Return the flow that a datagram in the buffer is of.
+        Return the flow that the datagram in the buffer is of.
 
         @return: L{None} for a fragment, the first one of a flow, and an invalid one.
         """
-        kind = BUFFER[start + 3] if length > 4 else 0
+        kind = ASKED[3] if length > 4 else 0
         if kind == _IPV4:
             head = 10
         elif kind == _IPV6:
             head = 22
         else:
-            head = 7 + BUFFER[start + 4]
+            head = 7 + ASKED[4]
         if length < head:
             return None
-        flow = self._flows.get(bytes(VIEW[start : start + head]))
+        flow = self._flows.get(bytes(_VIEW[:head]))
         if flow is not None and self._timer is not None:
             self._abandon()
         return flow
@@ -281,7 +294,7 @@ class DatagramCarrier(Control):
             self._timer = None
         self._fragments.reset()
 
-    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
+    def deliver(self, header: bytes, octets: memoryview, size: int) -> None:
         """
         Send datagrams to the client, as L{socksgw.relay.exit.Carrier.deliver}.
 
@@ -289,17 +302,21 @@ class DatagramCarrier(Control):
         """
         owner = self._owner
         assert owner is not None
+        length = len(octets)
         try:
-            if start + size < end and size <= self._longest:
-                if sendRun(self._socket, (VIEW[start:end],), size, owner):
+            if length <= size:
+                self._socket.sendto(octets, owner)
+                return
+            if size <= self._longest:
+                if sendRun(self._socket, (octets,), size, owner):
                     return
                 self._longest = size - 1
         except OSError:
             # The kernel has no room for them: lost, as datagrams may be.
             return
-        for at in range(start, end, size):
+        for at in range(0, length, size):
             with suppress(OSError):
-                self._socket.sendto(VIEW[at : min(at + size, end)], owner)
+                self._socket.sendto(octets[at : at + size], owner)
 
     def forget(self, header: bytes) -> None:
         """Do nothing: all flows have one socket."""

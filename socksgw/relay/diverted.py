@@ -8,7 +8,6 @@ from typing import Final, final
 
 from socksgw.relay.flows import Flows
 from socksgw.relay.seams import Diverted
-from socksgw.relay.segments import VIEW
 from socksgw.wire.datagram import readDatagram
 
 __all__ = ["DivertedCarrier"]
@@ -40,11 +39,11 @@ class DivertedCarrier:
         elif self._flows.carrier is self:
             self._flows.begin(header, readDatagram(header + payload))
 
-    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
+    def deliver(self, header: bytes, octets: memoryview, size: int) -> None:
         """As L{socksgw.relay.exit.Carrier.deliver}."""
         head = len(header)
-        for at in range(start, end, size):
-            self._client.answer(header, VIEW[at + head : min(at + size, end)])
+        for at in range(0, len(octets), size):
+            self._client.answer(header, octets[at + head : at + size])
 
     def forget(self, header: bytes) -> None:
         """As L{socksgw.relay.exit.Carrier.forget}."""

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Hashable, Mapping
+from os import readv
 from types import MappingProxyType
 from typing import Any, Final, Protocol, final
 
+from socksgw.relay.filter import admitAll, admitOnly
 from socksgw.relay.flow import Flow, Permit
+from socksgw.relay.placed import ANSWERS, LAST, MORE, answersOf, stamp
 from socksgw.relay.segments import (
     BATCH,
     BUFFER,
@@ -32,6 +35,12 @@ _HEADS: Final = {socket.AF_INET: 10, socket.AF_INET6: 22}
 #: The most headers that are kept for sources that no flow names (where
 #: C{replies} is not C{exact}).
 _HEADERS: Final = 256
+#: After so many answers to one flow those of others are kept away, where no others
+#: count.
+_MANY: Final = 64
+_ANSWERS: Final = memoryview(ANSWERS)
+#: What the first answer of a run is read to, by the octets of its header.
+_FIRST: Final = {head: (_ANSWERS[head:],) for head in _HEADS.values()}
 
 
 class Carrier(Protocol):
@@ -39,14 +48,13 @@ class Carrier(Protocol):
     What takes datagrams to the client.
     """
 
-    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
+    def deliver(self, header: bytes, octets: memoryview, size: int) -> None:
         """
         Send a run of datagrams from one source (L{socksgw.relay.segments}).
 
         @param header: of a datagram as RFC 1928 section 7 has it, with the
-            source. Each one in the buffer has it before its payload.
-        @param start: where they begin in the buffer.
-        @param end: where they end.
+            source. Each one has it before its payload.
+        @param octets: theirs, good for this call only.
         @param size: the octets of each with its header; the last may be shorter.
         """
 
@@ -95,10 +103,11 @@ class Exit:
         """
         raise NotImplementedError
 
-    def sendRun(self, flow: Flow, parts: list[memoryview], size: int) -> bool:
+    def sendRun(self, flow: Flow, octets: memoryview, size: int) -> bool:
         """
         Send payloads of one flow in one call.
 
+        @param octets: theirs, several.
         @param size: the octets of each, at least 1; the last may be shorter.
         @return: whether they went; otherwise they are to be sent one by one.
         @raise OSError: none was sent, and one by one would fare no better.
@@ -199,20 +208,112 @@ class OwnExit(Exit):
                 self._six = outer
         return outer.socket
 
-    def sendRun(self, flow: Flow, parts: list[memoryview], size: int) -> bool:
+    def sendRun(self, flow: Flow, octets: memoryview, size: int) -> bool:
         """As L{Exit.sendRun}."""
         outer = self._four if flow.version == 4 else self._six
         if outer is None or size > outer.longest:
             return False
-        if sendRun(outer.socket, parts, size, flow.to):
+        if sendRun(outer.socket, (octets,), size, flow.to):
             return True
         outer.longest = size - 1
         return False
 
+    def add(self, flow: Flow) -> None:
+        """As L{Exit.add}."""
+        self._admitAll()
+        super().add(flow)
+
+    def remove(self, flow: Flow) -> None:
+        """As L{Exit.remove}."""
+        self._admitAll()
+        super().remove(flow)
+
+    def index(self) -> None:
+        """As L{Exit.index}."""
+        self._admitAll()
+        super().index()
+
+    def _admitAll(self) -> None:
+        """Let the answers of every destination through."""
+        for outer in (self._four, self._six):
+            if outer is not None and outer.only is not None:
+                outer.only, outer.sifted = None, False
+                admitAll(outer.socket)
+
+    def _admitOne(self, outer: _Outer, flow: Flow) -> None:
+        """
+        Let nobody's answers through but those of the only destination.
+
+        The kernel takes them apart for less than it costs to be told the sources.
+        """
+        address = flow.address
+        if len(self.flows) > 1 or flow.replies != "exact" or flow.receiving is not None:
+            return
+        assert address is not None
+        if admitOnly(outer.socket, address, flow.datagram.port):
+            outer.only = flow
+        else:
+            outer.unsifted = True
+
     def ready(self, outer: _Outer) -> None:
         """Take datagrams that came from destinations to the client."""
+        flow = outer.only
+        if outer.sifted and flow is not None:
+            self._readRuns(outer, flow)
+        else:
+            flow = self._readEach(outer)
+            if flow is not None and flow.receivedDatagrams > _MANY:
+                if outer.only is None and not outer.unsifted:
+                    self._admitOne(outer, flow)
+
+    def _readRuns(self, outer: _Outer, flow: Flow) -> None:
+        """Take the answers of the only destination."""
+        carrier = self.owner.carrier
+        if carrier is None:
+            return
+        fd, header = outer.socket.fileno(), flow.header
+        head = len(header)
+        left = BATCH
+        length = MORE
+        while left > 0:
+            left -= 1
+            if length == MORE:
+                try:
+                    length = readv(fd, outer.first)
+                except OSError:
+                    # As in L{_readEach}.
+                    return
+            size = head + length
+            count, came = answersOf(head, size).fill(fd, b"")
+            left -= count
+            count += 1
+            end = count * size
+            length = came
+            if 0 <= came < size - head:
+                # Nothing comes behind a shorter one.
+                end += head + came
+                count += 1
+                length = MORE
+            stamp(header, size, count)
+            flow.receivedDatagrams += count
+            flow.received += end - count * head
+            carrier.deliver(header, _ANSWERS[:end], size)
+            if came == LAST:
+                return
+            if length >= 0:
+                # The first of another run.
+                start = end + head
+                ANSWERS[head : head + came] = bytes(_ANSWERS[start : start + came])
+
+    def _readEach(self, outer: _Outer) -> Flow | None:
+        """
+        Take answers, of which each tells its source.
+
+        @return: the flow of the last one.
+        """
         receive, head = outer.socket.recvfrom_into, outer.head
         flow: Flow | None = None
+        last: Flow | None = None
         header, source = b"", None
         # Of the run: its beginning, its end, the size of each with its header, 0
         # where there is none, and where the last one may end.
@@ -221,8 +322,11 @@ class OwnExit(Exit):
             begin = end + head
             try:
                 length, peer = receive(VIEW[begin:])
+            except BlockingIOError:
+                outer.sifted = outer.only is not None
+                break
             except OSError:
-                # There is no more; or ICMP tells of something that we sent.
+                # ICMP tells of something that we sent.
                 break
             length += head
             if length <= size and peer == source:
@@ -241,6 +345,7 @@ class OwnExit(Exit):
             if flow is None:
                 self.owner.strangers += 1
                 continue
+            last = flow
             BUFFER[start:begin] = header
             if flow.receiving is not None and not flow.receiving.passes(length - head):
                 flow.limited += 1
@@ -252,6 +357,7 @@ class OwnExit(Exit):
                 start = end = size = 0
         if size:
             self._deliver(flow, header, start, end, size)
+        return last
 
     def _deliver(
         self, flow: Flow | None, header: bytes, start: int, end: int, size: int
@@ -263,7 +369,7 @@ class OwnExit(Exit):
         count = (end - start + size - 1) // size
         flow.receivedDatagrams += count
         flow.received += end - start - count * len(header)
-        carrier.deliver(header, start, end, size)
+        carrier.deliver(header, VIEW[start:end], size)
 
     def _found(self, outer: _Outer, peer: tuple[str, int]) -> tuple[Flow | None, bytes]:
         """Return whose answer comes from a source, and the header that names it."""
@@ -301,15 +407,25 @@ class _Outer:
 
     @ivar head: the octets of the header that names a source which it hears.
     @ivar longest: the size of datagrams up to which runs are tried.
+    @ivar only: the flow whose answers the kernel lets through, and no others;
+        L{None} where it lets all through.
+    @ivar sifted: whether all that came before that have been read.
+    @ivar unsifted: whether the kernel does not do it.
+    @ivar first: what the first of a run is read to.
     """
 
-    __slots__ = ("_exit", "head", "longest", "socket")
+    __slots__ = (
+        "_exit", "first", "head", "longest", "only", "sifted", "socket", "unsifted",
+    )  # fmt: skip
 
     def __init__(self, exit_: OwnExit, made: socket.socket) -> None:
         self._exit = exit_
         self.socket = made
         self.head = _HEADS[made.family]
         self.longest = LONGEST
+        self.only: Flow | None = None
+        self.sifted = self.unsifted = False
+        self.first = _FIRST[self.head]
 
     def ready(self, _events: int) -> None:
         """Take datagrams that came."""

@@ -16,9 +16,10 @@ from typing import Final
 from socksgw.system.sockets import tellOnce
 from socksgw.wire.address import Address
 
-__all__ = ["admitOnly", "dropped"]
+__all__ = ["admitAll", "admitOnly", "dropped"]
 
 _SO_ATTACH_FILTER: Final = 26
+_SO_DETACH_FILTER: Final = 27
 _SO_MEMINFO: Final = 55
 #: Which of the nine numbers of SO_MEMINFO counts drops.
 _DROPS: Final = 8
@@ -81,6 +82,11 @@ def admitOnly(connection: socket.socket, address: Address, port: int | None) -> 
         )
         return False
     return True
+
+
+def admitAll(connection: socket.socket) -> None:
+    """Take away the filter that L{admitOnly} has set."""
+    connection.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
 def dropped(connection: socket.socket) -> int:

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple, Protocol, final
 
 from socksgw.relay.idle import IdleTime
 from socksgw.relay.seams import Allowance, DatagramOutlet
-from socksgw.relay.segments import VIEW
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram, encodeHeader
 
@@ -152,36 +151,31 @@ class Flow(IdleTime):
         self.sentDatagrams += 1
         self.sent += len(payload)
 
-    def sendRun(self, start: int, end: int, head: int, size: int) -> None:
+    def sendRun(self, octets: memoryview, size: int) -> None:
         """
         Send a run of payloads (L{socksgw.relay.segments}) to the destination.
 
-        Where it has several, none of them is empty.
-
-        @param start: where the run begins in the buffer.
-        @param end: where it ends.
-        @param head: the octets of the header before each payload.
-        @param size: the octets of each with its header; the last may be shorter.
+        @param octets: theirs; where there are several, none is empty.
+        @param size: the octets of each; the last may be shorter.
         """
-        if end - start == size:
-            self.send(VIEW[start + head : end])
+        length = len(octets)
+        if length <= size:
+            self.send(octets)
             return
-        parts = [VIEW[at + head : at + size] for at in range(start, end, size)]
-        last = start + (len(parts) - 1) * size
-        parts[-1] = VIEW[last + head : end]
         way = self.way
         if way is not None and self.sending is None:
+            count = (length + size - 1) // size
             try:
-                went = way.sendRun(self, parts, size - head)
+                went = way.sendRun(self, octets, size)
             except OSError:
-                self.dropped += len(parts)
+                self.dropped += count
                 return
             if went:
-                self.sentDatagrams += len(parts)
-                self.sent += end - start - len(parts) * head
+                self.sentDatagrams += count
+                self.sent += length
                 return
-        for part in parts:
-            self.send(part)
+        for at in range(0, length, size):
+            self.send(octets[at : at + size])
 
     @property
     def moved(self) -> int:

@@ -16,7 +16,6 @@ from socksgw.relay.flow import Flow
 from socksgw.relay.flows import Flows
 from socksgw.relay.framing import Frames, Framing
 from socksgw.relay.seams import Client
-from socksgw.relay.segments import VIEW
 from socksgw.wire.capsule import Capsules, encodeDatagram
 from socksgw.wire.datagram import Datagram, readDatagram
 from socksgw.wire.reader import WireError
@@ -48,13 +47,13 @@ class InsideCarrier(Control):
         flows.carrier = self
         client.connection.registerProducer(self, True)
 
-    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
+    def deliver(self, header: bytes, octets: memoryview, size: int) -> None:
         """As L{socksgw.relay.exit.Carrier.deliver}."""
         head = len(header)
-        for at in range(start, end, size):
+        for at in range(0, len(octets), size):
             if self._full:
                 return
-            payload = bytes(VIEW[at + head : min(at + size, end)])
+            payload = bytes(octets[at + head : at + size])
             self._client.connection.write(self._framed(header, payload))
 
     def _framed(self, header: bytes, payload: bytes) -> bytes:
@@ -159,13 +158,13 @@ class CapsuleCarrier(InsideCarrier):
         """End the association; within a capsule that breaks the protocol."""
         self._end("protocol" if self._capsules.midway else "closed")
 
-    def deliver(self, header: bytes, start: int, end: int, size: int) -> None:
+    def deliver(self, header: bytes, octets: memoryview, size: int) -> None:
         """As L{socksgw.relay.exit.Carrier.deliver}."""
         if header == self._flow.header:
-            super().deliver(header, start, end, size)
+            super().deliver(header, octets, size)
         else:
             # The client could not tell it from the others (section 3.1).
-            self.strangers += len(range(start, end, size))
+            self.strangers += len(range(0, len(octets), size))
 
     def _framed(self, _header: bytes, payload: bytes) -> bytes:
         return encodeDatagram(payload)

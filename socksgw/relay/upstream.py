@@ -162,19 +162,21 @@ class UpstreamExit(Exit):
             framed = self._inside.framed(octets)
             self._associated.controls[0].write(framed)
 
-    def sendRun(self, flow: Flow, parts: list[memoryview], size: int) -> bool:
+    def sendRun(self, flow: Flow, octets: memoryview, size: int) -> bool:
         """As L{Exit.sendRun}."""
         header: bytes = flow.to
-        size += len(header)
-        if size > self._longest or size * len(parts) > RUN:
+        starts = range(0, len(octets), size)
+        whole = size + len(header)
+        if whole > self._longest or whole * len(starts) > RUN:
             return False
         assert self._socket is not None
-        octets = [each for part in parts for each in (header, part)]
+        parts = [each for at in starts for each in (header, octets[at : at + size])]
+        size = whole
         try:
-            went = sendRun(self._socket, octets, size, None)
+            went = sendRun(self._socket, parts, size, None)
         except ConnectionRefusedError:
             # As in L{_send}.
-            went = sendRun(self._socket, octets, size, None)
+            went = sendRun(self._socket, parts, size, None)
         if not went:
             self._longest = size - 1
         return went
@@ -268,7 +270,7 @@ class UpstreamExit(Exit):
             VIEW[len(header) : len(header) + length - end] = VIEW[end:length]
             length += len(header) - end
         BUFFER[: len(header)] = header
-        owner.carrier.deliver(header, 0, length, length)
+        owner.carrier.deliver(header, VIEW[:length], length)
 
     def _found(self, header: bytes) -> tuple[Flow | None, bytes]:
         """

@@ -8,13 +8,15 @@ import random
 import socket
 from collections.abc import Callable, Iterator
 from socket import socket as Socket
+from typing import Any
 
 import pytest
 
 from socksgw.relay import segments
+from socksgw.relay.exit import _MANY
 from socksgw.relay.segments import RUN, sendRun
 from socksgw.route import datagrams
-from tests.relay.associations import Association, Sea, header, udp
+from tests.relay.associations import IDLE, Association, Sea, header, udp
 
 #: Of linux/udp.h and asm-generic/socket.h.
 _UDP_GRO = 104
@@ -179,6 +181,104 @@ def test_bursts(
         port = each.getsockname()[1]
         assert association.judge.counts[port] == (total + 5, count + 1, total, count)
     assert association.tally.strangers == 0
+
+
+def admitted(sea: Sea, server: Socket, client: Socket, outer: Any) -> None:
+    """Have so many answers come that the kernel keeps those of others away."""
+    for number in range(_MANY + 2):
+        server.sendto(b"%d" % number, outer)
+        if number % 20 == 0 or number > _MANY:
+            sea.settle()
+    came(client)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_burstsOfOne(
+    sea: Sea, kernel: Callable[[Association], object], host: str, seed: int
+) -> None:
+    """The same with one destination, whose answers need not be told apart."""
+    association = sea.associate()
+    kernel(association)
+    client, server = sea.socket(), sea.socket(host)
+    to = header(host, server.getsockname()[1])
+    client.sendto(to + b"first", association.place)
+    outer = sea.relayed(server)[1]
+    admitted(sea, server, client, outer)
+    sent = [octets for _, octets in bursts(seed, 1)]
+    for at in range(0, len(sent), 20):
+        some = sent[at : at + 20]
+        for octets in some:
+            client.sendto(to + octets, association.place)
+            server.sendto(octets, outer)
+        sea.settle()
+        assert came(server) == some
+        assert came(client) == [to + octets for octets in some]
+    association.end()
+    (counts,) = association.judge.counts.values()
+    total = sum(map(len, sent))
+    warm = [len(str(number)) for number in range(_MANY + 2)]
+    assert counts == (
+        total + 5,
+        len(sent) + 1,
+        total + sum(warm),
+        len(sent) + len(warm),
+    )
+
+
+def test_strangersAreKeptAway(sea: Sea) -> None:
+    """
+    While there is one destination; those of a second one come, and others are counted
+    then. It is so again when the second one has gone.
+    """
+    association = sea.associate()
+    client, one, other, stranger = (sea.socket() for _ in range(4))
+    to = [header("127.0.0.1", each.getsockname()[1]) for each in (one, other)]
+    client.sendto(to[0] + b"first", association.place)
+    outer = sea.relayed(one)[1]
+    admitted(sea, one, client, outer)
+
+    def answers() -> list[bytes]:
+        for each in (stranger, one, other, stranger):
+            each.sendto(b"%d" % each.getsockname()[1], outer)
+        sea.settle()
+        return [octets[10:] for octets in came(client)]
+
+    ports = [b"%d" % each.getsockname()[1] for each in (one, other)]
+    assert answers() == ports[:1]
+    client.sendto(to[1] + b"second", association.place)
+    assert sea.relayed(other)[1] == outer
+    assert answers() == ports
+    for _ in range(2):
+        # It moves all the time, and the second one does not.
+        sea.advance(IDLE)
+        client.sendto(to[0] + b"still", association.place)
+        sea.relayed(one)
+    assert [flow.datagram.port for flow, _ in association.judge.over] == [
+        other.getsockname()[1]
+    ]
+    assert answers() == ports[:1]
+    admitted(sea, one, client, outer)
+    assert answers() == ports[:1]
+    association.end()
+    assert association.tally.strangers == 2 + 3
+
+
+def test_repliesThatWiden(sea: Sea) -> None:
+    """A rule that lets other ports answer counts from then on."""
+    association = sea.associate()
+    client, one, other = (sea.socket() for _ in range(3))
+    to = header("127.0.0.1", one.getsockname()[1])
+    client.sendto(to + b"first", association.place)
+    outer = sea.relayed(one)[1]
+    admitted(sea, one, client, outer)
+    other.sendto(b"no", outer)
+    sea.silent(client)
+    association.judge.flows.recheck(lambda flow: "address")
+    other.sendto(b"yes", outer)
+    one.sendto(b"yes", outer)
+    sea.settle()
+    assert [octets[10:] for octets in came(client)] == [b"yes", b"yes"]
 
 
 def test_theyLeaveAsRuns(sea: Sea) -> None:
