@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any, Final, final
-from typing import Protocol as Seam
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -49,13 +48,6 @@ _DONE: Final = Failure(ConnectionDone())
 _OPEN, _FINISHING, _CLOSED_SOON, _GONE = Phase
 
 
-class Waiting(Seam):
-    """What waits for more of the client's octets: a C{Deferred}, or what acts as one."""
-
-    def callback(self, result: Any, /) -> None:
-        """Hear that more has come; the result is L{None}."""
-
-
 def _overfull() -> ProtocolViolated:
     return ProtocolViolated(f"more than {SURPLUS} octets before there is a peer")
 
@@ -72,7 +64,6 @@ class Inbound(Requests):
     @ivar source: the client's address.
     @ivar port: the client's port.
     @ivar connection: what carries its octets; L{None} until it is ready.
-    @ivar conversation: what it says; dropped when the relay takes over.
     @ivar failure: why it ended early.
     @ivar came: when its connection was ready, in monotonic seconds; 0 once it has
         been answered.
@@ -105,7 +96,7 @@ class Inbound(Requests):
     protection: Protection | None = None
     _admitted = True
     _taker: Receiver | None = None
-    _waiting: Waiting | None = None
+    _waiting: Awaited[None] | None = None
     #: Octets that are still thrown away, once our side has ended.
     _lingering = _LINGER_OCTETS
     #: Whether a client that goes on sending, once our side has ended, is given the
@@ -117,7 +108,7 @@ class Inbound(Requests):
         self.domain = listener.domain
         self.source = source
         self.port = port
-        self.conversation: ServerConversation = ServerConversation(listener.dialects)
+        self._dialects = listener.dialects
 
     # From the connection.
 
@@ -190,20 +181,28 @@ class Inbound(Requests):
                     self.connection.pauseProducing()
                 else:
                     self.abort()
+        elif (lane := self.lane) is not None and lane.listens:
+            lane.heard(data)
+            self._look()
+        elif self._conversation is None and self._serving is None:
+            self.early = data
+            self._start()
+            if self.early:
+                # These are good for this call only.
+                self.conversation.receive(b"")
+            self._look()
         else:
-            conversation = self.conversation
-            conversation.receive(data)
+            self.conversation.receive(data)
             if self._waiting is not None:
                 waiting, self._waiting = self._waiting, None
                 waiting.callback(None)
             elif self._serving is None and not self._full:
                 self._start()
-            if conversation.held or self._counted:
-                self._keep()
+            self._look()
 
     def converse(self, conversation: ServerConversation) -> None:
         """As L{socksgw.accept.layers.Client.converse}."""
-        self.conversation = conversation
+        self._conversation = conversation
 
     def refused(self, failure: SocksError) -> None:
         """
@@ -230,7 +229,12 @@ class Inbound(Requests):
         elif self._full and self.conversation.held:
             # It has asked for more, and is answered when it takes the answers so far.
             return
-        elif self._serving is None or self._waiting is not None or self.holding:
+        elif (
+            self._serving is None
+            or self._waiting is not None
+            or self.holding
+            or (self.lane is not None and self.lane.listens)
+        ):
             # Nothing can come of a request that will never be whole.
             self._fail(ClientLost("the client ended its side"))
             self.close()
@@ -281,24 +285,6 @@ class Inbound(Requests):
             self._count()
         return event
 
-    def poll(self, waiting: Waiting) -> Event | None:
-        """
-        Return the client's next message, if it is whole.
-
-        @param waiting: is called as soon as more has come, where it is not.
-        @raise socksgw.wire.reader.WireError: it breaks the protocol.
-        @raise ClientLost: none will come.
-        """
-        event = self.conversation.next()
-        if event is None:
-            if self.ended:
-                raise self.failure or ClientLost("the client ended its side")
-            self._readOn()
-            self._waiting = waiting
-        elif self._counted:
-            self._count()
-        return event
-
     @property
     def first(self) -> bool:
         """
@@ -312,17 +298,6 @@ class Inbound(Requests):
             and not self.listener.layers
             and self.connection.secured == CLEAR
         )
-
-    def surplus(self) -> bytes:
-        """
-        Take everything that came behind the request.
-
-        @return: the octets, which do not count in the memory any more.
-        """
-        octets = self.conversation.surplus()
-        if self._counted:
-            self._count()
-        return octets
 
     def send(self, octets: bytes) -> None:
         """Send octets, after what was sent before."""
@@ -530,7 +505,7 @@ class Inbound(Requests):
         """
         self._fail(failure)
         replying = self._phase is _FINISHING
-        if self.conversation.state is not State.REPLIED or not replying:
+        if not replying or self.conversation.state is not State.REPLIED:
             self.abort()
 
     def abandon(self) -> None:
@@ -571,12 +546,6 @@ class Inbound(Requests):
         self.connection.pauseProducing()
         if self.holding and held > SURPLUS:
             self._fail(_overfull())
-
-    def _drop(self) -> None:
-        """Drop what the client has sent: it is not asked for any more."""
-        self.conversation.drop()
-        if self._counted:
-            self._count()
 
     def _readOn(self) -> None:
         if self._paused and self._phase is not _GONE:

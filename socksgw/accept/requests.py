@@ -4,12 +4,14 @@ The requests of one client, one after the other on its connection.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
-from socksgw.accept.seams import Keepsake, Listening, Serving
+from socksgw.accept.seams import Keepsake, Lane, Listening, Serving
 from socksgw.errors import SocksError
 from socksgw.interfaces import Timer
+from socksgw.wire.dialect import Dialect
 from socksgw.wire.server import ServerConversation
 
 __all__ = ["SURPLUS", "Phase", "Requests"]
@@ -41,6 +43,9 @@ class Requests:
     Most clients have one. Where the protocol lets a client make another request, each
     has a session of its own.
 
+    @ivar early: its first octets, while its session begins; empty where they are in
+        the conversation.
+    @ivar lane: what reads its messages, as long as it has no conversation.
     @ivar failure: why the client ended early.
     @ivar ended: whether the client has ended its side.
     @ivar resting: whether it was answered, and may make another request.
@@ -51,13 +56,16 @@ class Requests:
 
     listener: Listening
     connection: Any
-    conversation: ServerConversation
+    early: bytes | memoryview = b""
+    lane: Lane | None = None
     halfOpen: bool
     failure: SocksError | None = None
     ended = False
     resting = False
     kept: Keepsake | None = None
     proved: tuple[str, Any] | None = None
+    _dialects: Mapping[int, Dialect]
+    _conversation: ServerConversation | None = None
     _phase = _OPEN
     _serving: Serving | None = None
     _deadline: Timer | None = None
@@ -68,6 +76,41 @@ class Requests:
     _full = False
     #: Whether a session is being started just now.
     _starting = False
+
+    @property
+    def conversation(self) -> ServerConversation:
+        """
+        What it says, in its protocol.
+
+        It is made when it is first asked for.
+        """
+        conversation = self._conversation
+        if conversation is None:
+            conversation = self._conversation = ServerConversation(self._dialects)
+            if self.lane is not None:
+                self.lane.retell(conversation)
+            if self.early:
+                conversation.receive(self.early)
+                self.early = b""
+        return conversation
+
+    @property
+    def conversing(self) -> bool:
+        """Whether there is a conversation."""
+        return self._conversation is not None
+
+    def surplus(self) -> bytes:
+        """
+        Take everything that came behind the request.
+
+        @return: the octets, which do not count in the memory any more.
+        """
+        if self._conversation is None:
+            return b""
+        octets = self._conversation.surplus()
+        if self._counted:
+            self._count()
+        return octets
 
     def begin(self) -> None:
         """As L{socksgw.accept.layers.Client.begin}."""
@@ -169,6 +212,23 @@ class Requests:
     def _most(self) -> int:
         """How many octets may wait here."""
         return _EARLY if self.halfOpen or self.listener.memory.scarce else SURPLUS
+
+    def _keep(self) -> None:
+        """See to octets that are not asked for yet."""
+        raise NotImplementedError
+
+    def _look(self) -> None:
+        """See to octets that are not asked for yet, if there are any."""
+        conversation = self._conversation
+        if conversation is not None and (conversation.held or self._counted):
+            self._keep()
+
+    def _drop(self) -> None:
+        """Drop what the client has sent: it is not asked for any more."""
+        if self._conversation is not None:
+            self._conversation.drop()
+            if self._counted:
+                self._count()
 
     def _count(self) -> None:
         """Have the octets that wait here count in the memory."""

@@ -12,8 +12,9 @@ from socksgw.accept.layers import Layer
 from socksgw.interfaces import Timer
 from socksgw.system.domains import Domain
 from socksgw.wire.dialect import Dialect
+from socksgw.wire.server import ServerConversation
 
-__all__ = ["Budget", "Keepsake", "Listening", "Serving"]
+__all__ = ["Budget", "Keepsake", "Lane", "Listening", "Serving"]
 
 
 class Budget(Protocol):
@@ -37,6 +38,22 @@ class Serving(Protocol):
 
     def cancel(self) -> None:
         """End it."""
+
+
+class Lane(Protocol):
+    """
+    What reads the client's messages in the place of its conversation, as they come.
+
+    @ivar listens: whether it waits for one.
+    """
+
+    listens: bool
+
+    def heard(self, octets: bytes | memoryview) -> None:
+        """Take octets; they are good for this call only."""
+
+    def retell(self, conversation: ServerConversation) -> None:
+        """Have the conversation know what was said until now, and answered."""
 
 
 class Listening(Protocol):

@@ -24,15 +24,17 @@ class Client(Protocol):
     """
     What the negotiation needs of the client's connection.
 
-    @ivar conversation: what the client says, in its protocol.
     @ivar source: the client's address.
     @ivar proved: the method, and the credentials, by which an earlier request has
         proved whose connection it is; L{None} where none has.
     """
 
-    conversation: ServerConversation
     source: Address
     proved: tuple[str, Any] | None
+
+    @property
+    def conversation(self) -> ServerConversation:
+        """What the client says, in its protocol."""
 
     @property
     def identity(self) -> Any:

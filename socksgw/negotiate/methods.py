@@ -5,14 +5,17 @@ The methods that clients are offered, by their listener and source.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Final, NamedTuple, final
 
 from socksgw.interfaces import IConditional
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities
 from socksgw.negotiate.exchange import Exchange
 from socksgw.wire.address import Address
 
-__all__ = ["Choice", "Methods", "OfferedMethod"]
+__all__ = ["Certain", "Choice", "Methods", "OfferedMethod"]
+
+#: The most choices that are remembered.
+_MOST: Final = 4096
 
 
 @final
@@ -65,17 +68,20 @@ class Choice:
     One C{[[auth.choose]]}: what clients of some listeners and sources are offered.
 
     @ivar methods: in order of preference.
+    @ivar moves: whether it may be for other sources at another time.
     """
 
-    __slots__ = ("_listeners", "_sources", "methods")
+    __slots__ = ("_listeners", "_sources", "methods", "moves")
 
     def __init__(
         self,
         methods: Sequence[OfferedMethod],
         listeners: frozenset[str] | None,
         sources: Callable[[Address, int, str], bool] | None,
+        moves: bool = False,
     ) -> None:
         self.methods = tuple(methods)
+        self.moves = moves
         self._listeners = listeners
         self._sources = sources
 
@@ -90,6 +96,21 @@ class Choice:
         )
 
 
+class Certain(NamedTuple):
+    """
+    The method that some clients are offered and want.
+
+    @ivar wanted: all that are acceptable from them, best first.
+    @ivar method: the one; L{None} where it depends on the connection which it is,
+        where there is another one inside, and where there is none.
+    @ivar code: its number.
+    """
+
+    wanted: Sequence[OfferedMethod]
+    method: OfferedMethod | None
+    code: int
+
+
 @final
 class Methods:
     """
@@ -98,10 +119,12 @@ class Methods:
     @ivar choices: what is offered to whom; the first that matches counts.
     """
 
-    __slots__ = ("choices",)
+    __slots__ = ("_certain", "_moves", "choices")
 
     def __init__(self, choices: Sequence[Choice]) -> None:
         self.choices = tuple(choices)
+        self._moves = any(each.moves for each in self.choices)
+        self._certain: dict[tuple[str, bytes, bytes], Certain] = {}
 
     @property
     def authenticators(self) -> list[Any]:
@@ -127,3 +150,34 @@ class Methods:
             if choice.matches(listener, source):
                 return choice.methods
         return ()
+
+    def certain(self, listener: str, source: Address, offered: bytes) -> Certain:
+        """
+        Return the method that is chosen on any connection in the clear.
+
+        That is remembered: the same clients come again and again.
+
+        @param offered: what the client offers.
+        """
+        key = listener, source.packed, offered
+        known = self._certain.get(key)
+        if known is None:
+            wanted = self.wanted(listener, source)
+            known = Certain(wanted, *_certain(offered, wanted))
+            if not self._moves:
+                if len(self._certain) >= _MOST:
+                    self._certain.clear()
+                self._certain[key] = known
+        return known
+
+
+def _certain(
+    offered: bytes, wanted: Sequence[OfferedMethod]
+) -> tuple[OfferedMethod | None, int]:
+    for method in wanted:
+        for code in method.codes:
+            if code in offered:
+                if method.conditional or method.inner:
+                    return None, 0
+                return method, code
+    return None, 0

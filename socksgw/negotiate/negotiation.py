@@ -18,7 +18,7 @@ from socksgw.wire.events import Event
 from socksgw.wire.levels import CONFIDENTIALITY
 from socksgw.wire.reader import WireError
 
-__all__ = ["certain", "negotiate"]
+__all__ = ["lead", "negotiate"]
 
 
 def _unmet(offered: bytes, wanted: Sequence[OfferedMethod]) -> str:
@@ -72,24 +72,6 @@ def _chosen(
     return found
 
 
-def certain(
-    offered: bytes, wanted: Sequence[OfferedMethod]
-) -> tuple[OfferedMethod, int] | None:
-    """
-    Return the method that L{negotiate} chooses on any connection in the clear.
-
-    @return: the method, and its number; L{None} where it depends on the connection
-        which it is, where there is another one inside, and where there is none.
-    """
-    for method in wanted:
-        for code in method.codes:
-            if code in offered:
-                if method.conditional or method.inner:
-                    return None
-                return method, code
-    return None
-
-
 async def negotiate(
     client: Client,
     event: Event,
@@ -129,6 +111,21 @@ async def negotiate(
     answer = conversation.answerOffer(code)
     if answer:
         client.send(answer)
+    return await lead(client, event, method, chosen)
+
+
+async def lead(
+    client: Client,
+    event: Event,
+    method: OfferedMethod,
+    chosen: Callable[[str], None] | None = None,
+) -> Attempt:
+    """
+    Lead the sub-negotiation of the method that was chosen, as L{negotiate} does.
+
+    @param event: the client's first message, which has been answered.
+    """
+    exchange = Exchange(client)
     try:
         if method.inner:
             await method.authenticator.wrap(exchange)
@@ -139,5 +136,5 @@ async def negotiate(
         raise
     except Exception as e:
         raise defect(method.name, e) from None
-    conversation.selectAgain()
+    client.conversation.selectAgain()
     return await negotiate(client, await client.next(), method.inner, chosen)

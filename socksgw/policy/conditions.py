@@ -116,6 +116,11 @@ class Addresses:
     def __bool__(self) -> bool:
         return bool(self.words or self.networks)
 
+    @property
+    def moves(self) -> bool:
+        """Whether it may be other addresses at another time: this host's own."""
+        return bool(self._places)
+
     def covers(
         self, address: Address, port: int = 0, listener: str | None = None
     ) -> bool:

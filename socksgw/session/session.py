@@ -4,7 +4,7 @@ The life of one session: the only place that knows the order of its stages.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol, final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -23,7 +23,7 @@ from socksgw.interfaces import Asker, User
 from socksgw.login.credentials import shownIn
 from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.methods import OfferedMethod
-from socksgw.negotiate.negotiation import negotiate
+from socksgw.negotiate.negotiation import lead, negotiate
 from socksgw.policy.questions import Verdict
 from socksgw.relay.tally import MOVED, Tally
 from socksgw.session import case
@@ -176,8 +176,19 @@ class Session(case.Case):
         if event is None:
             event = await client.next()
         wanted = self.greeted(event)
+        return await self._led(negotiate(client, event, wanted, record.chose))
+
+    async def chosen(self, event: Event, method: OfferedMethod) -> Relay | None:
+        """
+        Go on with the method that has been chosen.
+
+        @param event: the client's first message, which has been answered.
+        """
+        return await self._led(lead(self.client, event, method, self.record.chose))
+
+    async def _led(self, negotiation: Awaitable[Attempt]) -> Relay | None:
         try:
-            attempt = await negotiate(client, event, wanted, record.chose)
+            attempt = await negotiation
         except AuthenticationFailed as e:
             self._failedAt(e)
             raise
@@ -247,9 +258,14 @@ class Session(case.Case):
         self.welcomed()
         request = client.conversation.admit(attempt.event)
         if request is None:
-            event = await client.next()
-            assert isinstance(event, Requested)
-            request = event
+            return await self.awaiting(user)
+        self.requested(user)
+        return await self.judge(request)
+
+    async def awaiting(self, user: User) -> Relay | None:
+        """Read the request of a client that has been let in, and go on."""
+        request = await self.client.next()
+        assert isinstance(request, Requested)
         self.requested(user)
         return await self.judge(request)
 
@@ -361,11 +377,15 @@ class Session(case.Case):
 
         @param told: as of L{Routed}.
         """
-        self.record.reachedAt = self.gateway.clock()
+        self.answered()
         if told is None:
             self.client.conversation.passed()
         else:
             self.client.reply(_SUCCEEDED, told)
+
+    def answered(self) -> None:
+        """Take note that the destination is reached; the client is told at once."""
+        self.record.reachedAt = self.gateway.clock()
         self.shown = None
 
     def relaying(self) -> None:

@@ -11,6 +11,7 @@ from socksgw.wire.address import UNSPECIFIED4
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader
+from socksgw.wire.whole import Whole
 
 __all__ = ["UNBOUND", "Dialect", "Exchange"]
 
@@ -131,6 +132,7 @@ class Dialect:
     @cvar commands: the word of each command, by its code: C{connect}, C{bind},
         C{udp}, C{resolve}, C{resolve-ptr}; of UDP inside the control connection
         the framing, as in C{listen.udp.tunnels}.
+    @cvar whole: reads messages that came whole; L{None} where nothing does.
     @cvar families: the versions of the addresses that a reply can say.
     @cvar loginless: where it has no logins, why a client cannot get in that has
         to log in; else empty.
@@ -152,6 +154,7 @@ class Dialect:
     firstLimit: ClassVar[int] = 0
     requestLimit: ClassVar[int] = 0
     commands: ClassVar[Mapping[int, str]] = {}
+    whole: ClassVar[Whole | None] = None
     families: ClassVar[frozenset[int]] = frozenset({4, 6})
     loginless: ClassVar[str] = ""
     denial: ClassVar[Reply | None] = None

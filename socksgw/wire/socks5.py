@@ -12,6 +12,7 @@ from socksgw.wire.codes import SOCKS5, AddressType, Command, Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import MethodSelected, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import Reader, WireError
+from socksgw.wire.whole import Whole, methods, request, succeeded
 
 __all__ = [
     "METHODS_LIMIT",
@@ -183,6 +184,7 @@ class Socks5(Dialect):
     first = bytes((SOCKS5,))
     firstLimit = METHODS_LIMIT
     requestLimit = REQUEST_LIMIT
+    whole = Whole(methods, encodeSelection, request, succeeded)
     commands: ClassVar[Mapping[int, str]] = {
         Command.CONNECT: "connect",
         Command.BIND: "bind",

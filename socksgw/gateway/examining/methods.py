@@ -104,7 +104,10 @@ class Methods:
                     f"{path}.protection", "no method of this entry has such levels"
                 )
             yield Choice(
-                methods, listeners, None if sources is None else sources.covers
+                methods,
+                listeners,
+                None if sources is None else sources.covers,
+                sources is not None and sources.moves,
             )
 
     def _settings(self) -> None:
