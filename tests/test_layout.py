@@ -28,6 +28,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "it is of a listener's TLS",
     ),
     "config/schema/metrics.py": ("config/test_schema.py", "the schema is one table"),
+    "session/hearing.py": ("session/test_express.py", "both lanes hear the same"),
     "gateway/starting.py": ("gateway/test_listeners.py", "listeners raise it"),
     "gateway/push.py": ("metrics/test_otlp.py", "a real gateway sends to a collector"),
     "agent/agent.py": ("interop/test_agent.py", "an agent that runs has one"),
