@@ -147,7 +147,7 @@ class Gateway:
         self.generation = Generation(config, self._shared, checkers)
         self.generation.apply()
         self._counters = role.counters(clock)
-        self._allowances = Allowances(reactor, clock)
+        self._allowances = Allowances(reactor, clock, role.bucket)
         self.limits = Limits(self._counters, self._allowances)
         self._limit(config)
         self.watch = self._shared.watch

@@ -19,7 +19,8 @@ from socksgw.audit import process
 from socksgw.audit.journal import Journal
 from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
-from socksgw.limits.counters import Kept, ProcessCounters
+from socksgw.limits.allowance import Bucket
+from socksgw.limits.counters import Kept, Key, ProcessCounters
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.system.channel import Message
 
@@ -88,6 +89,15 @@ class Role:
     def counters(self, clock: Callable[[], float]) -> Kept:
         """Return what counts for limits, from monotonic seconds."""
         return ProcessCounters(clock)
+
+    def bucket(self, key: Key, rate: int, now: float) -> Bucket:
+        """
+        Return the bucket of a key.
+
+        @param rate: octets per second.
+        @param now: monotonic seconds.
+        """
+        return Bucket(rate, now)
 
     @property
     def sessions(self) -> int:

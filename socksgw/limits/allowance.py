@@ -15,19 +15,19 @@ buckets runs only while something is owed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, Protocol, final
 
 from twisted.logger import Logger
 
-__all__ = ["TICK", "Allowance", "Allowances", "Bucket", "Window"]
+__all__ = ["FULL", "LATE", "TICK", "Allowance", "Allowances", "Bucket", "Window"]
 
 _log = Logger()
 
 #: Seconds between two payments.
 TICK: Final = 0.02
 #: Seconds that a bucket fills, at most.
-_FULL: Final = 2 * TICK
+FULL: Final = 2 * TICK
 #: Seconds of its part of the rate that a share may owe, so that it is woken for
 #: more than a few octets,
 _OWED: Final = 2 * TICK
@@ -38,7 +38,7 @@ _QUANTUM: Final = 1 << 12
 #: and the seconds of a share's part of the rate, if they come to less.
 _TURN: Final = 0.2
 #: Seconds that a late payment pays for, at most.
-_LATE: Final = 1.0
+LATE: Final = 1.0
 #: Octets below which a float counts as 0.
 _NOTHING: Final = 1e-6
 
@@ -59,13 +59,13 @@ class Window(Protocol):
         """Count octets that have moved."""
 
 
-@final
 class Bucket:
     """
-    The rate of one key, one way.
+    The rate of one key, one way, in one process.
 
     @ivar rate: octets per second.
     @ivar users: how many allowances draw on it.
+    @ivar others: how many shares of other processes take part.
     @ivar turn: the shares that owe something.
     @ivar waiting: the shares whose allowances wait for room, here or in another
         bucket.
@@ -80,6 +80,7 @@ class Bucket:
         "_pool",
         "_settled",
         "mark",
+        "others",
         "rate",
         "turn",
         "users",
@@ -88,11 +89,11 @@ class Bucket:
 
     def __init__(self, rate: int, now: float) -> None:
         self.rate = rate
-        self.users = 0
+        self.users = self.others = 0
         self.turn: dict[_Share, None] = {}
         self.waiting: dict[_Share, None] = {}
         self._advanced: dict[_Share, None] = {}
-        self._pool = rate * _FULL
+        self._pool = rate * FULL
         self._at = self._settled = now
         self._crowd = 1
         self.mark = 0.0
@@ -106,18 +107,22 @@ class Bucket:
             owed.
         """
         if not self.turn:
-            most = self.rate * _FULL
-            if self._pool < most:
-                self._pool = min(most, self._pool + (now - self._at) * self.rate)
-            self._at = now
+            self._flow(now)
             if now - self._settled > 2 * TICK:
                 self._crowd = 1
         return self._pool
 
+    def _flow(self, now: float) -> None:
+        """Add what has flowed in while nothing was owed."""
+        most = self.rate * FULL
+        if self._pool < most:
+            self._pool = min(most, self._pool + (now - self._at) * self.rate)
+        self._at = now
+
     @property
     def full(self) -> bool:
         """Whether the bucket is as it was at the beginning."""
-        return not self.turn and self._pool >= self.rate * _FULL
+        return not self.turn and self._pool >= self.rate * FULL
 
     def fair(self) -> float:
         """Return how many octets one share may owe."""
@@ -127,7 +132,7 @@ class Bucket:
     @property
     def _part(self) -> float:
         """What flows in until the next payment for each share that takes part."""
-        return self.rate * TICK / max(self._crowd, len(self.turn))
+        return self.rate * TICK / max(self._crowd, len(self.turn) + self.others)
 
     def worth(self) -> float:
         """Return how many octets of room are worth a wake-up."""
@@ -158,8 +163,7 @@ class Bucket:
         gives it back at the next payment.
         """
         turn = self.turn
-        pool = self._pool + min(now - self._at, _LATE) * self.rate
-        self._at = self._settled = now
+        pool = self._pool
         for share in self._advanced:
             if share.debt < 0 and share not in self.waiting:
                 pool -= share.debt
@@ -169,10 +173,12 @@ class Bucket:
         for share in self.waiting:
             if share.debt + saved > _NOTHING:
                 due[share] = share.debt + saved
-        self._crowd = len(due) or 1
+        pool += self._inflow(now, pool, due)
+        self._at = self._settled = now
+        self._crowd = len(due) + self.others or 1
         if not due:
             # Shares that wait do so for other buckets.
-            pool = min(pool, max(self._pool, self.rate * _FULL))
+            pool = min(pool, max(self._pool, self.rate * FULL))
         again = dict.fromkeys(share for share in self.waiting if share in due)
         while due and pool > _NOTHING:
             part = pool / len(due)
@@ -196,6 +202,30 @@ class Bucket:
         again.update(self._advanced)
         self._advanced = {share: None for share in again if share.debt < 0}
         self.mark = pool + self.fair() - self.worth()
+
+    def _inflow(self, now: float, pool: float, due: Mapping[_Share, float]) -> float:
+        """
+        Return what has flowed in since the last payment.
+
+        @param pool: what is there already.
+        @param due: what is to be paid.
+        """
+        return min(now - self._at, LATE) * self.rate
+
+    def begin(self, clock: Callable[[], float]) -> None:
+        """
+        Take note that something is owed from now on.
+
+        @param clock: monotonic seconds.
+        """
+
+    def rest(self) -> bool:
+        """
+        Take note that nothing is owed any more.
+
+        @return: whether that is done; where not, it is to be called again.
+        """
+        return True
 
     def leave(self, share: _Share) -> None:
         """Remove a share. Its debt stays, so that coming again is no way out of it."""
@@ -354,8 +384,20 @@ class Allowances:
     @ivar waiting: what each waiting allowance is to call.
     """
 
-    def __init__(self, reactor: Any, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Callable[[], float],
+        made: Callable[[Any, int, float], Bucket] | None = None,
+    ) -> None:
+        """
+        Begin without a bucket.
+
+        @param made: makes one for a key, with its rate, at a moment; by default it is
+            this process's alone.
+        """
         self._reactor = reactor
+        self._made = made or (lambda _, rate, now: Bucket(rate, now))
         self.clock = clock
         self._buckets: dict[Hashable, Bucket] = {}
         self._owing: dict[Bucket, None] = {}
@@ -366,7 +408,7 @@ class Allowances:
         """Return the bucket of a key, which has this rate from now on."""
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = Bucket(rate, self.clock())
+            bucket = self._buckets[key] = self._made(key, rate, self.clock())
         elif bucket.rate != rate:
             bucket.fill(self.clock())
             bucket.rate = rate
@@ -384,7 +426,9 @@ class Allowances:
 
     def owes(self, bucket: Bucket) -> None:
         """Have the timer pay what is owed to a bucket."""
-        self._owing[bucket] = None
+        if bucket not in self._owing:
+            self._owing[bucket] = None
+            bucket.begin(self.clock)
         self.start()
 
     def start(self) -> None:
@@ -398,7 +442,7 @@ class Allowances:
         for bucket in list(self._owing):
             if bucket.turn or bucket.waiting:
                 bucket.settle(now)
-            if not bucket.turn and not bucket.waiting:
+            if not bucket.turn and not bucket.waiting and bucket.rest():
                 del self._owing[bucket]
         if self._owing or self.waiting:
             self.start()

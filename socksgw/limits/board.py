@@ -24,11 +24,12 @@ __all__ = ["CELLS", "Board", "Slots", "nameOf"]
 _NAME: Final = 16
 #: Slots that a key may be in.
 _WAYS: Final = 16
-#: Slots for what lives, for events, and for windows. Memory of slots that nobody uses
+#: Slots for what lives, for events, for windows, and for rates. Memory of slots that nobody uses
 #: is never touched.
 _LIVE: Final = 1 << 18
 _EVENTS: Final = 1 << 16
 _WINDOWS: Final = 1 << 16
+_RATES: Final = 1 << 16
 #: Cells of the events of one key, each of a part of a second.
 CELLS: Final = 17
 _PAGE: Final = 4096
@@ -111,6 +112,11 @@ class Board:
     @ivar lengths: their seconds.
     @ivar behind: since when the clock is behind a window, in monotonic seconds; 0.
     @ivar octets: the octets of windows, by column.
+    @ivar pools: the octets of rates that are there for anybody; less than 0: owed.
+    @ivar paid: up to when they have flowed in, in monotonic seconds.
+    @ivar fulls: when the pool is full if nobody takes any.
+    @ivar crowds: how many shares of each column wait to be paid.
+    @ivar credits: the octets that have flowed in for each column.
     """
 
     def __init__(self, fd: int, columns: int) -> None:
@@ -133,6 +139,10 @@ class Board:
             _NAME * _WINDOWS,
             *[8 * _WINDOWS] * 3,
             *[8 * _WINDOWS] * columns,
+            _NAME * _RATES,
+            *[8 * _RATES] * 3,
+            *[4 * _RATES] * columns,
+            *[8 * _RATES] * columns,
         ]
         whole = sum(-(-size // _PAGE) * _PAGE for size in sizes)
         if os.fstat(fd).st_size < whole:
@@ -150,8 +160,16 @@ class Board:
         self.lengths = self._part(8 * _WINDOWS).cast("d")
         self.behind = self._part(8 * _WINDOWS).cast("d")
         self.octets = [self._part(8 * _WINDOWS).cast("Q") for _ in range(columns)]
+        self.rates = Slots(self._part(_NAME * _RATES), self._isFull)
+        self.pools = self._part(8 * _RATES).cast("d")
+        self.paid = self._part(8 * _RATES).cast("d")
+        self.fulls = self._part(8 * _RATES).cast("d")
+        self.crowds = [self._part(4 * _RATES).cast("I") for _ in range(columns)]
+        self.credits = [self._part(8 * _RATES).cast("d") for _ in range(columns)]
         #: The present cell, as of the last event here.
         self.now = 0
+        #: Monotonic seconds, as of the last octets of a rate here.
+        self.moment = 0.0
 
     @classmethod
     def made(cls, workers: int) -> Board:
@@ -184,6 +202,11 @@ class Board:
     def _unused(self, slot: int) -> bool:
         return not self.lengths[slot]
 
+    def _isFull(self, slot: int) -> bool:
+        return self.fulls[slot] <= self.moment and not any(
+            column[slot] for column in self.crowds
+        )
+
     def counted(self, slot: int) -> int:
         """Return how many live, of the key of a slot."""
         return sum([column[slot] for column in self.live])
@@ -202,6 +225,8 @@ class Board:
             return False
         try:
             self.live[column][:] = memoryview(bytes(4 * _LIVE)).cast("I")
+            self.crowds[column][:] = memoryview(bytes(4 * _RATES)).cast("I")
+            self.credits[column][:] = memoryview(bytes(8 * _RATES)).cast("d")
             first, own = self.octets[0], self.octets[column]
             for slot, octets in enumerate(own.tolist()):
                 if octets:

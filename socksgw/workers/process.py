@@ -35,9 +35,11 @@ from socksgw.gateway.reload import Built, problemsOf
 from socksgw.gateway.role import Role
 from socksgw.gateway.service import spareCollector
 from socksgw.gateway.starting import CannotStart
+from socksgw.limits.allowance import Bucket
 from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept, Key
 from socksgw.limits.shared import SharedCounters
+from socksgw.limits.sharedrates import SharedRates
 from socksgw.metrics.merging import packed
 from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.clock import steady
@@ -96,6 +98,7 @@ class Place(Role):
         self._end = end
         self._lock = lock
         self._board = board
+        self._rates = SharedRates(board, number)
         self.tell: Callable[[Sequence[tuple[Key, float]]], bool] = lambda _: False
         self.latest: Callable[[], int] = lambda: 0
 
@@ -108,6 +111,10 @@ class Place(Role):
         counters = SharedCounters(self._board, self.number, clock)
         counters.tell = lambda names: self.tell(names)
         return counters
+
+    def bucket(self, key: Key, rate: int, now: float) -> Bucket:
+        """As L{Role.bucket}: with the other workers."""
+        return self._rates.bucket(key, rate, now)
 
     def startLine(self, gateway: str) -> str:
         """As L{Role.startLine}."""

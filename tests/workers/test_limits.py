@@ -9,6 +9,7 @@ import selectors
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.clients import connected, four, isClosed
+from tests.live.clients import connected, four, isClosed, reset
 from tests.live.running import OPEN, Running, running
 from tests.tools.waiting import until
 
@@ -44,14 +45,16 @@ def started(gateway: Running) -> dict[int, int]:
 
 
 class Counted:
-    """A target that counts who is there."""
+    """
+    A target that counts who is there, and the octets that have come.
+    """
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self.live = self.most = self.total = 0
+        self.live = self.most = self.total = self.octets = 0
         self._over = False
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -72,9 +75,10 @@ class Counted:
 
     def _read(self, found: Any) -> None:
         try:
-            more = found.recv(4096)
+            more = found.recv(1 << 16)
         except OSError:
             more = b""
+        self.octets += len(more)
         if not more:
             self._selector.unregister(found)
             found.close()
@@ -158,3 +162,47 @@ def test_neverMoreThanTheLimit(gateway: Running, target: Counted) -> None:
         more = filled(gateway, target, stack)
         assert len(stay) + len(more) == target.live == _MOST
         assert target.most == _MOST
+
+
+_RATE = 1_000_000
+
+
+def sent(clients: list[socket.socket], target: Counted, seconds: float) -> float:
+    """Send all that can be sent; return how much has come, in parts of the rate."""
+    before, began = target.octets, time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        for client in clients:
+            client.setblocking(False)
+            selector.register(client, selectors.EVENT_WRITE)
+        while time.monotonic() < began + seconds:
+            for key, _ in selector.select(0.1):
+                with suppress(BlockingIOError):
+                    key.fileobj.send(bytes(1 << 16))  # type: ignore[union-attr]
+    return (target.octets - before) / (time.monotonic() - began) / _RATE
+
+
+@pytest.mark.alone
+def test_oneRate(tmp_path: Path, target: Counted) -> None:
+    """
+    Sessions at both workers have one rate together. When one of them is killed, those
+    of the other one have all of it.
+    """
+    limited = LIMITED.replace(f"sessions = {_MOST}", f'rate = "{_RATE}B/s"')
+    for gateway in running(tmp_path, limited):
+        with ExitStack() as stack:
+            clients = {}
+            for _ in range(12):
+                client = asked(gateway, target)
+                assert client is not None
+                stack.callback(reset, client)
+                clients["{}:{}".format(*client.getsockname())] = client
+            where = {
+                each["client"]: each["worker"] for each in gateway.journal("decision")
+            }
+            assert set(where.values()) == {1, 2}
+            sent([*clients.values()], target, 0.2)
+            assert 0.8 < sent([*clients.values()], target, 1.5) < 1.1
+            os.kill(started(gateway)[1], signal.SIGKILL)
+            rest = [clients[name] for name, worker in where.items() if worker == 2]
+            sent(rest, target, 0.5)
+            assert 0.8 < sent(rest, target, 1.5) < 1.1

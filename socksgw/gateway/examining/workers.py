@@ -5,7 +5,6 @@ C{[gateway] workers}: what goes with several processes, and what does not yet.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.problems import Problems
@@ -46,20 +45,7 @@ def examineWorkers(config: Config, problems: Problems) -> None:
         problems.wrong(
             "relay.memory", f'must be "1MiB" for each of the {count} workers'
         )
-    for path, what in _alone(config):
-        problems.wrong(path, f"{_ALONE}: {what}")
 
 
 def _least(count: int) -> str:
     return f"must be at least {count}: each of the workers has its share"
-
-
-def _alone(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield what is of one process as yet, and why."""
-    counted = "workers do not count together"
-    for i, limit in enumerate(config.limit):
-        if limit.rate is not None:
-            yield f"limit[{i}].rate", counted
-    for i, rule in enumerate(config.rule):
-        if rule.limits is not None and rule.limits.rate is not None:
-            yield f"{rule.place or f'rule[{i}]'}.limits.rate", counted

@@ -28,7 +28,6 @@ def found(text: str, workers: str = "4") -> list[str]:
         ('[[listen]]\nname = "a"\nhalf_open = 3\n', "listen[0].half_open"),
         ("[auth.throttle]\nper_user = 3\n", "auth.throttle.per_user"),
         ('[relay]\nmemory = "2MiB"\n', "relay.memory"),
-        ('[[limit]]\nper = "user"\nrate = "1MB/s"\n', "limit[0].rate"),
     ],
 )
 def test_notForSeveral(text: str, path: str) -> None:
