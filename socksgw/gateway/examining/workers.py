@@ -5,13 +5,12 @@ C{[gateway] workers}: what goes with several processes, and what does not yet.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.problems import Problems
 
 __all__ = ["examineWorkers", "toldWorkers", "workersOf"]
-
-_ALONE = "needs [gateway] workers = 1"
 
 
 def workersOf(config: Config) -> int:
