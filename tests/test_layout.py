@@ -31,6 +31,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "session/hearing.py": ("session/test_express.py", "both lanes hear the same"),
     "gateway/starting.py": ("gateway/test_listeners.py", "listeners raise it"),
     "gateway/push.py": ("metrics/test_otlp.py", "a real gateway sends to a collector"),
+    "session/glance.py": ("session/test_express.py", "both lanes look alike"),
     "agent/agent.py": ("interop/test_agent.py", "an agent that runs has one"),
     "agent/running.py": ("interop/test_agent.py", "it is the process"),
     "agent/trial.py": ("interop/test_agent.py", "it needs a gateway"),

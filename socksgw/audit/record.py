@@ -476,11 +476,12 @@ class SessionRecord:
             line += ',"ech":true'
         if finding.alpn:
             line += f',"alpn":[{",".join(map(quoted, finding.alpn))}]'
-        line += _named("http_method", finding.method)
-        line += _named("detail", finding.detail)
+        if finding.method or finding.detail:
+            line += _named("http_method", finding.method)
+            line += _named("detail", finding.detail)
         if mismatch:
             line += ',"mismatch":true'
-        if set(reports) != set(self.reports):
+        if (reports or self.reports) and set(reports) != set(self.reports):
             line += f',"reports":[{",".join(map(quoted, reports))}]'
         self.carried = line
 

@@ -65,6 +65,12 @@ class _Looking:
                 return end
             fragment = bytes(octets[body:end])
             if at == 0:
+                if (
+                    fragment[0] == _CLIENT_HELLO
+                    and int.from_bytes(fragment[1:4], "big") == length - 4
+                ):
+                    # Nearly always one record carries all of it.
+                    return _found(fragment)
                 message: bytes | bytearray = fragment
             else:
                 message = self._message
@@ -121,14 +127,13 @@ def _extensions(hello: bytes, at: int, end: int) -> Finding | int:
     name: str | None = None
     outer = False
     alpn: tuple[str, ...] = ()
-    known: set[int] = set()
+    kinds: list[int] = []
+    known = kinds.append
     while at < end:
         kind, length = _extension(hello, at)
         begin = at + 4
         at = begin + length
-        if at > end or kind in known:
-            return MALFORMED
-        known.add(kind)
+        known(kind)
         if kind not in _TELLING:
             continue
         if kind == _SERVER_NAME:
@@ -142,6 +147,8 @@ def _extensions(hello: bytes, at: int, end: int) -> Finding | int:
             alpn = found
         else:
             outer = True
+    if at != end or len(set(kinds)) != len(kinds):
+        return MALFORMED
     return Finding("tls", name, outer, alpn=alpn)
 
 

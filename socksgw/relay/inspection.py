@@ -8,7 +8,7 @@ inspector may still know them. Then the relay begins, as if it had been there be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, final
 
 from twisted.internet.error import ConnectionDone
@@ -31,10 +31,26 @@ from socksgw.relay.seams import Allowance, Client
 from socksgw.system.connection import Connection
 from socksgw.system.coroutines import Awaited
 
-__all__ = ["Inspection", "Look"]
+__all__ = ["Inspection", "Look", "atOnce"]
 
 _OTHER: Final = Finding(OTHER)
 _UNKNOWN: Final = Finding(UNKNOWN, hidden=True)
+
+
+def atOnce(inspectors: Sequence[Any], octets: bytes) -> Finding | None:
+    """
+    Return what a client's first octets tell by themselves.
+
+    @param inspectors: those that know octets with this beginning.
+    @return: L{None} where it takes a L{Look} to tell.
+    """
+    for inspector in inspectors:
+        found: Finding | int = inspector.begin(True)(octets)
+        if not isinstance(found, int):
+            return found
+        if found != NOT_MINE:
+            return None
+    return None
 
 
 @final
@@ -279,7 +295,9 @@ class Look:
         self._deadline: Timer | None = None
         self._timed = False
 
-    async def find(self, early: bytes, late: bytes, idle: float) -> Finding | None:
+    async def find(
+        self, early: bytes, late: bytes, idle: float, ended: bool = False
+    ) -> Finding | None:
         """
         Look until it is known what the session is.
 
@@ -288,6 +306,7 @@ class Look:
         @param early: octets that the client sent behind its request.
         @param late: octets of the destination that are read already.
         @param idle: seconds without an octet after which it is given up.
+        @param ended: whether the destination has ended its side already.
         @return: L{None} where the destination is lost, or nothing came: see C{reason}.
         """
         near, far = self.near, self.far
@@ -297,6 +316,8 @@ class Look:
             near.dataReceived(early)
         elif early:
             near._hold(early)
+        if ended:
+            far.readConnectionLost()
         if self.over:
             return self._finding
         if not self._timed:
@@ -309,7 +330,7 @@ class Look:
 
     def begun(self) -> None:
         """Have the time count, from the first octet on."""
-        if not self._timed:
+        if not (self._timed or self.over):
             self._timed = True
             self._clear()
             settings = self.settings

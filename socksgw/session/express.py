@@ -25,9 +25,12 @@ from socksgw.policy.naming import Looking
 from socksgw.policy.questions import UNSEEN, Verdict
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Dialling, Outlet, Ways
+from socksgw.session.command import Relay
 from socksgw.session.deciding import limited, settled
+from socksgw.session.glance import Glance
 from socksgw.session.hearing import NOTHING, Hearing
 from socksgw.session.introducing import introduce
+from socksgw.session.looking import relaying
 from socksgw.session.session import Opening, Session
 from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT, looks, reached
@@ -41,7 +44,7 @@ __all__ = ["Express", "Serving", "begin"]
 OPEN = True
 
 #: What the lane waits for besides the client.
-_ANSWER, _LINE, _SOCKET, _END = range(NOTHING + 1, NOTHING + 5)
+_ANSWER, _LINE, _SOCKET, _END, _LOOK = range(NOTHING + 1, NOTHING + 6)
 _AUDIT: Final = Stage.AUDIT
 _CONNECT: Final = CONNECT.name
 
@@ -85,11 +88,12 @@ class Express(Hearing):
     @ivar called: whether the journal need not call any more.
     """
 
-    __slots__ = ("_awaited", "_outlet", "_verdicts", "_ways", "called")
+    __slots__ = ("_awaited", "_glance", "_outlet", "_verdicts", "_ways", "called")
 
     _verdicts: Mapping[Address | str, Verdict]
     _ways: Ways
     _awaited: Dialling | Looking
+    _glance: Glance
 
     def __init__(self, session: Session) -> None:
         Hearing.__init__(self, session)
@@ -123,21 +127,21 @@ class Express(Hearing):
             elif waits is _END:
                 self._relayed(*result)
         except Exception as e:
-            self._fail(e)
+            self.fail(e)
 
     def errback(self, error: Any) -> None:
         """Fail: the line cannot be written."""
         if self._waits is _LINE:
-            self._fail(error)
+            self.fail(error)
 
     def cancel(self) -> None:
         """End the session, whose client is gone or has to go."""
         if self.running is not None:
             self.running.cancel()
         elif self._waits is not NOTHING:
-            self._fail(CancelledError())
+            self.fail(CancelledError())
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the session for a failure, as the other lane would."""
         session, outlet = self._session, self._outlet
         if self._waits is _SOCKET or self._waits is _ANSWER:
@@ -145,7 +149,11 @@ class Express(Hearing):
         elif outlet is not None:
             self._outlet = None
             tally = session.tally
-            if tally is None or tally.relay is None:
+            if self._waits is _LOOK:
+                self._glance.end()
+                del self._glance
+                outlet.abortConnection()
+            elif tally is None or tally.relay is None:
                 outlet.abortConnection()
             else:
                 tally.relay.cancel()
@@ -248,7 +256,7 @@ class Express(Hearing):
         try:
             self._decided(decision)
         except Exception as e:
-            self._fail(e)
+            self.fail(e)
 
     def _decided(self, decision: Decision) -> None:
         """Write down what was decided, as L{Session.judge} does."""
@@ -311,7 +319,7 @@ class Express(Hearing):
     def _unreached(self, error: SocksError) -> None:
         """Fail: the destination cannot be reached."""
         self._waits = NOTHING
-        self._fail(error)
+        self.fail(error)
 
     def _connected(self, outlet: Outlet) -> None:
         """Answer, and relay."""
@@ -331,11 +339,12 @@ class Express(Hearing):
                 self._replied = outlet.bound
                 client.send(self._whole.succeeded(*outlet.bound))
             if looks(session):
-                self._go(outlet)
+                self._inspect(outlet)
             else:
+                session.found = UNSEEN
                 self._relay(outlet)
         except Exception as e:
-            self._fail(e)
+            self.fail(e)
 
     def _reached(self, outlet: Outlet) -> None:
         """
@@ -355,15 +364,42 @@ class Express(Hearing):
         if session.obligations.leaving is not None:
             introduce(session, outlet)
 
-    def _relay(self, outlet: Outlet) -> None:
-        """Move octets."""
+    def _inspect(self, outlet: Outlet) -> None:
+        """Look at the first octets, as L{socksgw.session.looking.lookAndRelay} does."""
+        session = self._session
+        session.relaying()
+        session.tally = Tally()
+        self._waits = _LOOK
+        self._glance = Glance(session, outlet, self)
+        self._glance.begin()
+
+    def looked(self, early: bytes) -> None:
+        """As L{socksgw.session.glance.Lane.looked}."""
+        self._waits = NOTHING
+        del self._glance
+        outlet = self._outlet
+        assert outlet is not None
+        self._relay(outlet, early)
+
+    def leave(self, relay: Relay) -> None:
+        """As L{socksgw.session.glance.Lane.leave}."""
+        # They refer to each other.
+        del self._glance
+        self._outlet = None
+        self._hand(self._session.relayBy(relay))
+
+    def _relay(self, outlet: Outlet, early: bytes | None = None) -> None:
+        """
+        Move octets.
+
+        @param early: octets that came behind the request, where they are taken.
+        """
         session, client, claim = (
             self._session,
             self._session.client,
             self._session.claim,
         )
         assert claim is not None
-        session.found = UNSEEN
         tally = Tally()
         relay = session.generation.relays.join(
             client,
@@ -375,18 +411,25 @@ class Express(Hearing):
             claim.receiving,
         )
         if relay is None:
-            self._go(outlet)
+            self._go(outlet, early)
             return
         session.tally = tally
         session.relaying()
         self._waits = _END
-        relay.start(client.surplus())
+        relay.start(client.surplus() if early is None else early)
 
-    def _go(self, outlet: Outlet) -> None:
-        """Have the other lane relay."""
+    def _go(self, outlet: Outlet, early: bytes | None) -> None:
+        """
+        Have the other lane relay.
+
+        @param early: as of L{_relay}.
+        """
         self._outlet = None
         session = self._session
-        self._hand(session.relayBy(CONNECT.relay(session, outlet)))
+        if early is None:
+            self._hand(session.relayBy(CONNECT.relay(session, outlet)))
+        else:
+            self._hand(session.relayBy(relaying(session, outlet, early)))
 
     def _relayed(self, reason: str, reset: bool, resetDestination: bool) -> None:
         """Record the end of the relay."""

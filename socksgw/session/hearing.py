@@ -88,7 +88,7 @@ class Hearing:
         """
         raise NotImplementedError
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the session for a failure."""
         raise NotImplementedError
 
@@ -102,7 +102,7 @@ class Hearing:
             else:
                 self._requested()
         except Exception as e:
-            self._fail(e)
+            self.fail(e)
         if self._rest:
             self._pour()
 
@@ -128,7 +128,7 @@ class Hearing:
             self._rest = octets[len(offer) :]
             self._greeted(offer[2:])
         except Exception as e:
-            self._fail(e)
+            self.fail(e)
         if self._rest:
             self._pour()
 

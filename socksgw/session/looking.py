@@ -4,40 +4,76 @@ The look at what a session carries, between its last reply and its relay.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from socksgw.errors import Inspected, LimitReached, SocksError
 from socksgw.interfaces import Finding
 from socksgw.policy.questions import Found, Question, Verdict
+from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.inspection import Look
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case
+from socksgw.session.command import Relay
 
-__all__ = ["lookAndRelay"]
+__all__ = [
+    "idleOf",
+    "judge",
+    "judgeAtOnce",
+    "judgeOpen",
+    "keep",
+    "lookAndRelay",
+    "lost",
+    "relayOn",
+    "relaying",
+]
 
 
-async def lookAndRelay(case: Case, outlet: Outlet, early: bytes, tally: Tally) -> None:
+async def lookAndRelay(
+    case: Case,
+    outlet: Outlet,
+    early: bytes,
+    tally: Tally,
+    late: bytes = b"",
+    ended: bool = False,
+) -> None:
     """
     Look at the first octets of both sides, and relay then.
 
     Where a rule depends on what they are, the session is judged again before the
     client's octets go on.
 
+    @param late: octets of the destination that are read already.
+    @param ended: whether the destination has ended its side already.
     @raise SocksError: the session is not allowed.
     """
-    look = await _look(case, outlet, early, tally)
+    look = await _look(case, outlet, early, tally, late, ended)
     reason, ended = look.reason, look.far.ended
     early, late = look.dissolve()
     del look
     if reason:
-        tally.reason, tally.reset = reason, reason != "closed"
-        if tally.reset:
-            outlet.abortConnection()
-        else:
-            outlet.loseConnection()
-        return
+        lost(outlet, tally, reason)
+    else:
+        await relayOn(case, outlet, early, tally, late, ended)
+
+
+async def relayOn(
+    case: Case,
+    outlet: Outlet,
+    early: bytes,
+    tally: Tally,
+    late: bytes = b"",
+    ended: bool = False,
+) -> None:
+    """
+    Relay what has been looked at.
+
+    @param early: octets of the client that were not passed on.
+    @param tally: has what was passed on.
+    @param late: as C{early}, of the destination.
+    @param ended: whether the destination has ended its side.
+    """
     sent, received = tally.sent, tally.received
     claim = case.claim
     assert claim is not None
@@ -58,7 +94,32 @@ async def lookAndRelay(case: Case, outlet: Outlet, early: bytes, tally: Tally) -
         tally.received += received
 
 
-async def _look(case: Case, outlet: Outlet, early: bytes, tally: Tally) -> Look:
+def relaying(case: Case, outlet: Outlet, early: bytes) -> Relay:
+    """Return what relays what has been looked at; as L{relayOn}."""
+
+    def relay(_: bytes, tally: Tally) -> Awaitable[None]:
+        return relayOn(case, outlet, early, tally)
+
+    return relay
+
+
+def lost(outlet: Outlet, tally: Tally, reason: str) -> None:
+    """Close the destination of a session that ends at the look, for a reason."""
+    tally.reason, tally.reset = reason, reason != "closed"
+    if tally.reset:
+        outlet.abortConnection()
+    else:
+        outlet.loseConnection()
+
+
+def idleOf(case: Case) -> float:
+    """Return the seconds without an octet after which a look is given up."""
+    return case.obligations.idle or case.generation.relays.idle
+
+
+async def _look(
+    case: Case, outlet: Outlet, early: bytes, tally: Tally, late: bytes, ended: bool
+) -> Look:
     """
     Look until it is known what the session carries, and judge it.
 
@@ -66,30 +127,23 @@ async def _look(case: Case, outlet: Outlet, early: bytes, tally: Tally) -> Look:
     """
     claim, pending = case.claim, case.pending
     assert claim is not None
-    generation = case.generation
     look = Look(
-        generation.inspection,
+        case.generation.inspection,
         pending,
         case.client,
         outlet,
         claim.sending,
         claim.receiving,
     )
+    late = late or (outlet.surplus() if outlet.path else b"")
     try:
-        finding = await look.find(
-            early,
-            outlet.surplus() if outlet.path else b"",
-            case.obligations.idle or generation.relays.idle,
-        )
+        finding = await look.find(early, late, idleOf(case), ended)
         if finding is not None:
-            case.found = Found(
-                finding.application, finding.serverName or "", finding.hidden
-            )
-            _keep(case, finding, generation.inspection.cuts)
+            keep(case, finding)
             if pending:
-                await _judge(case)
-            elif case.generation.policy.ruleset.inspects:
-                _again(case)
+                await judge(case)
+            else:
+                judgeOpen(case)
     except BaseException:
         look.dissolve()
         outlet.abortConnection()
@@ -99,29 +153,48 @@ async def _look(case: Case, outlet: Outlet, early: bytes, tally: Tally) -> Look:
     return look
 
 
-def _keep(case: Case, finding: Finding, cuts: bool) -> None:
+def keep(case: Case, finding: Finding) -> None:
     """
     Record what the session carries: also that it is for another name than asked for.
 
-    @param cuts: whether the names have to be the same.
-    @raise Inspected: they are not.
+    @raise Inspected: it is, and such a session is cut.
     """
-    record = case.record
+    record, generation = case.record, case.generation
+    case.found = Found(finding.application, finding.serverName or "", finding.hidden)
     asked, named = record.name, finding.serverName
     mismatch = asked is not None and named is not None and asked != named
-    ruleset = case.generation.policy.ruleset
+    ruleset = generation.policy.ruleset
     reports: Sequence[str] = ()
     if ruleset.reporting:
         reports = ruleset.reports(_question(case), record.dialled)
     record.carries(finding, mismatch, reports)
-    if mismatch and cuts:
+    if mismatch and generation.inspection.cuts:
         raise Inspected(
             f'the client asked for {asked}, and its {finding.application} is for "{named}"',
             reason="mismatch",
         )
 
 
-async def _judge(case: Case) -> None:
+def judgeAtOnce(case: Case, ruleset: Ruleset) -> Verdict | None:
+    """
+    Judge a session by what it carries, where nothing else has to be asked.
+
+    @param ruleset: the rules of now.
+    @return: the verdict that allows it, by the rule that it is counted by already;
+        L{None} where it is not that simple.
+    """
+    verdict, claim = case.command.again(case, ruleset), case.claim
+    if (
+        claim is None
+        or claim.rule != verdict.rule
+        or verdict.obligations.deciders
+        or _refusal(case, verdict) is not None
+    ):
+        return None
+    return verdict
+
+
+async def judge(case: Case) -> None:
     """
     Judge a session by what it carries, and write that down.
 
@@ -129,7 +202,8 @@ async def _judge(case: Case) -> None:
     """
     record, journal = case.record, case.gateway.journal
     policy, said = case.generation.policy, ("", "")
-    verdict = case.command.again(case, policy.ruleset)
+    ruleset = policy.ruleset
+    verdict = case.command.again(case, ruleset)
     refusal: SocksError | None = _refusal(case, verdict)
     if refusal is None:
         asked = None
@@ -159,17 +233,22 @@ async def _judge(case: Case) -> None:
             limited = isinstance(refusal, LimitReached)
             record.livesBy("limit" if limited else verdict.rule, "")
             raise refusal
-        case.livesBy(verdict)
+        if case.generation.policy.ruleset is ruleset:
+            # Else it has been judged by those of now meanwhile.
+            case.livesBy(verdict)
     case.pending = False
 
 
-def _again(case: Case) -> None:
+def judgeOpen(case: Case) -> None:
     """
     Judge a session that the rules have begun to look into while it was looked at.
 
     @raise Inspected: it is not allowed.
     """
-    verdict = case.command.again(case, case.generation.policy.ruleset)
+    ruleset = case.generation.policy.ruleset
+    if not ruleset.inspects:
+        return
+    verdict = case.command.again(case, ruleset)
     refusal = _refusal(case, verdict)
     if refusal is not None:
         case.record.livesBy(verdict.rule, "")

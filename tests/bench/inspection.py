@@ -10,18 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import socket
-import ssl
 import statistics
 import sys
 import tempfile
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.live import raw
 from tests.live.running import OPEN, Running
+from tests.tools.hellos import hello
 
 AIM = 1.15
 RULE = '[[rule]]\nid = "tls"\nallow = ["connect"]\napplication = ["tls"]\n'
@@ -32,16 +31,6 @@ KINDS = {
     "looked at": f"[inspect]\n{OPEN}",
     "by rule": OPEN.partition("[[rule]]")[0] + RULE,
 }
-
-
-def hello() -> bytes:
-    """Return a ClientHello of the ssl module's library."""
-    out = ssl.MemoryBIO()
-    context = ssl.create_default_context()
-    tls = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="a.example")
-    with suppress(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return out.read()
 
 
 def cpu(gateway: Running) -> float:

@@ -36,6 +36,7 @@ from socksgw.session.stage import Stage
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
 from tests.tools.catalogue import catalogued
+from tests.tools.hellos import hello
 from tests.tools.samples import CLIENTS
 
 HERE: Final = Address.parse("127.0.0.1")
@@ -130,6 +131,37 @@ id = "all"
 allow = ["connect"]
 to = ["127.0.0.0/8"]
 """,
+    "all looked at": """
+[inspect]
+mismatch = "cut"
+[[rule]]
+id = "all"
+allow = ["connect"]
+to = ["127.0.0.0/8"]
+""",
+    "by what they are": """
+[inspect]
+[[rule]]
+id = "web"
+allow = ["connect"]
+application = ["http"]
+[[rule]]
+id = "tls"
+allow = ["connect"]
+application = ["tls"]
+limits = { per = "source", sessions = 1 }
+""",
+}
+#: What the clients say first, where that is looked at.
+FIRST: Final[dict[str, bytes]] = {
+    "TLS": hello(),
+    "half of TLS": hello()[:99],
+    "HTTP": b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    "SSH": b"SSH-2.0-x\r\n",
+    "nothing known": b"again",
+    "nothing": b"",
+    "the server's end": b"Q",
+    "the server's reset": b"R",
 }
 #: What is another one each time.
 _TOLD: Final = re.compile(rb"(\x05\0\0\x01\x7f\0\0[\x01\x03])..", re.DOTALL)
@@ -237,6 +269,15 @@ class Origin:
                 continue
             each.close()
             self._open.remove(each)
+
+    def leave(self, octets: bytes, reset: bool) -> None:
+        """End what is open, after some more octets."""
+        for each in self._open:
+            each.send(octets)
+            if reset:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            each.close()
+        self._open.clear()
 
     def close(self) -> None:
         """Listen no longer."""
@@ -446,6 +487,7 @@ class Both:
     """The two worlds."""
 
     def __init__(self, directory: Path, rules: str) -> None:
+        self.rules = rules
         self.origin = Origin()
         self.port = self.origin.port
         self.worlds = [
@@ -666,9 +708,15 @@ def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def relaying(world: World, login: bytes = b"\5\1\0") -> Client:
     """A client whose session relays."""
+    client = answered(world, login)
+    client.say(b"hello")
+    return client
+
+
+def answered(world: World, login: bytes = b"\5\1\0") -> Client:
+    """A client whose request is answered."""
     client = world.connect()
     client.say(login + socks5.encodeRequest(1, HERE, world.origin.port))
-    client.say(b"hello")
     return client
 
 
@@ -767,6 +815,117 @@ def test_whateverHappensMeanwhile(plain: Both, stage: str, what: str) -> None:
         return client.told
 
     both.same(script)
+
+
+@pytest.fixture(scope="module", params=["all looked at", "by what they are"])
+def looking(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Both]:
+    """Both, with rules that have sessions looked at."""
+    made = Both(tmp_path_factory.mktemp("looking"), RULES[request.param])
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("last", ["end", "reset"])
+def test_whateverTheyCarry(looking: Both, first: str, last: str) -> None:
+    """It is found, judged and passed on alike, whole and in two pieces."""
+
+    def script(world: World) -> Any:
+        told = []
+        for pieces in ([FIRST[first]], [FIRST[first][:1], FIRST[first][1:]]):
+            client = answered(world)
+            for piece in pieces:
+                client.say(piece)
+            client.say(b"more")
+            getattr(client, last)()
+            for _ in range(3):
+                world.pass_(20.0)
+                world.turns()
+            client.close()
+            told.append(client.told)
+        return told
+
+    looking.same(lambda world: begun(world, b"\5\1\0").close())
+    _, lines = looking.same(script)
+    found = [line.get("application") for line in lines if line["event"] == "end"]
+    if first in ("TLS", "HTTP", "SSH"):
+        assert first.lower() in found
+
+
+def test_theLaneLooks(looking: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps sessions whose first octets tell what they are."""
+    looking.same(lambda world: begun(world, b"\5\1\0").close())
+    handed: list[Express] = []
+    hand = Express._hand
+    monkeypatch.setattr(
+        Express, "_hand", lambda lane, it: handed.append(lane) or hand(lane, it)
+    )
+    for first, stays in (("HTTP", True), ("half of TLS", False)):
+
+        def script(world: World, octets: bytes = FIRST[first]) -> None:
+            client = answered(world)
+            client.say(octets)
+            client.end()
+            client.close()
+
+        looking.same(script)
+        assert bool(handed) is not stays
+        handed.clear()
+
+
+@pytest.mark.parametrize("what", HAPPENS)
+@pytest.mark.parametrize("first", ["nothing", "half of TLS"])
+def test_whateverHappensAtTheLook(looking: Both, what: str, first: str) -> None:
+    """The session ends, or is judged by other rules, and is looked at on."""
+
+    def script(world: World) -> Any:
+        client = answered(world)
+        if FIRST[first]:
+            client.say(FIRST[first])
+        HAPPENS[what](world)
+        world.turns()
+        client.say(FIRST["TLS"][len(FIRST[first]) :])
+        client.say(b"more")
+        client.end()
+        if what == "the journal fails":
+            _heal(world)
+        for _ in range(4):
+            world.pass_(20.0)
+            world.turns()
+        client.close()
+        if what == "drained":
+            world.gateway.undrain()
+            ((_, world.port),) = world.gateway.bound()
+        world.reload(looking.rules)
+        world.turns()
+        return client.told
+
+    # The first login of a configuration is not one for the lane.
+    looking.same(lambda world: begun(world, b"\5\1\0").close())
+    looking.same(script)
+
+
+@pytest.mark.parametrize("first", ["TLS", "HTTP"])
+def test_theDestinationGoesAtTheLook(looking: Both, first: str) -> None:
+    """Also with what it still says, before the client says anything, or meanwhile."""
+
+    def script(world: World) -> Any:
+        told = []
+        for octets, reset in ((b"", False), (b"", True), (b"220 a\r\n", False)):
+            client = answered(world)
+            world.origin.leave(octets, reset)
+            world.turns()
+            client.say(FIRST[first])
+            client.end()
+            world.turns()
+            client.close()
+            told.append(client.told)
+        return told
+
+    looking.same(lambda world: begun(world, b"\5\1\0").close())
+    looking.same(script)
 
 
 def test_aLimitThatIsReached(both: Both) -> None:
