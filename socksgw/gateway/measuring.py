@@ -22,7 +22,7 @@ from socksgw.metrics.snapshot import Snapshot
 from socksgw.session.stage import Stage
 from twisted import __version__ as twistedVersion
 
-__all__ = ["BEGAN", "BUILD", "Latest", "gather", "measure", "render"]
+__all__ = ["BEGAN", "BUILD", "Latest", "gather", "measure", "render", "tally"]
 
 #: Seconds for which values are of now.
 _FRESH: Final = 1.0
@@ -97,6 +97,16 @@ def gather(gateway: Gateway) -> Iterator[Snapshot | None]:
     _upstreams(snapshot, gateway)
     _configuration(snapshot, gateway)
     yield snapshot
+
+
+def tally(gateway: Gateway) -> Snapshot:
+    """
+    Return what has been counted so far, at little cost: no session is looked at.
+    """
+    snapshot = Snapshot(time.time())
+    for put in (_sessions, _clients, _limits, _upstreams):
+        put(snapshot, gateway)
+    return snapshot
 
 
 @final

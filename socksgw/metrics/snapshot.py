@@ -60,6 +60,11 @@ class Snapshot:
             assert not isinstance(before, Histogram)
             values[key] = before + value
 
+    def renew(self, later: Snapshot) -> None:
+        """Take the values of a later one, of the metrics that it has."""
+        self.at = later.at
+        self._values |= later._values
+
     def of(self, name: str) -> dict[Labels, Value]:
         """Return the values of a metric by their labels; none where there are none."""
         return self._values.get(name, {})

@@ -46,7 +46,8 @@ class Child(ProcessProtocol):
     @ivar silent: for how many looks it has not answered.
     @ivar sessions: how many it has.
     @ivar why: what it said before it ended.
-    @ivar measured: the values of its metrics, as of the last time they were asked for.
+    @ivar measured: the values of its metrics: counters of the last second, others as
+        of the last time they were asked for.
     """
 
     transport: Any
@@ -125,6 +126,13 @@ class Child(ProcessProtocol):
             failed: Deferred[dict[str, Any]] = Deferred()
             failed.errback(e)
             return failed
+
+    def count(self, counted: Snapshot) -> None:
+        """Take note of what it has counted so far."""
+        if self.measured is None:
+            self.measured = counted
+        else:
+            self.measured.renew(counted)
 
     def tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Tell it something; one that does not read is ended by L{kill} later."""

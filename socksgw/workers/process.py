@@ -30,7 +30,7 @@ from socksgw.audit.process import workerLine
 from socksgw.audit.sharedend import SharedEnd
 from socksgw.config.problems import ConfigError
 from socksgw.gateway.gateway import Gateway
-from socksgw.gateway.measuring import Latest
+from socksgw.gateway.measuring import Latest, tally
 from socksgw.gateway.reload import Built, problemsOf
 from socksgw.gateway.role import Role
 from socksgw.gateway.service import spareCollector
@@ -182,7 +182,11 @@ class Worker:
             return self._use(gateway, message, descriptors)
         if what == "ping":
             sessions = gateway.sessions
-            return {"sessions": len(sessions), "last": sessions.last}
+            return {
+                "sessions": len(sessions),
+                "last": sessions.last,
+                "counted": packed(tally(gateway)),
+            }
         if what == "measure":
             return Latest().ask(gateway, self._reactor).addCallback(packed)
         if what == DO:

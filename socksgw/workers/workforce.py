@@ -498,6 +498,7 @@ class Workforce(Part, Role):
     def _pong(self, child: Child, answer: dict[str, Any]) -> None:
         child.silent = 0
         child.sessions = int(answer["sessions"])
+        child.count(unpacked(answer["counted"]))
 
     # Ending.
 
