@@ -29,6 +29,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "config/schema/metrics.py": ("config/test_schema.py", "the schema is one table"),
     "session/hearing.py": ("session/test_express.py", "both lanes hear the same"),
+    "gateway/awake.py": ("session/test_express.py", "a gateway of both lanes does it"),
     "gateway/starting.py": ("gateway/test_listeners.py", "listeners raise it"),
     "gateway/push.py": ("metrics/test_otlp.py", "a real gateway sends to a collector"),
     "session/glance.py": ("session/test_express.py", "both lanes look alike"),

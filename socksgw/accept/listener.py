@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
@@ -57,6 +58,7 @@ class Service(Seam):
         """Take note that a port is gone that was not told to close."""
 
 
+@lru_cache(maxsize=4096)
 def addressOf(host: str) -> Address:
     """Return the address of a peer, which the kernel names so."""
     if ":" in host:

@@ -20,6 +20,7 @@ from socksgw.accept.inbound import Inbound
 from socksgw.audit import process
 from socksgw.audit.journal import Elsewhere
 from socksgw.config.schema import Config
+from socksgw.gateway.awake import Awake
 from socksgw.gateway.checkpoints import SignedJournal
 from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
@@ -172,8 +173,7 @@ class Gateway:
             self.grants.follow()
         self.adjoin(self.grants)
         if role.isWhole:
-            self.adjoin(SignedJournal(self))
-            self.adjoin(self.sinks)
+            self.adjoin(SignedJournal(self), self.sinks)
         self._pauses = Pauses(self.census, self._listeners, clock, self.setDeadline)
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
@@ -183,7 +183,7 @@ class Gateway:
         self.sessions = Sessions(*role.numbers)
         self.expiring = self.sessions.expiring
         self.rates = Rates(self.sessions, self.meters, clock)
-        self.adjoin(self.rates)
+        self.adjoin(self.rates, Awake(self.sessions, clock))
         self._running = False
         predecessors: dict[Predecessor, None] = {}
         self._drain = Drain(
@@ -219,13 +219,14 @@ class Gateway:
 
     # Starting.
 
-    def adjoin(self, part: Part) -> None:
+    def adjoin(self, *parts: Part) -> None:
         """
-        Add a part, which is told of the gateway's life from then on.
+        Add parts, which are told of the gateway's life from then on.
 
         Parts are added before L{listen}.
         """
-        self._parts.adjoin(part)
+        for part in parts:
+            self._parts.adjoin(part)
 
     def listen(self) -> list[str]:
         """
@@ -466,9 +467,7 @@ class Gateway:
     # Sessions.
 
     def serve(self, client: Inbound) -> Serving:
-        """
-        Start the session of a client that has sent its first octets.
-        """
+        """Start the session of a client that has sent its first octets."""
         return begin(self.sessions.begin(lambda number: Session(self, client, number)))
 
     def left(self, session: Session) -> None:

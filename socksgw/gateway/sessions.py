@@ -66,9 +66,9 @@ class Sessions:
 
         @param make: makes it from its number, which is unique in this gateway.
         """
-        self._number += self._step
+        number = self._number = self._number + self._step
         self.begun += 1
-        session = self._live[self._number] = make(self._number)
+        session = self._live[number] = make(number)
         return session
 
     def adopt(self, number: int, make: Callable[[int], Session]) -> Session:

@@ -82,7 +82,7 @@ class Dialer:
         """
         Begin to connect to one address: as L{socksgw.route.ways.Begin}.
         """
-        single = Single(self._watch, address, port, connected, failed)
+        single = Single(self._watch, address, port, connected, failed, False)
         single.start(self._sockets, seconds or self._timeout, self._setDeadline)
         return single
 

@@ -5,14 +5,20 @@ A connection to a destination on a plain socket of this host.
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from typing import Final, final
 
 from socksgw.system.plain import PlainConnection
-from socksgw.system.sockets import FAMILIES
 from socksgw.system.watch import UNWATCHED, Watcher
 from socksgw.wire.address import Address
 
 __all__ = ["PlainOutlet"]
+
+
+@lru_cache(maxsize=1024)
+def _addressOf(host: str) -> Address:
+    """Return the address of one of our ends, which the kernel names so."""
+    return Address.parse(host.partition("%")[0])
 
 
 @final
@@ -42,9 +48,7 @@ class PlainOutlet(PlainConnection):
         self.address = address
         self.port = port
         name = connected.getsockname()
-        family = FAMILIES[address.version]
-        host = name[0].partition("%")[0]
-        self.bound = (Address(socket.inet_pton(family, host)), name[1])
+        self.bound = (_addressOf(name[0]), name[1])
 
     def surplus(self) -> bytes:
         """As L{Outlet.surplus}."""

@@ -36,13 +36,19 @@ def late() -> ConnectFailed:
 
 
 def connected(
-    dialled: socket.socket, watch: Watcher, address: Address, port: int, events: int
+    dialled: socket.socket,
+    watch: Watcher,
+    address: Address,
+    port: int,
+    events: int,
+    alive: bool = True,
 ) -> PlainOutlet:
     """
     Return the connection that a connect has led to.
 
     @param events: what was told of the socket, which is registered for L{DUPLEX}, and
         stays so.
+    @param alive: whether a silent peer is to be asked whether it is still there.
     @raise OSError: it has failed; the socket is closed then.
     """
     code = 0
@@ -51,7 +57,8 @@ def connected(
             code = dialled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if not code:
             quick(dialled)
-            keepAlive(dialled)
+            if alive:
+                keepAlive(dialled)
             outlet = PlainOutlet(dialled, watch, address, port, events)
             if outlet.bound != (address, port):
                 return outlet
@@ -79,6 +86,7 @@ class Single:
     """
 
     __slots__ = (
+        "_alive",
         "_connected",
         "_deadline",
         "_failed",
@@ -95,13 +103,16 @@ class Single:
         port: int,
         connected: Callable[[PlainOutlet], None],
         failed: Callable[[SocksError], None],
+        alive: bool = True,
     ) -> None:
         """
         Begin nothing yet.
 
         @param connected: called with the connection.
         @param failed: called with the failure.
+        @param alive: as of L{connected}.
         """
+        self._alive = alive
         self._watch = watch
         self.address = address
         self.port = port
@@ -147,7 +158,9 @@ class Single:
         dialled = self._let()
         outlet, code = None, 0
         try:
-            outlet = connected(dialled, self._watch, self.address, self.port, events)
+            outlet = connected(
+                dialled, self._watch, self.address, self.port, events, self._alive
+            )
         except OSError as e:
             code = e.errno or errno.EINVAL
         # Not within the handler: what is raised from here on has causes of its own.

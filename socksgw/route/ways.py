@@ -127,6 +127,8 @@ class Begin(Protocol):
         """
         Begin.
 
+        Whoever has the outlet sees to its keep-alive.
+
         @param seconds: as C{admit} of L{Ways.connect} returns it.
         @param connected: called later with an L{Outlet}.
         @param failed: called later instead of that.

@@ -35,6 +35,7 @@ from socksgw.session.session import Opening, Session
 from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT, looks, reached
 from socksgw.system.coroutines import Running
+from socksgw.system.sockets import keepAlive
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.whole import Asked
 
@@ -75,6 +76,13 @@ async def _failing(error: BaseException) -> NoReturn:
     finally:
         # Its traceback has this frame.
         del error
+
+
+def _awake(outlet: Outlet) -> None:
+    """Have a destination asked whether it is there, which nobody sees to later."""
+    plain = outlet.plain
+    if plain is not None:
+        keepAlive(plain)
 
 
 @final
@@ -385,6 +393,8 @@ class Express(Hearing):
         """As L{socksgw.session.glance.Lane.leave}."""
         # They refer to each other.
         del self._glance
+        assert self._outlet is not None
+        _awake(self._outlet)
         self._outlet = None
         self._hand(self._session.relayBy(relay))
 
@@ -426,6 +436,7 @@ class Express(Hearing):
         """
         self._outlet = None
         session = self._session
+        _awake(outlet)
         if early is None:
             self._hand(session.relayBy(CONNECT.relay(session, outlet)))
         else:

@@ -27,6 +27,7 @@ from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT
 from socksgw.system.domains import Domain
 from socksgw.system.plain import PlainConnection
+from socksgw.system.sockets import keepAlive
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -215,6 +216,8 @@ def restored(
         sockets.append(socket.socket(fileno=left.pop(0)))
         sockets[-1].setblocking(False)
         pipes.append((left.pop(0), left.pop(0)) if side[6] else None)
+    # The other process may not have come to it.
+    keepAlive(sockets[1])
     listener = named(record["listener"])
     client = Inbound(listener, record["client"], record.get("clientPort", 0))
     client.gateways = tuple(facts["gateways"])

@@ -18,6 +18,9 @@ __all__ = ["Deadline", "Deadlines"]
 
 _log = Logger()
 
+#: Scans in a second: a power of two, by which nothing is rounded.
+_TICKS: Final = 4
+
 
 def _nothing() -> None:
     """Stand for a call that was made or forgotten."""
@@ -34,9 +37,8 @@ class Deadline:
 
     __slots__ = ("call", "due")
 
-    def __init__(self, due: set[Deadline], call: Callable[[], None]) -> None:
-        self.due = due
-        self.call = call
+    due: set[Deadline]
+    call: Callable[[], None]
 
     def clear(self) -> None:
         """
@@ -55,7 +57,7 @@ class Deadlines:
         never early.
     """
 
-    TICK: Final = 0.25
+    TICK: Final = 1 / _TICKS
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """
@@ -71,11 +73,15 @@ class Deadlines:
 
         @param seconds: after which C{call} is called.
         """
-        tick = ceil((self._clock() + seconds) / self.TICK)
-        due = self._due.get(tick)
-        if due is None:
+        tick = ceil((self._clock() + seconds) * _TICKS)
+        try:
+            due = self._due[tick]
+        except KeyError:
             due = self._due[tick] = set()
-        deadline = Deadline(due, call)
+        # As its own initializer would, without a call.
+        deadline = Deadline()
+        deadline.due = due
+        deadline.call = call
         due.add(deadline)
         return deadline
 

@@ -30,6 +30,7 @@ from socksgw.audit import chain
 from socksgw.config.loading import loads
 from socksgw.errors import Killed
 from socksgw.gateway.gateway import Gateway
+from socksgw.relay.splice import SpliceRelay
 from socksgw.session import express
 from socksgw.session.express import Express
 from socksgw.session.stage import Stage
@@ -964,3 +965,26 @@ def test_newSessionsThatAreTooMany(plain: Both) -> None:
     assert len({heard for heard, _ in told}) == 2
     refused = [line["reason"] for line in lines if line.get("verdict") == "deny"]
     assert refused == ["limit"] * 4
+
+
+def test_lastingSessionsAreKeptAwake(plain: Both) -> None:
+    """Silent destinations are asked whether they are there, from a minute on."""
+
+    def asked(world: World) -> int:
+        world.gateway._parts.look()
+        (session,) = world.gateway.sessions
+        assert session.tally is not None
+        relay = session.tally.relay
+        assert isinstance(relay, SpliceRelay)
+        there = relay.destination.socket
+        return there.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+    for world in plain.worlds:
+        client = relaying(world)
+        assert asked(world) == (not world.lane)
+        world.pass_(45.0)
+        assert asked(world) == (not world.lane)
+        world.pass_(30.0)
+        assert asked(world)
+        client.close()
+    plain.same(lambda world: None)
