@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
 __all__ = [
     "FIRST",
+    "LONGEST",
     "Broken",
     "Line",
     "chained",
@@ -32,6 +34,9 @@ __all__ = [
 
 #: The hash before the first line.
 FIRST: Final = "0" * 64
+#: Octets of the longest line that is read, with its line feed. The gateway's own are far
+#: shorter.
+LONGEST: Final = 1 << 24
 
 _NAME: Final = re.compile(r"audit-(\d{12})\.jsonl\Z", re.ASCII)
 _MEMBER: Final = b',"hash":"'
@@ -132,17 +137,26 @@ def lines(file: Path) -> Iterator[tuple[bytes, bool]]:
     """
     Yield the lines of a file, each with whether it ends in a line feed.
 
+    One that is longer than L{LONGEST} is none of the gateway's, and empty here.
+
     @raise OSError: the file cannot be read.
     """
     with file.open("rb") as opened:
-        for octets in opened:
-            yield octets.rstrip(b"\n"), octets.endswith(b"\n")
+        for octets in iter(partial(opened.readline, LONGEST), b""):
+            whole = octets.endswith(b"\n")
+            if whole or len(octets) < LONGEST:
+                yield octets.rstrip(b"\n"), whole
+                continue
+            while octets and not octets.endswith(b"\n"):
+                octets = opened.readline(LONGEST)
+            yield b"", octets.endswith(b"\n")
 
 
-def tail(file: Path) -> tuple[int, bytes]:
+def tail(file: Path, most: int = 0) -> tuple[int, bytes]:
     """
     Read the end of a file.
 
+    @param most: how many octets of it are looked at; 0 for all.
     @return: how many octets are whole lines, and the last whole line (empty when
         there is none).
     @raise OSError: the file cannot be read.
@@ -158,6 +172,6 @@ def tail(file: Path) -> tuple[int, bytes]:
             before = octets.rfind(b"\n", 0, max(0, whole - 1))
             if whole and (before >= 0 or start == 0):
                 return start + whole, octets[before + 1 : whole - 1]
-            if start == 0:
+            if start == 0 or (most and span >= most):
                 return 0, b""
             span <<= 2

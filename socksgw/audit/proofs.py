@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -97,7 +98,7 @@ def prove(file: Path, previous: str | None, numbers: Collection[int]) -> Proof |
     missed: list[tuple[int, int]] = []
     hashes: dict[int, str] = {}
     with file.open("rb", _BUFFER) as opened:
-        for octets in opened:
+        for octets in iter(partial(opened.readline, chain.LONGEST), b""):
             number += 1
             body = octets[:-_SUFFIX]
             match = usual(body)
@@ -140,7 +141,7 @@ def _before(files: Sequence[Path]) -> Iterator[str | None]:
     """
     yield chain.FIRST if files and chain.firstOf(files[0]) == 1 else None
     for file in files[:-1]:
-        _, octets = chain.tail(file)
+        _, octets = chain.tail(file, 2 * chain.LONGEST)
         try:
             yield chain.read(octets, None).hash
         except chain.Broken:

@@ -200,10 +200,13 @@ def _growing(file: Path, octets: bytes, patience: float) -> bool:
     @param octets: what there is of it.
     @param patience: seconds to wait for the rest.
     """
-    time.sleep(patience)
     with file.open("rb") as opened:
-        content = opened.read()
-    return octets + b"\n" in content or not content.endswith(octets)
+        end = opened.seek(0, 2)
+        time.sleep(patience)
+        if opened.seek(0, 2) != end:
+            return True
+        opened.seek(max(0, end - len(octets)))
+        return opened.read(len(octets)) != octets
 
 
 def _unlike(

@@ -18,6 +18,7 @@ from attrs import evolve, fields_dict
 from socksgw.config.problems import nearest
 from socksgw.config.schema import Config
 from socksgw.console.auditing import Examples, configured, number
+from socksgw.console.search import tellOdd
 from socksgw.console.verify import remedy
 from socksgw.console.wanted import TIMES, WrongUse, criteriaOf, filters, times
 from socksgw.console.warehouses import warehouseOf
@@ -149,6 +150,7 @@ def reportMain(
         print(f"socksgw report: {e}", file=sys.stderr)
         return 2
     sums, source = found
+    tellOdd("socksgw report", sums.odd)
     report = reported(
         sums, tables, options.top, config.gateway.name, source, criteria.since,
         criteria.until, _asked(options),
@@ -196,27 +198,33 @@ def _fromWarehouse(
         )
         return None
     if held is not None:
-        _compared(held, summing.criteria.until, journal)
+        sums.lacks = _compared(held, summing.criteria.until, journal)
     return sums, "from the warehouse"
 
 
-def _compared(held: Span, until: str, journal: Path) -> None:
-    """Tell where the warehouse does not have the end of the journal."""
+def _compared(held: Span, until: str, journal: Path) -> int:
+    """
+    Tell where the warehouse does not have the end of the journal.
+
+    @return: how many lines of it are lacking.
+    """
     try:
         kept = journalSpan(journal) if journal.is_dir() else None
     except OSError:
         # Nobody has asked for the journal, which may be closed to this user.
-        return
+        return 0
     reached = stampOf(held.last)
     if kept is None or (until and until <= reached):
-        return
+        return 0
     lacks = kept[1].number - held.position
-    if lacks > 0 and _daysBetween(reached, kept[1].time) * 86400 > _BEHIND:
-        print(
-            f"socksgw report: the warehouse ends at {reached}, without "
-            f"{counted(lacks, 'line')} of the journal (--from journal has them)",
-            file=sys.stderr,
-        )
+    if lacks <= 0 or _daysBetween(reached, kept[1].time) * 86400 <= _BEHIND:
+        return 0
+    print(
+        f"socksgw report: the warehouse ends at {reached}, without "
+        f"{counted(lacks, 'line')} of the journal (--from journal has them)",
+        file=sys.stderr,
+    )
+    return lacks
 
 
 def _tables(names: Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from socksgw.console.human import Human
 from socksgw.console.verify import remedy
 from socksgw.console.wanted import WrongUse, criteriaOf
 from socksgw.records.criteria import DENIED, Criteria
+from socksgw.records.scan import Odd
 from socksgw.records.searching import journalSpan, newest, search
+from socksgw.report.words import counted
 from socksgw.system.output import printable
 
 __all__ = ["Lines", "advice", "rulePlace", "searchMain"]
@@ -95,12 +97,15 @@ def searchMain(
         print(f"socksgw audit search: {e}", file=sys.stderr)
         return 2
     try:
-        found = _found(directory, criteria, options)
+        odd = Odd()
+        found = _found(directory, criteria, options, odd)
         if options.count:
             number = sum(1 for _ in found)
             print(number, file=out)
+            tellOdd("socksgw audit search", odd.lines)
             return 0 if number else 1
         last = _print(found, options, out, colour, width)
+        tellOdd("socksgw audit search", odd.lines)
         if last is None:
             _nothing(directory)
             return 1
@@ -115,10 +120,22 @@ def searchMain(
     return 0
 
 
-def _found(directory: Path, criteria: Criteria, options: Any) -> Iterable[bytes]:
+def tellOdd(command: str, lines: int) -> None:
+    """Tell how many lines of the journal a command has passed over."""
+    if lines:
+        print(
+            f"{command}: {counted(lines, 'line')} of the journal passed over, not "
+            "written by the gateway, or damaged: see socksgw audit verify",
+            file=sys.stderr,
+        )
+
+
+def _found(
+    directory: Path, criteria: Criteria, options: Any, odd: Odd
+) -> Iterable[bytes]:
     if options.last is not None:
         return newest(directory, criteria, options.last)
-    lines = search(directory, criteria, ends=options.ends)
+    lines = search(directory, criteria, ends=options.ends, odd=odd)
     return _first(lines, options.limit)
 
 

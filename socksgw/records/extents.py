@@ -170,7 +170,8 @@ def _ending(opened: BinaryIO, place: int, end: int) -> int:
     if place >= end:
         return end
     opened.seek(place)
-    opened.readline()
+    while (octets := opened.readline(1 << 20)) and not octets.endswith(b"\n"):
+        pass
     return min(opened.tell(), end)
 
 

@@ -8,7 +8,7 @@ part than its decision: what is left of one part is joined with the next one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from attrs import define, field
@@ -16,12 +16,17 @@ from attrs import define, field
 from socksgw.audit.shapes import shaped
 from socksgw.records.criteria import hostOf
 
-__all__ = ["Ended", "Joining", "Request"]
+__all__ = ["CUT", "Ended", "Joining", "Request", "allows", "leadsTo"]
+
+#: Reasons of ends by which a request that was allowed is denied after all: for what the
+#: session carried, or for a limit of the rule that this led to.
+CUT: Final = frozenset({"inspected", "mismatch", "limit"})
 
 _EVENT: Final = re.compile(rb'"event":"([a-z-]+)"(?:,"session":(\d{1,18}),)?')
 _ENDED: Final = re.compile(
     rb'"sent":(\d{1,18}),(?:"sent_datagrams":\d+,)?'
     rb'"received":(\d{1,18}),(?:"received_datagrams":\d+,)?"seconds":(\d{1,12}(?:\.\d{1,12})?),'
+    rb'(?:"reason":"([a-z-]{1,40})")?'
 )
 _PLACE: Final = re.compile(rb'"address":"([ !#-~]*)"')
 #: Members of an end that say more of the request than its decision does.
@@ -40,6 +45,7 @@ class Ended(NamedTuple):
     @ivar seconds: how long it took.
     @ivar place: a flow's address and port; empty for a session.
     @ivar more: what else the end says of the request.
+    @ivar reason: why, as a word.
     """
 
     sent: int
@@ -47,6 +53,7 @@ class Ended(NamedTuple):
     seconds: float
     place: str
     more: dict[str, str]
+    reason: str = ""
 
 
 class Request(NamedTuple):
@@ -59,6 +66,12 @@ class Request(NamedTuple):
 
     line: dict[str, Any]
     ended: Ended | None
+
+
+def allows(line: Mapping[str, Any], ended: Ended | None) -> bool:
+    """Tell whether a request was allowed, also when it was known what it carries."""
+    cut = ended is not None and ended.reason in CUT
+    return line.get("verdict") == "allow" and not cut
 
 
 @define
@@ -75,6 +88,7 @@ class Joining:
         may be in the part before: each with its session.
     @ivar started: whether a gateway has started in this part.
     @ivar lost: decisions without an end, since the gateway was killed.
+    @ivar odd: how many lines were passed over that are not as the gateway writes them.
     """
 
     keep: Callable[[dict[str, Any]], bool] | None
@@ -85,6 +99,7 @@ class Joining:
     orphans: list[tuple[int, Ended]] = field(factory=list)
     started: bool = False
     lost: list[dict[str, Any]] = field(factory=list)
+    odd: int = 0
 
     def read(
         self, octets: bytes, others: Callable[[bytes, bytes], None]
@@ -97,11 +112,10 @@ class Joining:
         """
         for line in octets.splitlines():
             match = _EVENT.search(line, 40)
-            if match is None:
+            if match is None or (match[2] is None and match[1] in _OF_SESSIONS):
+                self.odd += 1
                 continue
             event = match[1]
-            if match[2] is None and event in _OF_SESSIONS:
-                continue
             if event == b"end" or event == b"flow-end":
                 request = self._ends(int(match[2]), line, event == b"flow-end")
                 if request is not None:
@@ -131,6 +145,7 @@ class Joining:
         fields = shaped(octets)
         # What stands there twice has two meanings.
         if fields is None or fields["event"] != event or fields["session"] != session:
+            self.odd += 1
             return None
         if self.keep is not None and not self.keep(fields):
             return None
@@ -157,6 +172,7 @@ class Joining:
             return None
         ended = _ended(line, flow)
         if ended is None:
+            self.odd += 1
             return None
         if known and (request := self._met(session, ended)):
             return request
@@ -170,7 +186,7 @@ class Joining:
             found = self.sessions.pop(session, None)
             return None if found is None else Request(found, ended)
         for i, flow in enumerate(self.flows.get(session, ())):
-            if _leadsTo(flow, ended.place):
+            if leadsTo(flow, ended.place):
                 del self.flows[session][i]
                 return Request(flow, ended)
         return None
@@ -185,13 +201,15 @@ class Joining:
                 yield request
         if later.started:
             self._starts()
+        self.odd += later.odd
         self.lost += later.lost
         self.sessions.update(later.sessions)
         for session, flows in later.flows.items():
             self.flows.setdefault(session, []).extend(flows)
 
 
-def _leadsTo(flow: dict[str, Any], place: str) -> bool:
+def leadsTo(flow: dict[str, Any], place: str) -> bool:
+    """Tell whether a flow goes to a place: an address, or a name, and a port."""
     host = hostOf(place)
     port = place.rpartition(":")[2]
     known = host in flow["addresses"] or host == flow["name"]
@@ -210,4 +228,5 @@ def _ended(line: bytes, flow: bool) -> Ended | None:
         fields = shaped(line) or {}
         found = [(each, fields.get(each)) for each in _LATE]
         more = {each: said for each, said in found if said and type(said) is str}
-    return Ended(int(match[1]), int(match[2]), float(match[3]), place, more)
+    reason = (match[4] or b"").decode("ascii")
+    return Ended(int(match[1]), int(match[2]), float(match[3]), place, more, reason)

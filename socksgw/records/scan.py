@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from attrs import define
+
 from socksgw.audit.shapes import shaped
 from socksgw.records.criteria import Matcher
 from socksgw.records.extents import Extent
 
-__all__ = ["chunks", "found", "wanted"]
+__all__ = ["Odd", "chunks", "found", "wanted"]
 
 #: Octets that are read at once.
 _CHUNK: Final = 1 << 22
@@ -78,14 +80,31 @@ def wanted(octets: bytes, needles: Sequence[Sequence[bytes]]) -> Iterator[bytes]
             yield line
 
 
-def found(extent: Extent, matcher: Matcher) -> Iterator[tuple[bytes, dict[str, Any]]]:
+@define
+class Odd:
+    """
+    Lines that are not as the gateway writes them.
+
+    @ivar lines: how many were passed over.
+    """
+
+    lines: int = 0
+
+
+def found(
+    extent: Extent, matcher: Matcher, odd: Odd | None = None
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """
     Yield the lines of an extent that are wanted, as they are and parsed.
 
+    @param odd: counts those that may be wanted, and are passed over.
     @raise OSError: the file cannot be read.
     """
     for octets in chunks(extent):
         for line in wanted(octets, matcher.needles):
             fields = shaped(line)
-            if fields is not None and matcher.matches(fields):
+            if fields is None:
+                if odd is not None:
+                    odd.lines += 1
+            elif matcher.matches(fields):
                 yield line, fields

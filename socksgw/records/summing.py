@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from socksgw.audit.shapes import shaped
 from socksgw.records.criteria import Criteria
 from socksgw.records.extents import Extent, extentsOf
-from socksgw.records.requests import Joining, Request
+from socksgw.records.requests import Joining, Request, allows
 from socksgw.records.scan import chunks
 from socksgw.records.searching import behind
 from socksgw.records.tally import Sums, Tally
@@ -57,10 +57,13 @@ class Part:
         late = {name: getattr(criteria, name) for name in _LATE}
         early = evolve(criteria, application=(), server_name=(), upstream=())
         self._matcher = early.matcher()
+        # Whether a request is denied, its end may tell.
+        self._verdict = criteria.verdict
+        decided = evolve(early, verdict="").matcher()
         self._late = Criteria(**late).matcher()
         self.tally = Tally(summing.tables, summing.unit)
-        keep = None if self._matcher.everything else self._matcher.matches
-        self.joining = Joining(keep, self._matcher.needles)
+        keep = None if decided.everything else decided.matches
+        self.joining = Joining(keep, decided.needles)
         self._kinds: dict[bytes, Callable[[dict[str, Any]], None]] = {
             b"login-failed": self._loginFailed,
             b"refused": self._refused,
@@ -74,6 +77,9 @@ class Part:
 
     def _count(self, requests: Iterator[Request]) -> None:
         for line, ended in requests:
+            allowed = "allow" if allows(line, ended) else "deny"
+            if self._verdict and allowed != self._verdict:
+                continue
             if self._late.everything or self._late.fits(
                 {**line, **(ended.more if ended else {})}
             ):
@@ -85,6 +91,7 @@ class Part:
             return
         line = shaped(octets)
         if line is None or line["event"].encode("ascii") != event:
+            self.joining.odd += 1
             return
         if self._matcher.matches(line):
             count(line)
@@ -155,6 +162,7 @@ def summed(
                 whole.follow(more.tally.sums, more.joining)
         whole.close()
         sums = whole.tally.sums
+        sums.odd = whole.joining.odd
         sums.close()
     return sums
 

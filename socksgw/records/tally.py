@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, final
 from attrs import define, field
 
 from socksgw.records.criteria import Line, hostOf
-from socksgw.records.requests import Ended
+from socksgw.records.requests import Ended, allows
 
 __all__ = [
     "KEYS",
@@ -213,11 +213,15 @@ class Sums:
     @ivar tables: by name.
     @ivar open: how many of what was allowed has no end.
     @ivar lines: how many lines were counted.
+    @ivar odd: how many were passed over that are not as the gateway writes them.
+    @ivar lacks: how many lines of the journal are not in what was read.
     """
 
     tables: dict[str, Table]
     open: int = 0
     lines: int = 0
+    odd: int = 0
+    lacks: int = 0
 
     def merge(self, other: Sums) -> None:
         """Add other sums of the same tables."""
@@ -225,6 +229,7 @@ class Sums:
             self.tables[name].merge(table)
         self.open += other.open
         self.lines += other.lines
+        self.odd += other.odd
         self.shrink()
 
     def shrink(self) -> None:
@@ -296,7 +301,7 @@ class Tally:
 
         @param count: how many requests the line stands for.
         """
-        allowed = line.get("verdict") == "allow"
+        allowed = allows(line, ended)
         time = line["time"]
         sent = received = 0
         seconds = 0.0
@@ -325,7 +330,7 @@ class Tally:
         if self._access is not None:
             self._access.add((user, destination, rule), amounts)
         if not allowed and self._denials is not None:
-            reason = line.get("reason", "")
+            reason = line.get("reason", "") or ("" if ended is None else ended.reason)
             self._denials.add((user, destination, rule, reason), amounts)
 
     def refusal(self, table: str, line: Line, reason: str, count: int) -> None:

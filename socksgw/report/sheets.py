@@ -66,6 +66,8 @@ class Report:
     @ivar users: how many users there are; -1 where they were not counted.
     @ivar destinations: the same of destinations.
     @ivar open: how many allowed requests have no end.
+    @ivar lacks: how many lines of the journal are not in what was read.
+    @ivar odd: how many of its lines were passed over.
     @ivar sheets: the tables.
     """
 
@@ -79,6 +81,8 @@ class Report:
     destinations: int
     open: int
     sheets: tuple[Sheet, ...]
+    lacks: int = 0
+    odd: int = 0
 
     def sheet(self, name: str) -> Sheet | None:
         """Return a table, or L{None} where the report does not have it."""
@@ -231,4 +235,6 @@ def reported(
         number("destinations"),
         sums.open,
         tuple(_sheet(name, sums.tables[name], top) for name in tables),
+        sums.lacks,
+        sums.odd,
     )

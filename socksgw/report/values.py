@@ -47,6 +47,8 @@ def jsonOf(report: Report) -> str:
             "received": total.received,
             "seconds": round(total.seconds, 3),
             "open": report.open,
+            "lacks": report.lacks,
+            "passed_over": report.odd,
             "tables": {each.name: _table(each) for each in report.sheets},
         }
     )

@@ -16,7 +16,7 @@ from attrs import evolve
 from sqlalchemy import ColumnElement, Select, Text, func, select, type_coerce
 
 from socksgw.records.criteria import Criteria, Matcher
-from socksgw.records.requests import Ended
+from socksgw.records.requests import CUT, Ended
 from socksgw.records.summing import Summing
 from socksgw.records.tally import Sums, Tally
 from socksgw.system.aside import collectorAside
@@ -63,8 +63,8 @@ def summedFrom(reader: Reader, gateway: str, summing: Summing) -> Sums:
     @raise ValueError: the criteria cannot be.
     """
     criteria = summing.criteria
-    # The database has looked at the time.
-    matcher = evolve(criteria, since="", until="").matcher()
+    # The database has looked at the time, and at the verdict.
+    matcher = evolve(criteria, since="", until="", verdict="").matcher()
     tally = Tally(summing.tables, summing.unit)
     counted = 0
     with collectorAside(), reader.connect() as connection:
@@ -97,7 +97,8 @@ def _query(criteria: Criteria, gateway: str, dialect: str) -> Select[Any]:
         users = criteria.user
         query = query.where(_c.username.in_(users) | _c.claimed.in_(users))
     if criteria.verdict:
-        allowed = _c.verdict == "allow"
+        cut = func.coalesce(_c.end_reason, "").in_(sorted(CUT))
+        allowed = (_c.verdict == "allow") & ~cut
         query = query.where(allowed if criteria.verdict == "allow" else ~allowed)
     return query.order_by(_c.n) if dialect == "sqlite" else query
 
@@ -147,7 +148,7 @@ def _count(tally: Tally, matcher: Matcher, row: Any) -> None:
         place = "flow" if event == "flow" else ""
         ended = None
         if reason is not None and verdict == "allow":
-            ended = Ended(sent or 0, received or 0, seconds or 0.0, place, more)
+            ended = Ended(sent or 0, received or 0, seconds or 0.0, place, more, reason)
         tally.request(line, ended, count)
     else:
         table = "logins" if verdict == "login-failed" else "refused"

@@ -5,7 +5,7 @@ Whether the files of a journal are whole, and what is said when they are not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -170,6 +170,31 @@ def test_aFileInTheMiddleThatIsMissingIsFound(tmp_path: Path) -> None:
     directory = several(tmp_path)
     chain.files(directory)[1].unlink()
     assert verify(directory).problems
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_aLineWithoutEnd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    """One that is far longer than any is not read as a whole, and told."""
+    directory = several(tmp_path)
+    monkeypatch.setattr(chain, "LONGEST", 2000)
+    file = chain.files(directory)[-1]
+    read: list[int] = []
+    lines = chain.lines
+
+    def noting(file: Path) -> Iterator[tuple[bytes, bool]]:
+        for octets, whole in lines(file):
+            read.append(len(octets))
+            yield octets, whole
+
+    monkeypatch.setattr(chain, "lines", noting)
+    with file.open("ab") as opened:
+        opened.write(b'{"v":1,' + b"x" * 100_000 + end)
+    (problem,) = verify(directory, patience=0).problems
+    assert ":4: " in problem
+    assert ("not a line" if end else "cut off") in problem
+    assert max(read) < 2000
 
 
 def test_aTornLineInTheMiddleIsFound(tmp_path: Path) -> None:

@@ -101,6 +101,57 @@ def test_aWarehouseThatCannotBeRead(
     assert "no such file" in err
 
 
+@pytest.mark.parametrize("words", ["", "--denied", "--allowed"])
+def test_cutAfterALook(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    """Journal and warehouse count a session as denied that was cut for what it is."""
+    end = (
+        '"event":"end","session":{0},"address":"192.0.2.1","bound":null,"sent":{0},'
+        '"received":0,"seconds":1.000,"reason":"{1}","reply":0,"application":"tls"{2}'
+    )
+    bodies = [
+        decision(1),
+        decision(2),
+        end.format(1, "closed", ""),
+        end.format(2, "inspected", ',"rule":"no-tls"'),
+    ]
+    entries = chainOf(bodies)
+    written(tmp_path / "var" / "audit", entries)
+    writer = Writer("sqlite:///audit.db", tmp_path / "var", "edge")
+    writer.open()
+    writer.write(entries)
+    writer.close()
+    text = CONFIG + '[audit]\nsinks = ["sql:sqlite:///audit.db"]\n'
+    (tmp_path / "gw.toml").write_text(text)
+    found: list[dict[str, Any]] = []
+    for source in ("journal", "warehouse"):
+        status, out, _ = said(
+            tmp_path, capsys, f"{words} --json --table all --from {source}"
+        )
+        assert status == 0
+        found.append(json.loads(out))
+        found[-1].pop("source")
+    assert found[0] == found[1]
+    assert (found[0]["requests"], found[0]["denied"]) == {
+        "": (2, 1), "--denied": (1, 1), "--allowed": (1, 0),
+    }[words]  # fmt: skip
+
+
+def test_linesThatArePassedOver(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are counted on standard error, and in JSON."""
+    (first,) = chainOf([decision(1)])
+    odd = type(first)(2, first.octets.replace(b'"port":443', b'"port":{}'))
+    assert odd.octets != first.octets
+    written(tmp_path / "var" / "audit", [first, odd])
+    (tmp_path / "gw.toml").write_text(CONFIG)
+    status, out, err = said(tmp_path, capsys, "--json")
+    assert (status, json.loads(out)["passed_over"]) == (0, 1)
+    assert "1 line of the journal passed over" in err
+
+
 def test_ofAGateway(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """
     The rows are those of the name that the sink gives; clients with IPv6 are whole, and
@@ -127,6 +178,7 @@ def test_ofAGateway(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = json.loads(out)["tables"]["clients"]["rows"]
     assert (row["client"], row["requests"]) == ("2001:db8::7", 1)
     assert "without 1 line of the journal" in err
+    assert json.loads(out)["lacks"] == 1
 
 
 def test_whoReachedWhat(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

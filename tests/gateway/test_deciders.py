@@ -110,6 +110,8 @@ def test_answers(answer: Mapping[str, Any], opinion: Opinion) -> None:
         ([True], 200, "no object"),
         (b"true", 200, "no object"),
         (b"<html>", 200, "no JSON"),
+        (b'{"result": false, "result": true}', 200, "no JSON"),
+        (b'{"result": {"allow": false, "allow": true}}', 200, "no JSON"),
         ({"result": True}, 500, "status 500"),
         ({"result": True}, 302, "status 302"),
     ],

@@ -14,9 +14,11 @@ import pytest
 
 from socksgw.audit import chain
 from socksgw.records.criteria import Criteria
+from socksgw.records.scan import Odd
 from socksgw.records.searching import journalSpan, newest, search
 from socksgw.records.times import stampOf
 from tests.fakes.journal import Kept, lines
+from tests.tools.flowlines import flow, flowEnd
 from tests.tools.lines import DECISION
 from tests.tools.traffic import BEGAN, kept
 
@@ -96,6 +98,35 @@ def test_sessionsOfAnotherProcess(tmp_path: Path) -> None:
     found = search(tmp_path, Criteria(user=("alice",)), ends=True)
     assert numbers(found) == [2]
     assert numbers(search(tmp_path, Criteria(user=("bob",)), ends=True)) == [4, 5]
+
+
+def test_endsOfFlows(tmp_path: Path) -> None:
+    """Those of the flows that are wanted, and of no others of their association."""
+    write(
+        tmp_path,
+        flow(1, "192.0.2.1", 53),
+        flow(1, "192.0.2.2", 53),
+        flow(2, "192.0.2.1", 53),
+        flowEnd(1, "192.0.2.2", 53, 1),
+        flowEnd(1, "192.0.2.1", 53, 1),
+        flowEnd(2, "192.0.2.1", 53, 1),
+        flowEnd(1, "192.0.2.1", 53, 1),
+    )
+    found = search(tmp_path, Criteria(to=("192.0.2.1",), session=1), ends=True)
+    assert numbers(found) == [1, 5]
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_whatIsPassedOver(tmp_path: Path, ends: bool) -> None:
+    """Lines that are wanted and not as the gateway writes them are counted."""
+    write(tmp_path, flow(1, "192.0.2.1", 53), flow(2, "192.0.2.1", 53))
+    (file,) = tmp_path.glob("*.jsonl")
+    octets = file.read_bytes().splitlines(keepends=True)
+    octets.insert(1, octets[0].replace(b'"port":53', b'"port":[]'))
+    file.write_bytes(b"".join(octets))
+    odd = Odd()
+    found = search(tmp_path, Criteria(to=("192.0.2.1",)), ends=ends, odd=odd)
+    assert (numbers(found), odd.lines) == ([1, 2], 1)
 
 
 def write(directory: Path, *bodies: str) -> None:

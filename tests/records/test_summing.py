@@ -18,6 +18,7 @@ from socksgw.records.summing import Summing, summed
 from socksgw.records.tally import TABLES, Amounts
 from socksgw.records.times import stampOf
 from tests.fakes.journal import Kept, lines
+from tests.tools.flowlines import flow, flowEnd
 from tests.tools.traffic import BEGAN
 
 SINCE = stampOf(BEGAN + timedelta(seconds=400))
@@ -98,23 +99,6 @@ def test_severalProcesses(journal: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert told[-1][0] == told[-1][1] > 500_000
 
 
-def flow(session: int, host: str, port: int) -> str:
-    return (
-        f'"event":"flow","session":{session},"listener":"lan","client":"10.0.0.1:9",'
-        f'"protocol":"socks5","user":"alice","method":"none","command":"udp",'
-        f'"asked":"{host}","name":null,"port":{port},"verdict":"allow","rule":"dns",'
-        f'"why":"","addresses":["{host}"]'
-    )
-
-
-def flowEnd(session: int, host: str, port: int, sent: int) -> str:
-    return (
-        f'"event":"flow-end","session":{session},"address":"{host}:{port}",'
-        f'"sent":{sent},"sent_datagrams":1,"received":1,"received_datagrams":1,'
-        '"seconds":0.100,"reason":"idle"'
-    )
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_flows(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """
@@ -148,6 +132,50 @@ def test_flows(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> No
         "udp association": 0,
         **{f"udp 192.0.2.1:{port}": 10 * port for port in ports},
     }
+
+
+@pytest.mark.parametrize("reason", ["inspected", "mismatch"])
+def test_cutAfterALook(tmp_path: Path, reason: str) -> None:
+    """What was allowed, and is not for what it carries, is denied, by the rule that
+    said so.
+    """
+    body = (
+        '"event":"decision","session":{0},"listener":"lan","client":"10.0.0.1:9",'
+        '"protocol":"socks5","user":"u{0}","method":"none","command":"connect",'
+        '"asked":"a.example","name":"a.example","port":443,"verdict":"allow",'
+        '"rule":"web","why":"","addresses":["192.0.2.1"],"inspect":true'
+    )
+    end = (
+        '"event":"end","session":{0},"address":"192.0.2.1","bound":null,"sent":{0},'
+        '"received":0,"seconds":1.000,"reason":"{1}","reply":0,"application":"tls"{2}'
+    )
+    kept = Kept(tmp_path).open()
+    kept.append(body.format(1), body.format(2))
+    kept.append(end.format(1, "closed", ""), end.format(2, reason, ',"rule":"no-tls"'))
+    kept.close()
+    sums = summed(tmp_path, Summing(Criteria(), TABLES))
+    assert sums.total()[:4] == (1, 1, 3, 0)
+    assert [*sums.tables["denials"].held] == [("u2", "a.example:443", "no-tls", reason)]
+    for verdict, user in (("allow", "u1"), ("deny", "u2")):
+        one = summed(tmp_path, Summing(Criteria(verdict=verdict), TABLES))
+        assert [*one.tables["users"].held] == [(user,)]
+
+
+def test_whatIsPassedOver(tmp_path: Path) -> None:
+    """Lines that are not as the gateway writes them are counted, and nothing else."""
+    kept = Kept(tmp_path).open()
+    kept.append(flow(1, "192.0.2.1", 53), flowEnd(1, "192.0.2.1", 53, 7))
+    kept.close()
+    (file,) = tmp_path.glob("*.jsonl")
+    one, other = file.read_bytes().splitlines(keepends=True)
+    odd = (
+        one.replace(b'"port":53', b'"port":[]'),
+        other.replace(b'"seconds":0.100', b'"seconds":"x"'),
+        b"\xff\n",
+    )
+    file.write_bytes(one + b"".join(odd) + other)
+    sums = summed(tmp_path, Summing(Criteria(), TABLES))
+    assert (sums.total()[:3], sums.odd) == ((1, 0, 7), 3)
 
 
 def test_whatOnlyTheEndTells(tmp_path: Path) -> None:

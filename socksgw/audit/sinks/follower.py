@@ -232,9 +232,11 @@ class SinkFollower:
                 if self._stopping:
                     return
             if not lines:
-                self._save()
                 if finishing:
                     return
+                if time.monotonic() >= self._saveAt:
+                    # To have it on the disk costs more than some lines.
+                    self._save()
                 with self._calling():
                     sink.idle()
                 self._hurrying.wait(_POLL)

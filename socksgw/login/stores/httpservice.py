@@ -56,6 +56,20 @@ _IDLE: Final = 60
 _KEPT: Final = 0.4
 
 
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """
+    Return an object, each of whose members stands there once.
+
+    RFC 8259 section 4 leaves open which of two counts.
+
+    @raise ValueError: one stands there twice.
+    """
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("a member stands there twice")
+    return found
+
+
 @final
 class JSONService:
     """
@@ -103,7 +117,7 @@ class JSONService:
         headers.addRawHeader(b"Content-Type", b"application/json")
         octets = await self._answer(url, headers, json.dumps(question).encode())
         try:
-            answer = json.loads(octets)
+            answer = json.loads(octets, object_pairs_hook=_once)
         except (ValueError, RecursionError):
             # The text would hold a part of the answer.
             raise Unavailable("an answer that is no JSON") from None

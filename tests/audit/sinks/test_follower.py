@@ -20,7 +20,7 @@ from socksgw.audit.sinks import follower as following
 from socksgw.audit.sinks.entries import Lines
 from socksgw.audit.sinks.follower import SinkFollower
 from socksgw.audit.sinks.orders import Order
-from socksgw.audit.sinks.position import Position
+from socksgw.audit.sinks.position import Place, Position
 from socksgw.interfaces import Entry, IAuditSink, SinkFailed, SinkSettings
 from tests.tools.journals import chainOf, decision, written
 from tests.tools.waiting import until
@@ -210,6 +210,30 @@ def test_whereItBegins(journal: Path, plugin: Plugin) -> None:
     place = Position(journal / "sinks", "memory").read()
     assert place is not None
     assert (place.number, place.start) == (10, 7)
+
+
+def test_howOftenItIsSaved(
+    journal: Path, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where lines trickle in, not with each; and at the end."""
+    saved: list[int] = []
+    write = Position.write
+
+    def noting(position: Position, place: Place) -> None:
+        saved.append(place.number)
+        write(position, place)
+
+    monkeypatch.setattr(Position, "write", noting)
+    monkeypatch.setattr(following, "_GATHER", 0.0)
+    monkeypatch.setattr(following, "_SAVE", 60.0)
+    entries = chainOf([decision(n) for n in range(30)])
+    follower = followed(journal)
+    for count in range(11, 31):
+        written(journal / "audit", entries[:count])
+        until(lambda n=count: plugin.got[-1:] == [n])
+    ended(follower)
+    # Where it begins, the first lines, and the end.
+    assert (saved[0], saved[-1], len(saved)) == (0, 30, 3)
 
 
 def test_aDamagedPosition(journal: Path, plugin: Plugin) -> None:
