@@ -143,6 +143,7 @@ class Gateway:
         self._over = self.meters.over.append
         self.pools = self._shared.threads
         self.throttle = self._shared.throttle
+        role.join(self.throttle)
         self._checkers = checkers
         self.since = time.time()
         self.generation = Generation(config, self._shared, checkers)

@@ -21,6 +21,7 @@ from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
 from socksgw.limits.allowance import Bucket
 from socksgw.limits.counters import Kept, Key, ProcessCounters
+from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.system.channel import Message
 
@@ -89,6 +90,9 @@ class Role:
     def counters(self, clock: Callable[[], float]) -> Kept:
         """Return what counts for limits, from monotonic seconds."""
         return ProcessCounters(clock)
+
+    def join(self, throttle: LoginThrottle) -> None:
+        """Have logins that fail count for all."""
 
     def bucket(self, key: Key, rate: int, now: float) -> Bucket:
         """

@@ -257,7 +257,7 @@ class Login:
             return None
         if self._separator and self._separator in name:
             return None
-        if throttle is not None and throttle.past and throttle.refusing(source, name):
+        if throttle is not None and throttle.isAwake and throttle.refusing(source, name):
             return None
         user = memory.right(memory.digestOf(name, password, method))
         if user is not None and throttle is not None:
@@ -361,7 +361,7 @@ class Login:
         throttle = self._throttle
         return (
             throttle is not None
-            and bool(throttle.past)
+            and throttle.isAwake
             and isGuessable(credentials)
             and throttle.refuses(source, claimed(credentials))
         )
@@ -379,7 +379,7 @@ class Login:
             return True
         throttle.took(method, self._clock() - began)
         counted = _fail(self._throttle, credentials, source)
-        if throttle.past:
+        if throttle.isAwake:
             await throttle.linger()
         return counted
 

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from socksgw.config.schema import Throttle
+from socksgw.login.ring import LONGEST, Event, Ring
 from socksgw.wire.address import Address
 
 __all__ = ["LoginThrottle"]
@@ -82,8 +83,7 @@ class LoginThrottle:
     A source is an IPv4 address, the /64 of an IPv6 address, which is what
     one host has to itself, or a user of this machine.
 
-    @ivar past: the failures that still count; empty when there is nothing to
-        judge.
+    @ivar past: the failures that still count.
     @ivar refused: how many logins were refused.
     """
 
@@ -111,6 +111,18 @@ class LoginThrottle:
         # Until when a good login of a source and name need not be noted again.
         self._fresh: dict[tuple[bytes, bytes], float] = {}
         self._took: dict[str, deque[float]] = {}
+        self._ring: Ring | None = None
+        # What could not be told to others yet.
+        self._untold: list[Event] = []
+
+    def join(self, ring: Ring) -> None:
+        """
+        Count together with other processes from now on; nothing is counted yet.
+
+        While another one stands still in its turn, what fails here counts here alone,
+        and for all afterwards.
+        """
+        self._ring, self._secret = ring, ring.secret
 
     def configure(self, limits: Throttle) -> None:
         """
@@ -129,6 +141,12 @@ class LoginThrottle:
         self._refusals.clear()
         for when, bySource, byName, tried in past:
             self._add(when, bySource, byName, tried)
+
+    @property
+    def isAwake(self) -> bool:
+        """Whether there may be something to judge."""
+        ring = self._ring
+        return bool(self.past) or (ring is not None and ring.isNews)
 
     @property
     def blocked(self) -> int:
@@ -158,7 +176,7 @@ class LoginThrottle:
         """Return the same without counting anything."""
         self._forget()
         return bool(self._refusals) and self._isRefused(
-            source.sourceKey, self._pair(source, name)
+            self._key(source), self._pair(source, name)
         )
 
     def _isRefused(self, bySource: bytes, byName: bytes | None) -> bool:
@@ -183,14 +201,24 @@ class LoginThrottle:
         if self._fresh.get(key, 0.0) > now:
             return
         byName = self._pair(source, name)
-        self._good[byName] = now + _RECENT
+        event = Event(now + _RECENT, True, self._key(source), byName, None)
+        isTurn = self._begin()
+        try:
+            self._remember(byName, event.when)
+            self._tell(event, isTurn)
+        finally:
+            self._end(isTurn)
+        if len(self._fresh) >= _FRESH:
+            self._fresh.clear()
+        self._fresh[key] = now + _RENEWED
+
+    def _remember(self, byName: bytes, until: float) -> None:
+        """Remember a right login until then."""
+        self._good[byName] = until
         self._good.move_to_end(byName)
         if len(self._good) > _GOOD:
             self._good.popitem(last=False)
             self._fresh.clear()
-        if len(self._fresh) >= _FRESH:
-            self._fresh.clear()
-        self._fresh[key] = now + _RENEWED
 
     def failed(
         self, source: Address, name: bytes | None, password: bytes | None = None
@@ -204,8 +232,21 @@ class LoginThrottle:
             where each try counts.
         @return: L{False} if such logins are refused by now; it is not counted then.
         """
+        isTurn = self._begin()
+        try:
+            return self._failed(source, name, password, isTurn)
+        finally:
+            self._end(isTurn)
+
+    def _failed(
+        self,
+        source: Address,
+        name: bytes | None,
+        password: bytes | None,
+        isTurn: bool,
+    ) -> bool:
         self._forget()
-        bySource = source.sourceKey
+        bySource = self._key(source)
         byName = None if name is None else self._pair(source, name)
         if self._isRefused(bySource, byName):
             self.refused += 1
@@ -215,7 +256,9 @@ class LoginThrottle:
             tried = self._digest(byName, password)
             if tried in self._counts:
                 return True
-        for limit in self._add(self._clock(), bySource, byName, tried):
+        event = Event(self._clock(), False, bySource, byName, tried)
+        self._tell(event, isTurn)
+        for limit in self._add(event.when, bySource, byName, tried):
             _log.warn(
                 "too many logins{whose} from {source} failed: refused for {seconds:g} s "
                 "({limit}); {refused} refused so far",
@@ -257,7 +300,51 @@ class LoginThrottle:
         taken = self._took.get(method)
         return self.linger(self._random.choice(taken) if taken else _DURATION)
 
+    # Several processes.
+
+    def _begin(self) -> bool:
+        """
+        Take the turn, and hear what others have counted.
+
+        @return: whether we have it.
+        """
+        if self._ring is None or not self._ring.turn.take():
+            return False
+        self._hear(self._ring)
+        for event in self._untold:
+            self._ring.add(event)
+        self._untold.clear()
+        return True
+
+    def _end(self, isTurn: bool) -> None:
+        if isTurn and self._ring is not None:
+            self._ring.turn.give()
+
+    def _tell(self, event: Event, isTurn: bool) -> None:
+        """Tell others what is counted here."""
+        if self._ring is None:
+            return
+        if isTurn:
+            self._ring.add(event)
+        elif len(self._untold) < _FAILURES:
+            self._untold.append(event)
+
+    def _hear(self, ring: Ring) -> None:
+        """Count what others have counted."""
+        for when, good, bySource, byName, tried in ring.news():
+            if good and byName is not None:
+                self._remember(byName, when)
+            elif not good:
+                # What counted no longer then counts no more here either.
+                self._expire(when)
+                self._add(when, bySource, byName, tried)
+
     # Counting.
+
+    def _key(self, source: Address) -> bytes:
+        """Return the key of a source."""
+        key = source.sourceKey
+        return key if len(key) <= LONGEST else self._digest(key)
 
     def _pair(self, source: Address, name: bytes) -> bytes:
         """Return the key of a source's tries at a name, of fixed length."""
@@ -308,7 +395,12 @@ class LoginThrottle:
 
     def _forget(self) -> None:
         """Drop the failures, refusals and good logins whose time is over."""
-        now = self._clock()
+        if self._ring is not None and self._ring.isNews:
+            self._hear(self._ring)
+        self._expire(self._clock())
+
+    def _expire(self, now: float) -> None:
+        """Drop that whose time is over at a moment."""
         while self.past and self.past[0][0] + self._limits.window <= now:
             self._drop()
         while self._refusals:

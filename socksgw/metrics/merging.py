@@ -38,7 +38,12 @@ _THEIRS: Final = frozenset(
         "socksgw_upstream_ejections_total", "socksgw_reactor_lag_seconds",
     }
 )  # fmt: skip
-_GREATEST: Final = frozenset({"socksgw_paused", "socksgw_journal_failing"})
+_GREATEST: Final = frozenset(
+    {
+        "socksgw_paused", "socksgw_journal_failing", "socksgw_throttle_failures",
+        "socksgw_throttle_blocked",
+    }
+)  # fmt: skip
 _LEAST: Final = frozenset({"socksgw_upstream_up"})
 
 

@@ -40,6 +40,8 @@ from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept, Key
 from socksgw.limits.shared import SharedCounters
 from socksgw.limits.sharedrates import SharedRates
+from socksgw.login.ring import Ring
+from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.merging import packed
 from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.clock import steady
@@ -78,6 +80,7 @@ class Place(Role):
         end: SharedEnd,
         lock: int,
         board: Board,
+        logins: Ring,
     ) -> None:
         """
         Take a place.
@@ -87,6 +90,7 @@ class Place(Role):
         @param end: where the journal ends.
         @param lock: the descriptor of the journal's lock.
         @param board: what all count together.
+        @param logins: what they tell each other of logins.
         """
         self.number = number
         self.count = count
@@ -99,6 +103,7 @@ class Place(Role):
         self._lock = lock
         self._board = board
         self._rates = SharedRates(board, number)
+        self._logins = logins
         self.tell: Callable[[Sequence[tuple[Key, float]]], bool] = lambda _: False
         self.latest: Callable[[], int] = lambda: 0
 
@@ -111,6 +116,10 @@ class Place(Role):
         counters = SharedCounters(self._board, self.number, clock)
         counters.tell = lambda names: self.tell(names)
         return counters
+
+    def join(self, throttle: LoginThrottle) -> None:
+        """As L{Role.join}."""
+        throttle.join(self._logins)
 
     def bucket(self, key: Key, rate: int, now: float) -> Bucket:
         """As L{Role.bucket}: with the other workers."""
@@ -209,7 +218,7 @@ class Worker:
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> Message:
         """Be a gateway; answer with what is wrong."""
-        lock, memory, limits, *listening = descriptors
+        lock, memory, limits, logins, *listening = descriptors
         count = self._count = int(message["count"])
         end = SharedEnd(memory, count)
         place = Place(
@@ -219,6 +228,7 @@ class Worker:
             end,
             lock,
             Board(limits, count + 1),
+            Ring(logins),
         )
         place.tell = self._name
         config, checkers = configIn(message)

@@ -19,19 +19,10 @@ def shareOf(config: Config, count: int) -> Config:
     What is done once is the supervisor's. What is bounded in all is divided, and never
     rounded up.
     """
-    throttle = config.auth.throttle
     return evolve(
         config,
         gateway=evolve(config.gateway, workers=1, reload_on_change=False),
         relay=evolve(config.relay, memory=Octets(config.relay.memory // count)),
-        auth=evolve(
-            config.auth,
-            throttle=evolve(
-                throttle,
-                per_user=throttle.per_user // count,
-                per_source=throttle.per_source // count,
-            ),
-        ),
         listen=tuple(
             evolve(
                 each,

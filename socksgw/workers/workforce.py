@@ -29,6 +29,7 @@ from socksgw.gateway.starting import CannotStart
 from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept
 from socksgw.limits.shared import SharedCounters
+from socksgw.login.ring import Ring
 from socksgw.metrics.merging import counted, unpacked
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.system.channel import ChannelGone, Message
@@ -99,6 +100,7 @@ class Workforce(Part, Role):
         self.path = self._held.path
         self.datagrams = self._held.datagrams
         self._board = Board.made(count)
+        self._logins = Ring.made()
         self._counters = SharedCounters(self._board, 0, time.monotonic)
         self._gateway: Gateway | None = None
         self._journal: Journal | None = None
@@ -186,16 +188,12 @@ class Workforce(Part, Role):
             return
         first = (end.last(number - 1) or number - self.count) + self.count
         places, sockets = self._sockets(number)
-        try:
-            memory = end.another()
-        except OSError as e:
-            self._unable(number, str(e.strerror))
-            return
-        limits = -1
+        opened: list[int] = []
         try:
             if not self._counters.forget(number):
                 raise BlockingIOError(0, "another worker stands still as it counts")
-            limits = self._board.another()
+            for each in (end, self._board, self._logins):
+                opened.append(each.another())
             child = self._ready(number, gateway)
             starting = child.ask(
                 {
@@ -206,7 +204,7 @@ class Workforce(Part, Role):
                     "places": places,
                     "config": packed(gateway.config, self._checkers),
                 },
-                [self._journal.lock, memory, limits, *sockets],
+                [self._journal.lock, *opened, *sockets],
             )
         except NotForWorkers as e:
             raise CannotStart(str(e)) from None
@@ -214,9 +212,8 @@ class Workforce(Part, Role):
             self._unable(number, str(e.strerror))
             return
         finally:
-            os.close(memory)
-            if limits >= 0:
-                os.close(limits)
+            for fd in opened:
+                os.close(fd)
         starting.addCallbacks(
             partial(self._started, child), partial(self._failed, child)
         )

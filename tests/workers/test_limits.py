@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.clients import connected, four, isClosed, reset
-from tests.live.running import OPEN, Running, running
+from tests.live.clients import connected, exactly, four, isClosed, opened, reset
+from tests.live.raw import login
+from tests.live.running import OPEN, Running, running, socksgw
 from tests.tools.waiting import until
 
 _MOST = 10
@@ -42,6 +44,11 @@ def started(gateway: Running) -> dict[int, int]:
     """Return the processes of the workers that have started last, by number."""
     found = [each for each in gateway.journal("worker") if each["state"] == "started"]
     return {each["worker"]: each["pid"] for each in found}
+
+
+def isReplaced(gateway: Running, pid: int) -> bool:
+    """Tell whether another process has the place of one."""
+    return pid not in started(gateway).values()
 
 
 class Counted:
@@ -206,3 +213,49 @@ def test_oneRate(tmp_path: Path, target: Counted) -> None:
             rest = [clients[name] for name, worker in where.items() if worker == 2]
             sent(rest, target, 0.5)
             assert 0.8 < sent(rest, target, 1.5) < 1.1
+
+
+_THROTTLED = """\
+[gateway]
+workers = 2
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[auth]
+checkers = ["passwd:users"]
+throttle = { per_user = 6, per_source = 6, window = "10m" }
+[[auth.choose]]
+methods = ["userpass"]
+"""
+
+
+def hears(gateway: Running, name: bytes, password: bytes) -> int:
+    """Log in; return the status (RFC 1929 section 2)."""
+    with opened(gateway.port) as client:
+        client.sendall(b"\x05\x01\x02" + login(name, password))
+        return exactly(client, 4)[3]
+
+
+def test_oneThrottle(tmp_path: Path) -> None:
+    """
+    Six wrong passwords are checked, whichever worker has them; then the right one does
+    not help at any. A worker that takes the place of a dead one knows of that.
+    """
+    made = socksgw("passwd", str(tmp_path / "users"), "alice", stdin="right\n")
+    assert made.returncode == 0, made.stderr
+    for gateway in running(tmp_path, _THROTTLED):
+        assert hears(gateway, b"alice", b"right") == 0
+        for number in range(12):
+            assert hears(gateway, b"alice", b"wrong%d" % number) == 1
+        failed = gateway.journal("login-failed")
+        assert [each["reason"] for each in failed] == [
+            *["wrong-credentials"] * 6, *["throttled"] * 6
+        ]  # fmt: skip
+        assert {each["worker"] for each in failed} == {1, 2}
+        dead = started(gateway)[1]
+        os.kill(dead, signal.SIGKILL)
+        until(partial(isReplaced, gateway, dead), 10)
+        for _ in range(12):
+            assert hears(gateway, b"alice", b"right") == 1
+        later = gateway.journal("login-failed")[12:]
+        assert {each["worker"] for each in later} == {1, 2}

@@ -36,8 +36,7 @@ def test_divided() -> None:
     share = shareOf(config, 3)
     assert share.relay.memory == 33_333_333
     assert share.listen[0].half_open == 33
-    throttle = share.auth.throttle
-    assert (throttle.per_user, throttle.per_source) == (3, 16)
+    assert share.auth == config.auth
     assert share.admin is None
     assert (share.audit.sinks, share.audit.signing_key) == ((), "")
     assert share.audit.max_size == config.audit.max_size

@@ -36,10 +36,6 @@ def examineWorkers(config: Config, problems: Problems) -> None:
         for name in ("half_open", "half_open_per_source"):
             if 0 < getattr(listen, name) < count:
                 problems.wrong(f"listen[{i}].{name}", _least(count))
-    throttle = config.auth.throttle
-    for name in ("per_user", "per_source"):
-        if 0 < getattr(throttle, name) < count:
-            problems.wrong(f"auth.throttle.{name}", _least(count))
     if config.relay.memory // count < 1 << 20:
         problems.wrong(
             "relay.memory", f'must be "1MiB" for each of the {count} workers'

@@ -26,7 +26,6 @@ def found(text: str, workers: str = "4") -> list[str]:
     ("text", "path"),
     [
         ('[[listen]]\nname = "a"\nhalf_open = 3\n', "listen[0].half_open"),
-        ("[auth.throttle]\nper_user = 3\n", "auth.throttle.per_user"),
         ('[relay]\nmemory = "2MiB"\n', "relay.memory"),
     ],
 )
