@@ -9,18 +9,21 @@ or the /64 of an IPv6 address (L{Address.sourceKey}).
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
-from typing import Final, Protocol, final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeAlias, final
 
 from socksgw.system.sockets import tellOnce
 from socksgw.wire.address import Address
 
-__all__ = ["Admission", "Census", "LastingAdmission", "raiseDescriptorLimit"]
+__all__ = ["Admission", "Census", "Commons", "LastingAdmission", "raiseDescriptorLimit"]
 
 #: Descriptors kept for the journal, look-ups, configuration and the reactor.
 _RESERVED: Final = 64
 #: The limit of most systems, where it cannot be asked for.
 _USUAL: Final = 1024
+#: The part of a bound that each of several processes has for itself, as 1/n of its
+#: equal share; the rest is in common.
+_OWN: Final = 4
 #: The share of a listener's half-open clients above which a source counts as
 #: large, as 1/n.
 _LARGE: Final = 16
@@ -46,6 +49,28 @@ def raiseDescriptorLimit() -> int:
     return hard if hard != resource.RLIM_INFINITY else 1 << 30
 
 
+#: What is counted in common: what it is, per what, the listener, and the source.
+Key: TypeAlias = tuple[str, str, str, str]
+
+
+class Commons(Protocol):
+    """Counts in common with other processes; of one that dies nothing counts any more."""
+
+    @property
+    def sharers(self) -> int:
+        """How many processes there are."""
+
+    def take(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
+        """
+        Count one more of every key, if none of them has as many as its number.
+
+        @return: the first key that has as many; L{None} when all were counted.
+        """
+
+    def give(self, keys: Sequence[Key]) -> None:
+        """Count one less of every key."""
+
+
 @final
 class Census:
     """
@@ -63,6 +88,7 @@ class Census:
     @ivar refused: connections closed at once because of a limit.
     @ivar checks: connections that were a balancer's own and asked for nothing: its
         health checks.
+    @ivar commons: what is counted together with other processes; L{None} without any.
     """
 
     def __init__(self, descriptors: int) -> None:
@@ -79,6 +105,7 @@ class Census:
         self.refused = 0
         self.checks = 0
         self.paused = False
+        self.commons: Commons | None = None
         self.pause: Callable[[], None] = lambda: None
         self.resume: Callable[[], None] = lambda: None
 
@@ -154,14 +181,27 @@ class Admission:
     itself out, and nobody else. Where no source has many, as when an attacker has
     many sources, the oldest of all makes room: else many users behind one address,
     who are soon done, would go before those who wait out their time.
+
+    Of several processes each has a part of its own, which costs nothing to count; what
+    is beyond that is counted in common. So all together never have more than there may
+    be. Room is made among the clients of the process that needs it.
     """
 
     __slots__ = (
-        "_all", "_byCount", "_bySource", "_largest", "_most", "_mostPerSource", "census",
+        "_all", "_beyond", "_beyondPerSource", "_borrowed", "_byCount", "_bySource",
+        "_largest", "_most", "_name", "_own", "_ownPerSource", "census",
     )  # fmt: skip
 
-    def __init__(self, census: Census, most: int, mostPerSource: int) -> None:
+    def __init__(
+        self, census: Census, most: int, mostPerSource: int, name: str = ""
+    ) -> None:
+        """
+        @param name: what tells it from others, where processes count in common.
+        """
         self.census = census
+        self._name = name
+        #: What is counted in common of ours.
+        self._borrowed: dict[Key, int] = {}
         self.limit(most, mostPerSource)
         #: The clients, oldest first, and those of each source.
         self._all: dict[HalfOpen, None] = {}
@@ -178,8 +218,15 @@ class Admission:
 
     def limit(self, most: int, mostPerSource: int) -> None:
         """Set how many clients there may be from now on, in all and by source."""
+        commons = self.census.commons
+        sharers = 1 if commons is None else commons.sharers
         self._most = most
-        self._mostPerSource = mostPerSource
+        self._own, self._ownPerSource = most, mostPerSource
+        if commons is not None:
+            self._own //= _OWN * sharers
+            self._ownPerSource //= _OWN * sharers
+        self._beyond = most - sharers * self._own
+        self._beyondPerSource = mostPerSource - sharers * self._ownPerSource
 
     def admit(self, client: HalfOpen, shared: bool = False) -> bool:
         """
@@ -191,20 +238,66 @@ class Admission:
         @return: whether it may.
         """
         key = client.source.sourceKey
-        full = not shared and len(self._bySource.get(key, ())) >= self._mostPerSource
-        if full or not self._most:
+        count = len(self._bySource.get(key, ()))
+        full = not shared and count >= self._ownPerSource
+        if not self._most or (full and not self._borrow(key, self._beyondPerSource)):
             self.census.refused += 1
             return False
-        if self.halfOpen >= self._most:
+        if self.halfOpen >= self._own and not self._borrow(b"", self._beyond):
             self.census.refused += 1
-            self._displace()
+            if not self._makeRoom():
+                self._giveBack(key)
+                return False
         if not self.census.entered(client.source, shared):
+            self._giveBack(key)
+            self._giveBack(b"")
             return False
         clients = self._bySource.setdefault(key, {})
         clients[client] = self._all[client] = None
         if self._byCount is not None:
             self._moved(self._byCount, key, len(clients) - 1, len(clients))
         return True
+
+    def _makeRoom(self) -> bool:
+        """
+        Have a client of ours go.
+
+        @return: whether there is room then: another process may have taken it.
+        """
+        if not self._all:
+            return False
+        self._displace()
+        return self.halfOpen < self._own or self._borrow(b"", self._beyond)
+
+    def _borrow(self, source: bytes, most: int) -> bool:
+        """
+        Count one more in common.
+
+        @param source: the key of the source; empty for all clients.
+        @param most: how many there may be.
+        """
+        commons = self.census.commons
+        if commons is None:
+            return False
+        key = self._keyOf(source)
+        if commons.take([(key, most)]) is not None:
+            return False
+        self._borrowed[key] = self._borrowed.get(key, 0) + 1
+        return True
+
+    def _giveBack(self, source: bytes) -> None:
+        """Count one less in common, if any is counted there."""
+        if self._borrowed:
+            key, commons = self._keyOf(source), self.census.commons
+            left = self._borrowed.get(key, 0) - 1
+            if left >= 0 and commons is not None:
+                commons.give([key])
+                self._borrowed[key] = left
+                if not left:
+                    del self._borrowed[key]
+
+    def _keyOf(self, source: bytes) -> Key:
+        return "half-open", "source", self._name, source.decode("latin-1")
 
     def left(self, client: HalfOpen) -> None:
         """Count a half-open client no longer, neither here nor in the census."""
@@ -216,6 +309,9 @@ class Admission:
         key = client.source.sourceKey
         clients = self._bySource[key]
         del clients[client], self._all[client]
+        if self._borrowed:
+            self._giveBack(key)
+            self._giveBack(b"")
         if self._byCount is not None:
             self._moved(self._byCount, key, len(clients) + 1, len(clients))
             if len(self._all) * 2 < self._most:

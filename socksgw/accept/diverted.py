@@ -71,8 +71,10 @@ class _Side:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self.admission = LastingAdmission(listener.admission.census, 0, 0)
         self.name = listener.name
+        self.admission = LastingAdmission(
+            listener.admission.census, 0, 0, f"{self.name} datagrams"
+        )
         self.memory: Budget = listener.memory
         self.serve = listener.serve
         self.clock = listener.clock

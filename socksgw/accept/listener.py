@@ -93,7 +93,7 @@ class Listener:
         self.domain = OWN
         self.layers: Sequence[Layer] = ()
         self.senders: Callable[[Address], bool] | None = None
-        self.admission = Admission(service.census, 0, 0)
+        self.admission = Admission(service.census, 0, 0, name)
         self.bounds = 0, 0
         self.clients: dict[Inbound, None] = {}
         self.memory = service.memory

@@ -128,6 +128,7 @@ class Gateway:
         self.setDeadline = self.deadlines.set
         self.descriptors = raiseDescriptorLimit()
         self.census = Census(self.descriptors)
+        self.census.commons = role.commons(clock)
         self.hosts = HostAddresses(self.placed)
         self.memory = Memory(config.relay.memory)
         self._shared = Shared(

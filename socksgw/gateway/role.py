@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 
+from socksgw.accept.admission import Commons
 from socksgw.accept.diverted import listenForDatagrams
 from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.unixport import listenOnPath
@@ -93,6 +94,10 @@ class Role:
 
     def join(self, throttle: LoginThrottle) -> None:
         """Have logins that fail count for all."""
+
+    def commons(self, clock: Callable[[], float]) -> Commons | None:
+        """Return what counts half-open clients, together with others."""
+        return None
 
     def bucket(self, key: Key, rate: int, now: float) -> Bucket:
         """

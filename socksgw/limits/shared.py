@@ -83,6 +83,11 @@ class SharedCounters:
         self._ends = 0
         self.tell: Callable[[Sequence[tuple[Key, float]]], bool] = self.know
 
+    @property
+    def sharers(self) -> int:
+        """How many processes count that have clients."""
+        return self._board.columns - 1
+
     # What lives.
 
     def take(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:

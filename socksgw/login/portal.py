@@ -257,7 +257,11 @@ class Login:
             return None
         if self._separator and self._separator in name:
             return None
-        if throttle is not None and throttle.isAwake and throttle.refusing(source, name):
+        if (
+            throttle is not None
+            and throttle.isAwake
+            and throttle.refusing(source, name)
+        ):
             return None
         user = memory.right(memory.digestOf(name, password, method))
         if user is not None and throttle is not None:

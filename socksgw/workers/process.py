@@ -23,6 +23,7 @@ from twisted.logger import LogEvent, Logger, LogLevel, formatEvent, globalLogBeg
 from twisted.python.failure import Failure
 
 from socksgw.accept import given
+from socksgw.accept.admission import Commons
 from socksgw.admin.parts import answer
 from socksgw.admin.together import DO
 from socksgw.audit.journal import Journal
@@ -116,6 +117,10 @@ class Place(Role):
         counters = SharedCounters(self._board, self.number, clock)
         counters.tell = lambda names: self.tell(names)
         return counters
+
+    def commons(self, clock: Callable[[], float]) -> Commons:
+        """As L{Role.commons}: beside what sessions are counted by."""
+        return SharedCounters(self._board, self.number, clock)
 
     def join(self, throttle: LoginThrottle) -> None:
         """As L{Role.join}."""

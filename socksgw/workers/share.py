@@ -23,14 +23,6 @@ def shareOf(config: Config, count: int) -> Config:
         config,
         gateway=evolve(config.gateway, workers=1, reload_on_change=False),
         relay=evolve(config.relay, memory=Octets(config.relay.memory // count)),
-        listen=tuple(
-            evolve(
-                each,
-                half_open=each.half_open // count,
-                half_open_per_source=each.half_open_per_source // count,
-            )
-            for each in config.listen
-        ),
         audit=evolve(config.audit, sinks=(), sink=(), signing_key=""),
         metrics=evolve(config.metrics, otlp=None),
         admin=None,

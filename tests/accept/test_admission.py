@@ -4,12 +4,19 @@ How many may be in.
 
 from __future__ import annotations
 
+import os
+import random
+import time
+from collections import Counter
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from socksgw.accept.admission import Admission, Census
+from socksgw.limits.board import Board
+from socksgw.limits.shared import SharedCounters
 from socksgw.wire.address import Address
 
 A, B, C = (Address.parse(f"192.0.2.{number}") for number in (1, 2, 3))
@@ -253,3 +260,114 @@ def test_aUserOfThisMachineLeavesRoomForOthers() -> None:
             pass
         assert census.clients == (census.most if all_ else census.most * 3 // 4)
         assert census.entered(Address.ofUser(1000)) != all_
+
+
+# Several processes.
+
+
+class Several:
+    """
+    A listener of several processes, each with the memory as its own.
+
+    @ivar clients: who is half-open, by process.
+    """
+
+    def __init__(self, workers: int, most: int, mostPerSource: int) -> None:
+        self.board = Board.made(workers)
+        self.fds = [self.board.fd]
+        self.bounds = most, mostPerSource
+        self.clients: list[list[Client]] = [[] for _ in range(workers)]
+        self.each = [self.admission(column) for column in range(1, workers + 1)]
+
+    def admission(self, column: int) -> Admission:
+        """Return that of a process that begins."""
+        self.fds.append(self.board.another())
+        board = Board(self.fds[-1], self.board.columns)
+        census = Census(1 << 14)
+        census.commons = SharedCounters(board, column, time.monotonic)
+        return Admission(census, *self.bounds, "main")
+
+    def come(self, index: int, source: Address) -> bool:
+        """Have a client come to a process; return whether it is let in."""
+        client = Client(source, self.each[index])
+        if not self.each[index].admit(client):
+            return False
+        self.clients[index] = [each for each in self.clients[index] if not each.gone]
+        self.clients[index].append(client)
+        return True
+
+    def go(self, index: int, at: int) -> None:
+        """Have a client make its request."""
+        client = self.clients[index].pop(at)
+        if not client.gone:
+            self.each[index].left(client)
+
+    def die(self, index: int) -> None:
+        """Kill a process; another one takes its place."""
+        self.clients[index] = []
+        assert self.board.forget(index + 1)
+        self.each[index] = self.admission(index + 1)
+
+    @property
+    def sources(self) -> Counter[Address]:
+        """How many each source has."""
+        return Counter(each.source for of in self.clients for each in of)
+
+    def close(self) -> None:
+        """Close the memory."""
+        for fd in self.fds:
+            os.close(fd)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_neverMoreInAll(seed: int) -> None:
+    """Neither in all nor of one source, whoever comes where, and through deaths."""
+    chance = random.Random(seed)
+    most, mostPerSource = chance.choice([(40, 15), (3, 2), (100, 100)])
+    several = Several(3, most, mostPerSource)
+    try:
+        for _ in range(600):
+            index = chance.randrange(3)
+            what = chance.random()
+            if what < 0.7:
+                several.come(index, chance.choice([A, A, B, C]))
+            elif what < 0.99:
+                here = several.clients[index]
+                if here:
+                    several.go(index, chance.randrange(len(here)))
+            else:
+                several.die(index)
+            sources = several.sources
+            assert sum(sources.values()) <= most
+            assert all(count <= mostPerSource for count in sources.values())
+        for index, here in enumerate(several.clients):
+            while here:
+                several.go(index, 0)
+        assert [each._borrowed for each in several.each] == [{}, {}, {}]
+        assert not any(map(any, several.board.live))
+    finally:
+        several.close()
+
+
+def test_oneProcessMayHaveMost() -> None:
+    """
+    Seven of eight, of two; what another one has as its own stays free for it. When it
+    needs room, one of its own clients goes, or else nobody comes.
+    """
+    several = Several(2, 80, 80)
+    try:
+        assert sum(several.come(0, source) for source in numbered(100)) == 100
+        assert sum(several.sources.values()) == 70
+        assert sum(several.come(1, A) for _ in range(10)) == 10
+        assert several.come(1, B)
+        assert sum(several.sources.values()) == 80
+    finally:
+        several.close()
+    few = Several(2, 3, 3)
+    try:
+        assert [few.come(0, source) for source in (A, B, C)] == [True] * 3
+        assert not few.come(1, A)
+        few.go(0, 0)
+        assert few.come(1, A)
+    finally:
+        few.close()

@@ -35,7 +35,7 @@ def test_divided() -> None:
     config = loads(_TEXT, "gw.toml", Path())
     share = shareOf(config, 3)
     assert share.relay.memory == 33_333_333
-    assert share.listen[0].half_open == 33
+    assert share.listen == config.listen
     assert share.auth == config.auth
     assert share.admin is None
     assert (share.audit.sinks, share.audit.signing_key) == ((), "")

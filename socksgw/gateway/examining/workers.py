@@ -32,15 +32,7 @@ def examineWorkers(config: Config, problems: Problems) -> None:
     count = workersOf(config)
     if count < 2:
         return
-    for i, listen in enumerate(config.listen):
-        for name in ("half_open", "half_open_per_source"):
-            if 0 < getattr(listen, name) < count:
-                problems.wrong(f"listen[{i}].{name}", _least(count))
     if config.relay.memory // count < 1 << 20:
         problems.wrong(
             "relay.memory", f'must be "1MiB" for each of the {count} workers'
         )
-
-
-def _least(count: int) -> str:
-    return f"must be at least {count}: each of the workers has its share"

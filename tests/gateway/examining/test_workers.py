@@ -25,7 +25,6 @@ def found(text: str, workers: str = "4") -> list[str]:
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ('[[listen]]\nname = "a"\nhalf_open = 3\n', "listen[0].half_open"),
         ('[relay]\nmemory = "2MiB"\n', "relay.memory"),
     ],
 )
