@@ -22,6 +22,8 @@ from socksgw.system.files import FileError, readOwn
 
 __all__ = ["STATES", "Grant", "GrantFile", "GrantsUnreadable", "document"]
 
+#: Seconds since the epoch that no time reaches.
+_ENDLESS: Final = 1e12
 _VERSION: Final = 1
 State = Literal["pending", "active", "ended", "lapsed", "revoked"]
 STATES: Final = ("pending", "active", "ended", "lapsed", "revoked")
@@ -98,8 +100,14 @@ class GrantFile:
                 raise ValueError("another version")
             grants = [_grant(each) for each in found["grants"]]
             saved, following = float(found["saved"]), int(found["next"])
-            if any(each.number >= following for each in grants):
-                raise ValueError("a number twice")
+            numbers = {each.number for each in grants}
+            if len(numbers) != len(grants) or not all(
+                0 < n < following for n in numbers
+            ):
+                raise ValueError("a number twice, or none")
+            if not 0 <= saved < _ENDLESS:
+                # Also of what is no number at all: then no time would pass.
+                raise ValueError("no time")
         except FileNotFoundError:
             return 0.0, 1, []
         except FileError as e:
@@ -164,7 +172,7 @@ def _grant(row: Any) -> Grant:
         if key != "asked" and type(value) is not kind:
             raise ValueError(f"{key} is not of its type")
         # Neither is there a time that has no end.
-        if kind is float and not 0 <= value < 1e12:
+        if kind is float and not 0 <= value < _ENDLESS:
             raise ValueError(f"{key} is no time")
     if values["state"] not in STATES:
         raise ValueError("no state")

@@ -5,6 +5,8 @@ Grants: two people, a clock that may jump, a file that may be broken.
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs
 
+from socksgw.gateway.grantfile import GrantFile, GrantsUnreadable
 from socksgw.gateway.grants import GrantRefused, Grants
 from socksgw.gateway.starting import CannotStart
 from socksgw.policy.granting import Granting
@@ -392,6 +395,56 @@ def test_aBrokenFile(house: House, tmp_path: Path) -> None:
     file.write_text(before)
     house.begin()
     assert house.allows == "grant:1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r'"saved": [0-9.]+', '"saved": NaN'),
+        (r'"saved": [0-9.]+', '"saved": -1'),
+        (r'"until": [0-9.]+', '"until": Infinity'),
+        (r'"left": [0-9.]+', '"left": NaN'),
+        (r'"number": 1', '"number": 0'),
+        (r'"number": 1', '"number": true'),
+        (r'"grants": \[(.*)\]', r'"grants": [\1, \1]'),
+        (r'"next": 2', '"next": 1'),
+        (r'"state": "active"', '"state": "ACTIVE"'),
+        (r'"asked": ', '"asked": 1, "aske": '),
+    ],
+)
+def test_aFileThatSaysWhatCannotBe(
+    house: House, tmp_path: Path, old: str, new: str
+) -> None:
+    """Nothing of it is believed."""
+    house.made()
+    file = tmp_path / "grants.json"
+    text, count = re.subn(old, new, file.read_text())
+    assert count == 1
+    file.write_text(text)
+    with pytest.raises(CannotStart, match="not a file of grants; move it away"):
+        house.begin()
+
+
+def test_aDamagedFile(house: House, tmp_path: Path) -> None:
+    """Whatever octets are other ones, it is read as a whole, or not at all."""
+    house.made()
+    file = tmp_path / "grants.json"
+    before, chance = file.read_bytes(), random.Random(14)
+    refused = 0
+    for _ in range(400):
+        octets = bytearray(before)
+        for _ in range(chance.randrange(1, 4)):
+            at = chance.randrange(len(octets))
+            if chance.random() < 0.3:
+                del octets[at : at + chance.randrange(1, 40)]
+            else:
+                octets[at] = chance.choice(b'0129{}[]",:eE-+.\\n\xff') & 0xFF
+        file.write_bytes(octets)
+        try:
+            GrantFile(file).load()
+        except GrantsUnreadable:
+            refused += 1
+    assert refused > 200
 
 
 def test_beforeTheStart(tmp_path: Path) -> None:
