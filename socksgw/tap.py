@@ -5,7 +5,7 @@ The command C{twistd socksgw}: its options, and the service that they ask for.
 from __future__ import annotations
 
 import sys
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
@@ -14,7 +14,6 @@ from twisted.python import usage
 from socksgw.admin.ports import AdminPorts
 from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.loading import ConfigError, load
-from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.console.banner import Console
 from socksgw.gateway.examining.sinks import writesToStdout
@@ -33,10 +32,6 @@ from socksgw.system.signals import hangups
 from socksgw.workers.workforce import Workforce
 
 __all__ = ["Options", "makeService"]
-
-_ALONE: Final = (
-    "must be 1 for a process that takes over: several are stopped and started again"
-)
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -155,8 +150,6 @@ def makeService(options: Options) -> GatewayService:
     try:
         config = configure(options)
         count = workersOf(config)
-        if count > 1 and options["take-over"]:
-            raise ConfigError(config.file, [Problem("gateway.workers", _ALONE)])
         workforce = Workforce(reactor, count, checkers) if count > 1 else None
         gateway = Gateway(
             reactor,
@@ -170,7 +163,7 @@ def makeService(options: Options) -> GatewayService:
         gateway.adjoin(AdminPorts(gateway, reactor))
         gateway.adjoin(MetricsPush(gateway, reactor))
         succession = None
-        if workforce is None and options.program is not None:
+        if options.program is not None:
             succession = Succession(gateway, reactor, options.program)
             gateway.adjoin(succession)
         if options["take-over"]:

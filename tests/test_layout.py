@@ -338,6 +338,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         f"workers/{each}.py": ("workers/test_workforce.py", "they are real processes")
         for each in ("__main__", "child", "process")
     },
+    **{
+        f"workers/{each}.py": (
+            "interop/test_restart_workers.py",
+            "two processes have it",
+        )
+        for each in ("relieving", "succession")
+    },
     "workers/orders.py": ("workers/test_share.py", "it tells what is divided"),
     "tap.py": ("hostile/test_firstminute.py", "it starts gateways as people do"),
 }

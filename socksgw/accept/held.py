@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from twisted.internet import tcp, unix
@@ -164,6 +164,8 @@ class _HeldDatagrams(_Holding):
         self._release()
         self._listener.doStop()
 
+    surrender = stopListening
+
 
 @final
 class _Left:
@@ -204,10 +206,17 @@ class _Left:
 class _Holder:
     """A reactor whose next port is only held."""
 
-    def __init__(self, reactor: Any, count: int, left: _Left) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        count: int,
+        left: _Left,
+        given: Sequence[socket.socket] = (),
+    ) -> None:
         self._reactor = reactor
         self._count = count
         self._left = left
+        self._given = given
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -215,7 +224,14 @@ class _Holder:
     def listenTCP(
         self, port: int, factory: Any, backlog: int = 50, interface: str = ""
     ) -> Any:
-        held: Any = _HeldStream(port, factory, BACKLOG, interface, self._reactor)
+        if self._given:
+            first, *members = self._given
+            with first:
+                # It duplicates the descriptor.
+                held: Any = self.adoptStreamPort(first.fileno(), first.family, factory)
+            held.members = members
+            return held
+        held = _HeldStream(port, factory, BACKLOG, interface, self._reactor)
         self._left.start(held)
         try:
             held.split(self._count)
@@ -262,7 +278,7 @@ class Held:
     """
     Opens ports that are only held.
 
-    What hands over to another supervisor is not taken (C{given}).
+    What another supervisor gives (C{given}) is a socket for each of the processes.
     """
 
     def __init__(self, count: int) -> None:
@@ -271,6 +287,17 @@ class Held:
         """
         self._count = count
         self._left = _Left()
+
+    def handlesOf(self, port: Any) -> list[int]:
+        """
+        Return the descriptors of a port, for another supervisor.
+
+        @param port: one that this has opened.
+        @return: none, where it cannot go on with it.
+        """
+        if not isinstance(port, (_HeldPort, _HeldPath, _HeldStream, _HeldDatagrams)):
+            return []
+        return [each.fileno() for each in (port.socket, *port.members)]
 
     def socketOf(self, port: Any, index: int) -> int:
         """
@@ -290,7 +317,7 @@ class Held:
         watch: Watcher,
         diverting: bool = False,
         sockets: Sockets = HERE,
-        given: socket.socket | None = None,
+        given: Sequence[socket.socket] = (),
     ) -> Any:
         """As L{listenOnAddress}."""
         address, number = parseListenAddress(text)
@@ -301,6 +328,12 @@ class Held:
         port.watch = watch
         port.diverting = diverting
         port.sockets = sockets
+        if given:
+            port.addressFamily = given[0].family
+            port._preexistingSocket, *port.members = given
+            port.leaving = self._left.leaving
+            port.startListening()
+            return port
         self._left.start(port)
         try:
             prepare(port.socket)
@@ -320,13 +353,15 @@ class Held:
         factory: Listener,
         exhausted: Callable[[], None],
         watch: Watcher,
-        given: socket.socket | None = None,
+        given: Sequence[socket.socket] = (),
     ) -> UnixPort:
         """As L{listenOnPath}."""
         port = _HeldPath(parseUnixAddress(text), mode, owner, factory, reactor)
         port.members = []
         port.exhausted = exhausted
         port.watch = watch
+        if given:
+            port.give(given[0])
         port.startListening()
         return port
 
@@ -336,16 +371,15 @@ class Held:
         description: str,
         factory: Listener,
         watch: Watcher,
-        given: socket.socket | None = None,
+        given: Sequence[socket.socket] = (),
     ) -> Deferred[IListeningPort]:
         """
         As L{listenOnEndpoint}.
 
         @raise ValueError: it opens no socket, or not at once.
         """
-        opening = listenBy(
-            _Holder(reactor, self._count, self._left), description, factory, watch
-        )
+        holder = _Holder(reactor, self._count, self._left, given)
+        opening = listenBy(holder, description, factory, watch)
         opened = opening.result if opening.called else None
         if isinstance(opened, (_Holding, Failure)):
             return opening
@@ -360,12 +394,12 @@ class Held:
         listener: Listener,
         watch: Watcher,
         host: Host,
-        given: socket.socket | None = None,
+        given: Sequence[socket.socket] = (),
     ) -> Any:
         """As L{listenForDatagrams}."""
-        members: list[socket.socket] = []
+        members = list(given)
         try:
-            for _ in range(self._count):
+            for _ in range(self._count - len(members)):
                 members.append(boundForDatagrams(text, bool(members)))
                 _join(members[-1])
         except OSError:

@@ -1,5 +1,8 @@
 """
-What a worker answers when its supervisor's admin interface asks for a part.
+What a process answers when the admin interface of another one asks for a part.
+
+That is a worker, asked by its supervisor, or one that has handed over and has sessions
+yet.
 """
 
 from __future__ import annotations
@@ -8,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from socksgw.admin.api import explain, running, sessions
-from socksgw.admin.together import Part, asAsked
+from socksgw.admin.together import Part, asAsked, partsOf
 
-__all__ = ["PARTS", "answer"]
+__all__ = ["PARTS", "answer", "answers"]
 
 PARTS: Final[Mapping[str, Part]] = {
     "sessions": sessions.listed,
@@ -34,3 +37,16 @@ async def answer(
     """
     asked = asAsked(message, gateway, reactor)
     return {"part": await PARTS[message["part"]](asked)}
+
+
+async def answers(
+    message: Mapping[str, Any], gateway: Any, reactor: Any
+) -> Mapping[str, Any]:
+    """
+    Answer for all processes of a gateway that has handed over, as L{answer}.
+
+    @raise KeyError: as L{answer}; likewise the other one.
+    """
+    asked = asAsked(message, gateway, reactor)
+    name = message["part"]
+    return {"parts": await partsOf(asked, name, PARTS[name])}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from socksgw.admin.table import Asked, Caller
 
-__all__ = ["DO", "asAsked", "isAlone", "partsOf"]
+__all__ = ["DO", "asAsked", "isAlone", "partsBefore", "partsNow", "partsOf"]
 
 Part = Callable[[Asked], Awaitable[Any]]
 
@@ -33,13 +33,39 @@ async def partsOf(
     """
     Return the part of each process that serves; one that ends meanwhile has none.
 
+    Processes before this one that have sessions yet come first: what moves here
+    meanwhile is not passed over.
+
     @param name: of the part, as in L{socksgw.admin.parts.PARTS}.
     @param part: returns that of this process, as JSON has it.
     @param query: fields in place of those that were asked with; for others only.
     """
+    parts = await partsBefore(asked, name, query)
+    return [*parts, *await partsNow(asked, name, part, query)]
+
+
+async def partsNow(
+    asked: Asked, name: str, part: Part, query: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """Return what L{partsOf} does, without that of processes before this one."""
     if isAlone(asked):
         return [await part(asked)]
-    message = {
+    answers = await asked.gateway.role.askAll(_message(asked, name, query))
+    return [each["part"] for each in answers]
+
+
+async def partsBefore(
+    asked: Asked, name: str, query: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """Return the parts of processes before this one that have sessions yet."""
+    relief = asked.gateway.relief
+    return await relief.ask(_message(asked, name, query)) if relief.predecessors else []
+
+
+def _message(
+    asked: Asked, name: str, query: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    return {
         "do": DO,
         "part": name,
         "path": dict(asked.path),
@@ -47,8 +73,6 @@ async def partsOf(
         "body": dict(asked.body),
         "caller": [asked.caller.name, sorted(asked.caller.roles)],
     }
-    answers = await asked.gateway.role.askAll(message)
-    return [each["part"] for each in answers]
 
 
 def asAsked(message: Mapping[str, Any], gateway: Any, reactor: Any) -> Asked:

@@ -21,7 +21,7 @@ from socksgw.audit.ration import Ration
 from socksgw.audit.refusals import Refusal, Refusals
 from socksgw.audit.segments import InUse
 from socksgw.audit.sharedend import SharedEnd
-from socksgw.audit.tail import TURN, JournalError, Tail
+from socksgw.audit.tail import TURN, TURNS, JournalError, Tail
 from socksgw.audit.waiting import Waiting, Written, awaited, fail, fire
 from socksgw.config.schema import AuditConfig
 from socksgw.system.coroutines import Awaited
@@ -39,8 +39,6 @@ _log = Logger()
 _KEPT: Final = 100_000
 #: Seconds between two tries to write again.
 _RETRY: Final = 0.25
-#: How often the last lines ask for it.
-_TURNS: Final = 2000
 #: The share of C{max_size} up to which lines of clients without a login are
 #: written: the rest is for users that log in.
 _STRANGERS: Final = 0.9
@@ -186,6 +184,21 @@ class Journal:
         @raise JournalError: the present file cannot be opened.
         """
         self._tail.join(end, lock, worker, latest)
+
+    @property
+    def isShared(self) -> bool:
+        """Whether other processes add to the chain."""
+        return self._tail.isShared
+
+    def succeed(self, end: SharedEnd, lock: int) -> None:
+        """
+        Open a journal that other processes go on writing, in place of who kept it.
+
+        @param end: where it ends.
+        @param lock: as of L{open}.
+        @raise JournalError: it cannot be opened.
+        """
+        self._tail.succeed(end, lock)
 
     @property
     def lock(self) -> int:
@@ -505,12 +518,12 @@ class Journal:
         self._sum(last=True)
         if self._tail.keeps:
             self._tail.lookAtFile()
-        self._flush(_TURNS)
+        self._flush(TURNS)
         if self.checkpoints is not None and not self.failing:
             # The last line is signed, too.
             self.checkpoints.dueAt = 0
             self._sign(self.checkpoints)
-            self._flush(_TURNS)
+            self._flush(TURNS)
         if self._tail.keeps:
             self._tail.save()
             self._sayHead()

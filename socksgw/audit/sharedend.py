@@ -122,8 +122,13 @@ class SharedEnd:
         return End(number, first, size, head.decode("ascii"))
 
     def reached(self, writer: int, session: int) -> None:
-        """Tell the number of the last session of a process."""
-        _SLOT.pack_into(self._memory, _END.size + writer * _SLOT.size, session)
+        """
+        Tell the number of the last session of a process; call it in a turn.
+
+        One before it that has sessions yet may tell a lower number.
+        """
+        if session > self.last(writer):
+            _SLOT.pack_into(self._memory, _END.size + writer * _SLOT.size, session)
 
     def last(self, writer: int) -> int:
         """Return the number of the last session that a process has told."""

@@ -28,6 +28,8 @@ __all__ = ["TURN", "JournalError", "Tail"]
 
 #: Seconds until the turn is asked for again, where several processes write.
 TURN: Final = 0.001
+#: How often it is asked for by what has to have it.
+TURNS: Final = 2000
 
 
 class JournalError(Exception):
@@ -149,6 +151,25 @@ class Tail:
         """As L{Journal.share}."""
         self._joint = end
         end.set(self.segments.end(self.number, self.head))
+
+    @property
+    def isShared(self) -> bool:
+        """Whether other processes add to the chain."""
+        return self._joint is not None
+
+    def succeed(self, end: SharedEnd, lock: int) -> None:
+        """As L{Journal.succeed}."""
+        for _ in range(TURNS):
+            if end.take():
+                break
+            time.sleep(TURN)
+        else:
+            raise JournalError("the journal is being written for too long")
+        try:
+            self.open(lock)
+            self.share(end)
+        finally:
+            end.give()
 
     def join(
         self, end: SharedEnd, lock: int, worker: int, latest: Callable[[], int]

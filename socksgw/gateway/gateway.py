@@ -17,7 +17,6 @@ from twisted.logger import Logger
 
 from socksgw.accept.admission import Census, raiseDescriptorLimit
 from socksgw.accept.inbound import Inbound
-from socksgw.audit import process
 from socksgw.audit.journal import Elsewhere
 from socksgw.config.schema import Config
 from socksgw.gateway.awake import Awake
@@ -252,19 +251,15 @@ class Gateway:
         if self._running:
             return
         self._state.open()
-        self._begin(self.role.startLine(self.config.gateway.name))
+        self.journal.append(self.role.startLine(self.config.gateway.name))
+        self._begin()
 
-    def _begin(self, line: str) -> None:
-        """
-        Begin to serve: the journal is open.
-
-        @param line: its first line.
-        """
+    def _begin(self) -> None:
+        """Begin to serve: the journal is open."""
         self._running = True
         self.generation.start()
         self._shared.start()
         self._beat.start()
-        self.journal.append(line)
         self._parts.start()
         self._look()
 
@@ -310,7 +305,7 @@ class Gateway:
         """Return the open ports, each with what tells its place."""
         return list(self._listeners.ports())
 
-    def give(self, sockets: Mapping[tuple[str, ...], socket.socket]) -> None:
+    def give(self, sockets: Mapping[tuple[str, ...], Sequence[socket.socket]]) -> None:
         """
         Have sockets that listen already used by what is opened from now on.
 
@@ -505,18 +500,14 @@ class Gateway:
 
     # Another process.
 
-    def handOver(self, elsewhere: Elsewhere) -> Deferred[None]:
+    def handOver(self, elsewhere: Elsewhere | None) -> Deferred[None]:
         """As L{Relief.handOver}."""
         self.drained = True
         return self.relief.handOver(elsewhere)
 
-    def takeOver(self, pid: int, sessions: int) -> None:
-        """
-        Begin to serve in place of another process, after L{Relief.inherit}.
-
-        @param pid: its number, and C{sessions}: how many it has.
-        """
-        self._begin(process.handoverLine(self.config.gateway.name, pid, sessions))
+    def takeOver(self) -> None:
+        """Begin to serve in place of another process, after L{Relief.inherit}."""
+        self._begin()
 
     def arrived(self, session: Session) -> None:
         """Have a session go on that another process had, if it is allowed here."""

@@ -17,7 +17,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.accept.certificates import ServerTLS
-from socksgw.accept.diverted import DivertedPort
 from socksgw.accept.endpoints import (
     ListeningPort,
     isMissingFamily,
@@ -171,7 +170,7 @@ class Listeners:
         self.byName: dict[str, Listener] = {}
         self._ports: dict[Key, Any] = {}
         self._listens: dict[str, Listen] = {}
-        self._given: dict[tuple[str, ...], socket.socket] = {}
+        self._given: dict[tuple[str, ...], Sequence[socket.socket]] = {}
 
     def prepare(self, config: Config, generation: Generation) -> None:
         """
@@ -244,7 +243,7 @@ class Listeners:
             listener.close()
         return listener
 
-    def give(self, sockets: Mapping[tuple[str, ...], socket.socket]) -> None:
+    def give(self, sockets: Mapping[tuple[str, ...], Sequence[socket.socket]]) -> None:
         """
         Have L{open} use sockets that listen already.
 
@@ -252,40 +251,44 @@ class Listeners:
         """
         self._given = dict(sockets)
 
-    def _take(self, key: Key) -> socket.socket | None:
-        """Return the socket that listens at a place already, if one was given."""
+    def _take(self, key: Key) -> Any:
+        """Return what listens at a place already, if it was given, as the role has it."""
         told = key.told
         if told not in self._given:
             # The listener may have another name by now.
             told = next((each for each in self._given if each[1:] == told[1:]), told)
-        return self._given.pop(told, None)
+        return self._role.given(self._given.pop(told, ()))
 
     def dropGiven(self) -> None:
         """Close the sockets that were given and are not wanted."""
-        for each in self._given.values():
-            each.close()
+        for sockets in self._given.values():
+            for each in sockets:
+                each.close()
         self._given.clear()
 
     def handles(self) -> list[tuple[tuple[str, ...], int]]:
         """
-        Return the descriptor of each port, with what tells its place.
+        Return the descriptors of each port, with what tells its place.
 
         @raise CannotStart: there is a port that no other process can go on with.
         """
+        found = []
         for key, port in self._ports.items():
-            if not isinstance(port, (tcp.Port, DivertedPort)):
+            handles = self._role.handlesOf(port)
+            if not handles:
                 raise CannotStart(f"the endpoint {key} cannot be handed over")
-        return [(key.told, port.fileno()) for key, port in self._ports.items()]
+            found += [(key.told, fd) for fd in handles]
+        return found
 
     def surrender(self) -> None:
         """Leave every port to another process, which has its socket."""
         for key in list(self._ports):
             self.byName[key.name].leaving += 1
             port = self._ports.pop(key)
-            if isinstance(port, (ListeningPort, DivertedPort)):
-                port.surrender()
-            else:
+            if isinstance(port, tcp.Port) and not isinstance(port, ListeningPort):
                 surrender(port)
+            else:
+                port.surrender()
         for listener in self.byName.values():
             listener.close()
 
@@ -464,9 +467,7 @@ class Listeners:
         except (CannotListenError, OSError) as e:
             raise CannotStart(remedyForPath(key.where, e)) from None
 
-    def _openEndpoint(
-        self, key: Key, listener: Listener, given: socket.socket | None
-    ) -> None:
+    def _openEndpoint(self, key: Key, listener: Listener, given: Any) -> None:
         name, endpoint = key.name, key.where
         failures: list[str] = []
         returned = False

@@ -86,6 +86,9 @@ def gather(gateway: Gateway) -> Iterator[Snapshot | None]:
         live[key] = live.get(key, 0) + 1
         if i % _AT_ONCE == 0:
             yield None
+    for lives in gateway.relief.lives.values():
+        for key, count in lives.items():
+            live[key] = live.get(key, 0) + count
     snapshot = Snapshot(time.time())
     for (listener, named), count in live.items():
         snapshot.put("socksgw_live_sessions", count, listener, named)

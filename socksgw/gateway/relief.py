@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, gatherResults
 
 from socksgw.accept.admission import Census
 from socksgw.accept.listener import Listener
@@ -28,6 +28,7 @@ from socksgw.interfaces import SetDeadline
 from socksgw.limits.counters import Kept, Key, Row
 from socksgw.limits.limits import Claim
 from socksgw.metrics.meters import Meters
+from socksgw.system.channel import Message
 
 __all__ = ["Predecessor", "Relief", "Succeeded"]
 
@@ -55,6 +56,13 @@ class Predecessor(Protocol):
     def reload(self) -> None:
         """Have it read the configuration again."""
 
+    def ask(self, message: Message) -> Deferred[list[Any]]:
+        """
+        Ask it for parts of what the admin interface answers.
+
+        @return: fires with them; never fails.
+        """
+
 
 def _unprogrammed() -> Deferred[Succeeded]:
     return fail(CannotStart("the program that runs the gateway is not twistd"))
@@ -68,6 +76,7 @@ class Relief:
     @ivar done: whether another process has taken over from this one.
     @ivar predecessors: those that this one has taken over from, whose last sessions
         are not over yet.
+    @ivar lives: how many sessions each of them has, by listener and stage.
     @ivar restart: has another process take over, where the program can be started once
         more; fires when that serves, or fails with L{CannotStart}.
     """
@@ -111,6 +120,7 @@ class Relief:
         self._setDeadline = setDeadline
         self.done = False
         self.predecessors = predecessors
+        self.lives: dict[Predecessor, Mapping[tuple[str, str], int]] = {}
         self.restart: Callable[[], Deferred[Succeeded]] = _unprogrammed
 
     # From this process.
@@ -118,6 +128,10 @@ class Relief:
     def handles(self) -> list[tuple[tuple[str, ...], int]]:
         """As L{Listeners.handles}."""
         return self._listeners.handles()
+
+    def pause(self) -> None:
+        """Accept no clients until L{goOn}; the journal is written."""
+        self._listeners.rest()
 
     def rest(self) -> int:
         """
@@ -151,8 +165,9 @@ class Relief:
         begun = sum(len(each.clients) for each in self._byName.values())
         return {
             "number": journal.number,
-            "head": journal.head,
-            "session": self._sessions.last + begun,
+            # Where others write, too, it goes on.
+            "head": "" if journal.isShared else journal.head,
+            "session": self._sessions.beyond(begun),
             "quotas": self._noted(),
             "meters": self._taken,
         }
@@ -172,6 +187,23 @@ class Relief:
             claim.close()
             self._gone.update(claim.keys)
 
+    def living(self) -> list[tuple[str, str, int]]:
+        """Return how many sessions are left here, by listener and stage."""
+        found = Counter(
+            (each.record.listener, each.stage.value) for each in self._sessions
+        )
+        for lives in self.lives.values():
+            found.update(lives)
+        return [(*key, count) for key, count in found.items()]
+
+    def lived(self, other: Predecessor, living: Iterable[Any]) -> None:
+        """Take note of what L{living} has returned in another process."""
+        found = {(str(a), str(b)): int(count) for a, b, count in living}
+        if found and other in self.predecessors:
+            self.lives[other] = found
+        else:
+            self.lives.pop(other, None)
+
     def counts(self) -> list[tuple[Key, int]]:
         """Return what the sessions that are left here are counted for."""
         found = self._counters.counts()
@@ -188,18 +220,19 @@ class Relief:
                 self._spent[row[:5]] = row[5]
         return found
 
-    def handOver(self, elsewhere: Elsewhere) -> Deferred[None]:
+    def handOver(self, elsewhere: Elsewhere | None) -> Deferred[None]:
         """
         Leave clients, journal and quotas to another process that has them by now.
 
         The sessions that are left here go on.
 
-        @param elsewhere: writes their lines.
+        @param elsewhere: writes their lines; L{None} where the journal is ours, too.
         @return: fires when they are over, and everything is recorded.
         """
         self.done = True
         self._listeners.surrender()
-        self._state.handOver(elsewhere)
+        if elsewhere is not None:
+            self._state.handOver(elsewhere)
         self._grants.follow()
         return self._drain.wait()
 
@@ -215,7 +248,16 @@ class Relief:
 
     # To this process.
 
-    def await_(self, sockets: Mapping[tuple[str, ...], socket.socket]) -> None:
+    def ask(self, message: Message) -> Deferred[list[Any]]:
+        """As L{Predecessor.ask}, of all."""
+        asking = gatherResults([each.ask(message) for each in list(self.predecessors)])
+        return asking.addCallback(
+            lambda found: [each for part in found for each in part]
+        )
+
+    def await_(
+        self, sockets: Mapping[tuple[str, ...], Sequence[socket.socket]]
+    ) -> None:
         """
         Prepare to take over; this is before C{Gateway.listen}.
 
@@ -238,7 +280,8 @@ class Relief:
         self._listeners.dropGiven()
         self._state.open(lock, (tuple(each) for each in told["quotas"]))
         journal = self._state.journal
-        if (journal.number, journal.head) != (told["number"], told["head"]):
+        head = told["head"]
+        if head and (journal.number, journal.head) != (told["number"], head):
             raise CannotStart("the journal is not the one of the other process")
         self._sessions.skip(told["session"])
         self._meters.add(told["meters"])
@@ -262,6 +305,12 @@ class Relief:
         gone = before & Counter(dict(counts))
         before -= gone
         self._counters.give([*gone.elements()])
+
+    def gone(self, other: Predecessor) -> None:
+        """Do without another process, which has ended."""
+        self.predecessors.pop(other, None)
+        self.lived(other, ())
+        self.count(other, ())
 
     def metered(self) -> dict[str, Any]:
         """Return what has been counted for the metrics since this was called last."""

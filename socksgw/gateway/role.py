@@ -7,13 +7,15 @@ Most are alone (L{Role}). With C{[gateway] workers} there is one that holds and 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
 
 from socksgw.accept.admission import Commons
-from socksgw.accept.diverted import listenForDatagrams
+from socksgw.accept.diverted import DivertedPort, listenForDatagrams
 from socksgw.accept.endpoints import listenOnAddress, listenOnEndpoint
 from socksgw.accept.unixport import listenOnPath
 from socksgw.audit import process
@@ -70,6 +72,58 @@ class Role:
     isWhole = True
     count = 1
     numbers = (1, 1)
+
+    # Another process.
+
+    def handlesOf(self, port: Any) -> Sequence[int]:
+        """
+        Return the descriptors of a port, for another process.
+
+        @return: none, where no other process can go on with it.
+        """
+        hands = isinstance(port, (tcp.Port, DivertedPort))
+        return [port.fileno()] if hands else []
+
+    def given(self, sockets: Sequence[socket.socket]) -> Any:
+        """
+        Return what a port is opened with that another process has had open.
+
+        @param sockets: those of L{handlesOf} there; none where it was not open.
+        """
+        return next(iter(sockets), None)
+
+    def prepare(self) -> None:
+        """Do what takes long before another process is asked to rest; this waits."""
+
+    def relieve(self) -> tuple[Message, list[int]]:
+        """
+        Have those who serve with us be succeeded, too.
+
+        @return: what L{succeed} is to be told in the other process; the descriptors
+            are the caller's.
+        """
+        return {}, []
+
+    def succeed(self, told: Message, descriptors: list[int]) -> None:
+        """
+        Take what L{relieve} has returned in another process, before all else.
+
+        @param descriptors: ours from then on.
+        @raise ValueError: it is not right.
+        """
+        if told or descriptors:
+            raise ValueError("nobody else serves here")
+
+    def leave(self) -> Deferred[tuple[int, int]]:
+        """
+        Have the others end with their last session: another gateway serves.
+
+        @return: fires with how many sessions have moved there by then, and how many are
+            left; never fails.
+        """
+        return succeed((0, 0))
+
+    # The journal.
 
     def openJournal(self, journal: Journal, lock: int) -> None:
         """

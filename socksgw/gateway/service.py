@@ -201,8 +201,6 @@ class GatewayService(Service):
 
     def _ready(self) -> None:
         """Tell everybody that clients are served."""
-        if self._before is not None:
-            self._before.serving()
         begun = self.gateway.role.begun()
         if begun is None:
             self._serving(())
@@ -218,6 +216,12 @@ class GatewayService(Service):
         """
         if self.gateway.stopping:
             return
+        if self._before is not None:
+            if problems:
+                self._before.failed(problems)
+                # That one has the journal, which is not to be closed here.
+                _exitFailed()
+            self._before.serving()
         if problems:
             for line in problems[:-1]:
                 _log.critical("{line}", line=line)

@@ -52,6 +52,10 @@ class Sessions:
         """The number of the last session that has begun; less than 1 before any."""
         return self._number
 
+    def beyond(self, begun: int) -> int:
+        """Return the number of the last session, if so many more begin."""
+        return self._number + begun * self._step
+
     def get(self, number: int) -> Session | None:
         """Return the live session with a number; L{None} if there is none."""
         return self._live.get(number)

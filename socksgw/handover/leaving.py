@@ -9,15 +9,16 @@ is moved by both, and none by neither.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, final
 
 from twisted.logger import Logger
 
+from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.relief import Predecessor
 from socksgw.gateway.sessions import Sessions
 from socksgw.limits.counters import Key
 from socksgw.session.moving import (
-    Moving,
     descriptors,
     dismiss,
     movable,
@@ -29,7 +30,7 @@ from socksgw.session.moving import (
 from socksgw.session.session import Session
 from socksgw.system.channel import MOST, Channel, ChannelError, Message
 
-__all__ = ["Leaving", "arrived"]
+__all__ = ["Leaving", "arrived", "countsIn"]
 
 _log: Final = Logger()
 
@@ -46,16 +47,6 @@ class _From(Protocol):
 
     @property
     def sessions(self) -> Sessions: ...
-
-
-class _To(Moving, Protocol):
-    """The gateway that they come to."""
-
-    @property
-    def sessions(self) -> Sessions: ...
-
-    def arrived(self, session: Session) -> None:
-        """Have a session go on that has come, if it is allowed here."""
 
 
 @final
@@ -146,24 +137,34 @@ class Leaving:
 
 
 def arrived(
-    gateway: _To,
-    sessions: Sequence[Message],
-    fds: Sequence[int],
-    named: Callable[[str], Any],
+    gateway: Gateway, before: Predecessor, message: Message, fds: Sequence[int]
 ) -> None:
     """
     Have sessions go on here that L{Leaving} has told of.
 
+    @param before: the process that has counted them.
     @param fds: their descriptors, which are theirs from then on.
-    @param named: as of L{restored}.
     @raise ValueError: the facts are not right.
     """
     at = 0
-    for facts in sessions:
+    relief, adopt = gateway.relief, gateway.sessions.adopt
+    for facts in message["sessions"]:
         count = descriptors(facts)
         own = fds[at : at + count]
         at += count
-        session = restored(gateway, facts, own, gateway.sessions.adopt, named)
-        gateway.arrived(session)
+        gateway.arrived(restored(gateway, facts, own, adopt, relief.named))
     if at != len(fds):
         raise ValueError("descriptors of no session")
+    relief.uncount(before, countsIn(message["counts"]))
+
+
+def countsIn(told: Iterable[Any]) -> list[tuple[Key, int]]:
+    """
+    Return what another process counts, from a message.
+
+    @raise ValueError: it is not right.
+    """
+    found: list[tuple[Key, int]] = []
+    for (what, per, rule, who), count in told:
+        found.append(((str(what), str(per), str(rule), str(who)), int(count)))
+    return found

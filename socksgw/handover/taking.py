@@ -9,22 +9,22 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from socksgw.audit.process import handoverLine
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.starting import CannotStart
-from socksgw.handover.leaving import arrived
+from socksgw.handover.leaving import arrived, countsIn
 from socksgw.handover.lines import write
 from socksgw.handover.place import VERSION
 from socksgw.handover.program import Program
-from socksgw.limits.counters import Key
-from socksgw.system.channel import Channel, ChannelError, Message
+from socksgw.system.channel import Channel, ChannelError, ChannelGone, Message
 
 __all__ = ["Taking", "tell"]
 
@@ -54,7 +54,7 @@ class Taking:
         self._channel = Channel(
             connection, gateway.watch, self._received, self._closed, self._asked
         )
-        self._sockets: dict[tuple[str, ...], socket.socket] = {}
+        self._sockets: dict[tuple[str, ...], list[socket.socket]] = {}
         self._lock = -1
         self._told: Message = {}
         self._gone = ""
@@ -69,8 +69,9 @@ class Taking:
 
         @raise CannotStart: the old process does not hand anything over.
         """
-        asked = {"what": "sockets", "version": VERSION, "pid": os.getpid()}
-        pid = self._answer(asked).get("pid")
+        count = self._gateway.role.count
+        asked = {"what": "sockets", "version": VERSION, "workers": count}
+        pid = self._answer({**asked, "pid": os.getpid()}).get("pid")
         if type(pid) is not int:
             raise CannotStart(_refused("it does not say its process"))
         self.pid = pid
@@ -83,17 +84,18 @@ class Taking:
         @raise CannotStart: that is not possible. The old one serves again then, when
             this process ends.
         """
+        self._gateway.role.prepare()
         told = self._told = self._answer({"what": "state"})
         lock, self._lock = self._lock, -1
         relief = self._gateway.relief
         relief.inherit(told, lock)
-        relief.count(self, _counts(told["counts"]))
+        relief.count(self, countsIn(told["counts"]))
         # Where the old one is gone by now, everything is ours.
         if self._channel.isOpen:
             self._channel.send({"what": "adopted"})
         self._waitFor(lambda: self._went or bool(self._gone))
         relief.predecessors[self] = None
-        self._gateway.takeOver(self.pid, int(told["left"]))
+        self._gateway.takeOver()
 
     def failed(self, lines: Sequence[str]) -> None:
         """Tell the old process why it has to go on."""
@@ -126,19 +128,22 @@ class Taking:
         what = message.get("what")
         if what == "sockets":
             for place, fd in zip(message["places"], fds, strict=True):
-                listening = self._sockets[tuple(place)] = socket.socket(fileno=fd)
+                listening = socket.socket(fileno=fd)
                 listening.setblocking(False)
+                self._sockets.setdefault(tuple(place), []).append(listening)
             return
-        if what == "lock" and len(fds) == 1 and self._lock < 0:
-            self._lock = fds[0]
+        if what == "lock" and fds and self._lock < 0:
+            self._lock = fds.pop(0)
+            self._gateway.role.succeed(message["others"], fds)
             return
         for fd in fds:
             os.close(fd)
         if what == "go":
             self._went = True
         elif what == "counts" and self._serves:
-            self._gateway.relief.count(self, _counts(message["counts"]))
+            self._gateway.relief.count(self, countsIn(message["counts"]))
             self._gateway.relief.meter(message["meters"])
+            self._gateway.relief.lived(self, message["living"])
             self._gateway.relief.spend(tuple(each) for each in message["spent"])
         elif what == "left":
             self._arrive()
@@ -148,10 +153,9 @@ class Taking:
     def _asked(
         self, message: dict[str, Any], fds: list[int]
     ) -> Message | Deferred[Message]:
-        what, relief = message.get("what"), self._gateway.relief
+        what = message.get("what")
         if what == "sessions" and self._serves:
-            arrived(self._gateway, message["sessions"], fds, relief.named)
-            relief.uncount(self, _counts(message["counts"]))
+            arrived(self._gateway, self, message, fds)
             return {}
         for fd in fds:
             os.close(fd)
@@ -169,6 +173,8 @@ class Taking:
     def serving(self) -> None:
         """Let the old process go: this is the first that the reactor does."""
         self._serves = True
+        name, left = self._gateway.config.gateway.name, int(self._told["left"])
+        self._gateway.journal.append(handoverLine(name, self.pid, left))
         if self._program is not None:
             self._program.taken()
         if self._gone:
@@ -179,8 +185,7 @@ class Taking:
                 self._channel.start()
 
     def _ended(self) -> None:
-        self._gateway.relief.predecessors.pop(self, None)
-        self._gateway.relief.count(self, ())
+        self._gateway.relief.gone(self)
         self._arrive()
         self._gateway.settled()
 
@@ -210,6 +215,14 @@ class Taking:
         if self._channel.isOpen:
             self._channel.send({"what": "reload"})
 
+    def ask(self, message: Message) -> Deferred[list[Any]]:
+        """As L{socksgw.gateway.relief.Predecessor.ask}."""
+        try:
+            asked: Deferred[Any] = self._channel.ask({"what": "part", "of": message})
+        except ChannelError:
+            return succeed([])
+        return asked.addCallbacks(lambda answer: answer["parts"], _partless)
+
 
 def tell(connection: socket.socket, lines: Sequence[str]) -> None:
     """
@@ -224,16 +237,14 @@ def tell(connection: socket.socket, lines: Sequence[str]) -> None:
     channel.close()
 
 
-def _counts(told: Iterable[Any]) -> list[tuple[Key, int]]:
-    """
-    Return what another process counts.
-
-    @raise ValueError: it is not right.
-    """
-    found: list[tuple[Key, int]] = []
-    for (what, per, rule, who), count in told:
-        found.append(((str(what), str(per), str(rule), str(who)), int(count)))
-    return found
+def _partless(failure: Failure) -> list[Any]:
+    """Do without the parts of the old process."""
+    if not failure.check(ChannelGone):
+        _log.error(
+            "the process before has not told what was asked: {why}",
+            why=failure.getErrorMessage(),
+        )
+    return []
 
 
 def _refused(why: str) -> str:

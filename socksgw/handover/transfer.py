@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from socksgw.admin.parts import answers
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.starting import CannotStart
 from socksgw.handover.leaving import Leaving
@@ -80,6 +81,7 @@ class Transfer:
         # Fires when it has the parts, whether sessions move yet or not.
         self._parts: Deferred[None] = Deferred()
         self._leaving: Leaving | None = None
+        self.sessions = (0, 0)
         self._since = self.seconds = 0.0
         self._telling = LoopingCall(self._tellCounts)
         self._telling.clock = reactor
@@ -96,6 +98,8 @@ class Transfer:
     def _asked(self, message: dict[str, Any], fds: list[int]) -> Any:
         _close(fds)
         gateway, what = self._gateway, message.get("what")
+        if what == "part" and self.done:
+            return ensureDeferred(answers(message["of"], gateway, self._reactor))
         if gateway.stopping or gateway.relief.done:
             raise ChannelError("the gateway is stopping")
         if what == "sockets":
@@ -103,6 +107,12 @@ class Transfer:
                 raise ChannelError(
                     f"it speaks version {message.get('version')} of the handover, and "
                     f"this gateway version {VERSION}: stop it, and start the new one"
+                )
+            if message.get("workers") != gateway.role.count:
+                raise ChannelError(
+                    f"it has {gateway.role.count} processes that serve clients, and is "
+                    f"to have {message.get('workers')}: another number of [gateway] "
+                    "workers takes effect when it is stopped and started"
                 )
             self.pid = int(message["pid"])
             return self._sockets()
@@ -125,10 +135,14 @@ class Transfer:
         gateway = self._gateway
         lock = gateway.relief.rest()
         self._resting = True
-        self.channel.send({"what": "lock"}, [lock])
+        others, fds = gateway.role.relieve()
+        try:
+            self.channel.send({"what": "lock", "others": others}, [lock, *fds])
+        finally:
+            _close(fds)
         return {
             **gateway.relief.told(),
-            "left": len(gateway.sessions),
+            "left": self._left() + gateway.role.sessions,
             "counts": gateway.relief.counts(),
         }
 
@@ -170,15 +184,13 @@ class Transfer:
         over = gateway.handOver(GivenLines(self.channel))
         self._telling.start(_TELL, now=False)
         gateway.relief.leave().addBoth(self._partsLeft)
-        moved = self._move()
-        gatherResults([moved, self._parts]).addCallbacks(self._arrived, lambda _: None)
+        moving: list[Deferred[Any]] = [gateway.role.leave(), self._move(), self._parts]
+        gatherResults(moving).addCallbacks(self._arrived, lambda _: None)
         self._release(self, over)
 
-    @property
-    def sessions(self) -> tuple[int, int]:
-        """How many sessions have moved, and how many are left here."""
-        moved = 0 if self._leaving is None else self._leaving.moved
-        return moved, len(self._gateway.sessions)
+    def _left(self) -> int:
+        """Return how many sessions are here, and in processes before this one."""
+        return sum(count for *_, count in self._gateway.relief.living())
 
     def _move(self) -> Deferred[None]:
         """Have sessions go on there; some that cannot now may later."""
@@ -191,9 +203,14 @@ class Transfer:
         if not failure.check(ChannelError, OSError):
             _log.failure("sessions could not move", failure)
 
-    def _arrived(self, _: object) -> None:
+    def _arrived(self, results: list[Any]) -> None:
+        (moved, left), *_ = results
+        if self._leaving is not None:
+            moved += self._leaving.moved
+            left += self._left()
+        self.sessions = moved, left
         if not self.settled.called:
-            if self.sessions[1]:
+            if left:
                 # They live by the rules of now, too.
                 self._gateway.reload()
             self.arrived.callback(None)
@@ -208,7 +225,9 @@ class Transfer:
         counts, spent = relief.counts(), relief.spent()
         told = {"what": "counts", "counts": counts, "spent": spent}
         with suppress(ChannelFull):
-            self.channel.send({**told, "meters": relief.metered()})
+            self.channel.send(
+                {**told, "meters": relief.metered(), "living": relief.living()}
+            )
 
     def _partsLeft(self, result: object) -> None:
         if isinstance(result, Failure):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, final
@@ -110,6 +111,17 @@ class Child(ProcessProtocol):
         # Without its channel it ends by itself.
         self._channel = Channel(ours, watch, self._said, _ignore)
         self._channel.start()
+
+    def awaitStart(self, seconds: float) -> None:
+        """Wait until it hears orders; without effect if it does not in time."""
+        assert self._channel is not None
+        until = time.monotonic() + seconds
+        heard: list[object] = []
+        # It refuses that before it serves.
+        self.ask({"do": "ping"}).addBoth(heard.append)
+        while not heard and (left := until - time.monotonic()) > 0:
+            if not self._channel.wait(left) and not self._channel.isOpen:
+                break
 
     def ask(
         self, message: Message, descriptors: Sequence[int] = ()

@@ -2,7 +2,7 @@
 What a supervisor and its workers say to each other.
 
 The supervisor asks (C{start}, C{prepare}, C{use}, C{ping}, C{measure},
-C{part}) and tells (C{forget}, C{grants}, C{listen}, C{stop}, C{end}); a worker tells of its log, and why it fails.
+C{part}, C{leave}) and tells (C{forget}, C{grants}, C{listen}, C{relieve}, C{stop}, C{end}); a worker tells of its log, and why it fails.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ def configIn(
 
 def socketsIn(
     places: Sequence[Sequence[Any]], descriptors: Sequence[int]
-) -> dict[Place, socket.socket]:
+) -> dict[Place, list[socket.socket]]:
     """
     Return sockets by their places.
 
     @raise ValueError: there are not as many places.
     """
-    found: dict[Place, socket.socket] = {}
+    found: dict[Place, list[socket.socket]] = {}
     for place, fd in zip(places, descriptors, strict=True):
-        found[tuple(map(str, place))] = socket.socket(fileno=fd)
+        found[tuple(map(str, place))] = [socket.socket(fileno=fd)]
     return found
 
 

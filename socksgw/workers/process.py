@@ -51,6 +51,7 @@ from socksgw.system.logformats import levelOf
 from socksgw.system.watch import Watch
 from socksgw.workers.orders import CHANNEL, configIn, socketsIn, told
 from socksgw.workers.share import shareOf
+from socksgw.workers.succession import Before, Leaver
 
 __all__ = ["Worker", "main"]
 
@@ -154,6 +155,7 @@ class Worker:
         )
         self._gateway: Gateway | None = None
         self._built: Built | None = None
+        self._leaver: Leaver | None = None
         self._count = 1
 
     def start(self) -> None:
@@ -201,6 +203,8 @@ class Worker:
                 "last": sessions.last,
                 "counted": packed(tally(gateway)),
             }
+        if what == "leave":
+            return self._leave(gateway)
         if what == "measure":
             return Latest().ask(gateway, self._reactor).addCallback(packed)
         if what == DO:
@@ -218,12 +222,18 @@ class Worker:
             gateway.grants.look()
         elif what == "forget":
             self._forget(gateway)
+        elif what == "relieve":
+            connection = socket.socket(fileno=descriptors.pop())
+            self._leaver = Leaver(
+                gateway, self._reactor, self._watch, connection, self._reactor.stop
+            )
         elif what in ("stop", "end"):
             self._stop(gateway, what == "end")
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> Message:
         """Be a gateway; answer with what is wrong."""
         lock, memory, limits, logins, *listening = descriptors
+        before = listening.pop(0) if message["preceded"] else -1
         count = self._count = int(message["count"])
         end = SharedEnd(memory, count)
         place = Place(
@@ -245,6 +255,8 @@ class Worker:
             place.latest = lambda: sessions.last
             gateway.give(socketsIn(message["places"], listening))
             gateway.listen()
+            if before >= 0:
+                Before(gateway, self._watch, socket.socket(fileno=before)).take()
             gateway.start()
         except (ConfigError, CannotStart) as e:
             return {"problems": told(problemsOf(e))}
@@ -295,6 +307,13 @@ class Worker:
                 gateway.undrain()
             except CannotStart as e:
                 self._failed(str(e))
+
+    def _leave(self, gateway: Gateway) -> Message | Deferred[Message]:
+        """Have the sessions go on in the worker that has our place, if it asked."""
+        if self._leaver is not None:
+            return self._leaver.leave()
+        gateway.handOver(None).addBoth(lambda _: self._reactor.stop())
+        return {"moved": 0, "left": len(gateway.sessions)}
 
     def _stop(self, gateway: Gateway, atOnce: bool) -> None:
         if not gateway.stopping:

@@ -5,6 +5,7 @@ The workers of a supervisor: started, replaced, changed together, ended.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,7 +24,6 @@ from socksgw.audit.sharedend import SharedEnd
 from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
 from socksgw.gateway.parts import Part
-from socksgw.gateway.relief import Succeeded
 from socksgw.gateway.role import Role, WorkerStanding
 from socksgw.gateway.starting import CannotStart
 from socksgw.limits.board import Board
@@ -31,10 +31,12 @@ from socksgw.limits.counters import Kept
 from socksgw.limits.shared import SharedCounters
 from socksgw.login.ring import Ring
 from socksgw.metrics.merging import counted, unpacked
+from socksgw.metrics.merging import packed as packedSnapshot
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.system.channel import ChannelGone, Message
 from socksgw.workers.child import Child
 from socksgw.workers.orders import NotForWorkers, findings, packed
+from socksgw.workers.relieving import awaitAll, moved, relieved
 
 if TYPE_CHECKING:
     from socksgw.gateway.gateway import Gateway
@@ -62,10 +64,6 @@ _SEEN: Final = 3.0
 _LATE: Final = 2
 #: Seconds that a worker may take to end after its last session.
 _END: Final = 20.0
-
-
-def _noRestart() -> Deferred[Succeeded]:
-    return fail(CannotStart("a gateway with workers is stopped and started again"))
 
 
 @final
@@ -106,6 +104,8 @@ class Workforce(Part, Role):
         self._journal: Journal | None = None
         self._end: SharedEnd | None = None
         self.children: dict[int, Child] = {}
+        #: Processes that become workers when this supervisor serves.
+        self._waiting: list[Child] = []
         #: A process that has not become a worker yet.
         self._spare: Child | None = None
         self._again: dict[int, Any] = {}
@@ -114,6 +114,10 @@ class Workforce(Part, Role):
         self._died: deque[float] = deque(maxlen=_STORM)
         self._pause = _PAUSES[0]
         self._stopping = False
+        #: Whether another supervisor serves.
+        self._leaving = False
+        #: What leads to the worker before each, by number.
+        self._before: dict[int, int] = {}
         self._stopped = 0.0
         self.deaths: Counter[int] = Counter()
         self._past = Snapshot(0.0)
@@ -122,18 +126,21 @@ class Workforce(Part, Role):
         """Belong to a gateway, which has been built with this as its role."""
         self._gateway = gateway
         gateway.adjoin(self)
-        gateway.relief.restart = _noRestart
 
     # The role of the supervisor.
 
     def openJournal(self, journal: Journal, lock: int) -> None:
         """As L{Role.openJournal}: others write, too."""
+        self._journal = journal
+        if self._end is not None:
+            # Workers of another supervisor write, too.
+            journal.succeed(self._end, lock)
+            return
         journal.open(lock)
         try:
             self._end = SharedEnd.made(self.count)
         except OSError as e:
             raise JournalError(f"memory for workers: {e.strerror}") from None
-        self._journal = journal
         journal.share(self._end)
 
     def counters(self, clock: Callable[[], float]) -> Kept:
@@ -148,7 +155,7 @@ class Workforce(Part, Role):
     @property
     def isBusy(self) -> bool:
         """As L{Role.isBusy}."""
-        return bool(self.children)
+        return bool(self.children) or self._spare is not None
 
     def standings(self) -> Sequence[WorkerStanding]:
         """As L{Role.standings}."""
@@ -174,6 +181,47 @@ class Workforce(Part, Role):
         """As L{Role.begun}."""
         return self._begun
 
+    # Another supervisor.
+
+    def handlesOf(self, port: Any) -> Sequence[int]:
+        """As L{Role.handlesOf}: a socket for each worker."""
+        return self._held.handlesOf(port)
+
+    def given(self, sockets: Sequence[socket.socket]) -> Any:
+        """As L{Role.given}: all of them."""
+        return sockets
+
+    def prepare(self) -> None:
+        """As L{Role.prepare}: have a process wait for each worker."""
+        assert self._gateway is not None
+        for _ in range(self.count):
+            self._waiting.append(Child(self._ended, self._counters.know))
+        awaitAll(self._waiting, self._reactor, self._gateway.watch)
+
+    def relieve(self) -> tuple[Message, list[int]]:
+        """As L{Role.relieve}: each worker has a channel to the one in its place."""
+        assert self._end is not None
+        end = self._end.another()
+        numbers, descriptors = relieved(self._all())
+        past = packedSnapshot(self._past)
+        return {"past": past, "numbers": numbers}, [end, *descriptors]
+
+    def succeed(self, told: Message, descriptors: list[int]) -> None:
+        """As L{Role.succeed}."""
+        end, *others = descriptors
+        self._end = SharedEnd(end, self.count)
+        self._before = dict(zip(map(int, told["numbers"]), others, strict=True))
+        self._past = unpacked(told["past"])
+
+    def leave(self) -> Deferred[tuple[int, int]]:
+        """As L{Role.leave}."""
+        self._leaving = True
+        self._startNone()
+        for each in self._all():
+            if not each.serves:
+                each.tell({"do": "end"})
+        return self.askAll({"do": "leave"}).addCallback(moved)
+
     # Starting and replacing.
 
     def start(self) -> None:
@@ -184,11 +232,13 @@ class Workforce(Part, Role):
     def _spawn(self, number: int) -> None:
         self._again.pop(number, None)
         gateway, end = self._gateway, self._end
-        if self._stopping or gateway is None or end is None or self._journal is None:
+        if self._ends or gateway is None or end is None or self._journal is None:
             return
         first = (end.last(number - 1) or number - self.count) + self.count
         places, sockets = self._sockets(number)
         opened: list[int] = []
+        before = self._before.pop(number, -1)
+        preceding = [before] if before >= 0 else []
         try:
             if not self._counters.forget(number):
                 raise BlockingIOError(0, "another worker stands still as it counts")
@@ -201,10 +251,11 @@ class Workforce(Part, Role):
                     "number": number,
                     "count": self.count,
                     "first": first,
+                    "preceded": bool(preceding),
                     "places": places,
                     "config": packed(gateway.config, self._checkers),
                 },
-                [self._journal.lock, *opened, *sockets],
+                [self._journal.lock, *opened, *preceding, *sockets],
             )
         except NotForWorkers as e:
             raise CannotStart(str(e)) from None
@@ -212,11 +263,16 @@ class Workforce(Part, Role):
             self._unable(number, str(e.strerror))
             return
         finally:
-            for fd in opened:
+            for fd in (*opened, *preceding):
                 os.close(fd)
         starting.addCallbacks(
             partial(self._started, child), partial(self._failed, child)
         )
+
+    @property
+    def _ends(self) -> bool:
+        """Whether no worker is started any more."""
+        return self._stopping or self._leaving
 
     def _ready(self, number: int, gateway: Gateway) -> Child:
         """
@@ -224,7 +280,10 @@ class Workforce(Part, Role):
 
         @raise OSError: none can be started.
         """
-        child, self._spare = self._spare, None
+        if self._waiting:
+            child: Child | None = self._waiting.pop()
+        else:
+            child, self._spare = self._spare, None
         if child is None:
             child = Child(self._ended, self._counters.know)
             child.spawn(self._reactor, gateway.watch)
@@ -236,7 +295,7 @@ class Workforce(Part, Role):
     def _prepare(self) -> None:
         """Have a process wait, which takes the place of a worker at once."""
         self._again.pop(0, None)
-        if self._stopping or self._spare is not None or self._gateway is None:
+        if self._ends or self._spare is not None or self._gateway is None:
             return
         child = Child(self._ended, self._counters.know)
         try:
@@ -280,9 +339,14 @@ class Workforce(Part, Role):
     def _ended(self, child: Child, how: str) -> None:
         """Take note that a process has ended; replace it, unless all end."""
         number = child.number
+        if child in self._waiting:
+            self._waiting.remove(child)
+            return
         if child is self._spare:
             self._spare = None
             self._later(0)
+            if self._ends and self._gateway is not None:
+                self._gateway.settled()
             return
         if self.children.get(number) is child:
             del self.children[number]
@@ -291,7 +355,7 @@ class Workforce(Part, Role):
             # No counter ever falls.
             self._past = counted([self._past, child.measured])
         assert self._gateway is not None
-        if self._stopping:
+        if self._ends:
             if how and number:
                 self._tellDied(child, how)
             self._gateway.settled()
@@ -321,7 +385,7 @@ class Workforce(Part, Role):
         @param number: 0 for the process that waits, which has time.
         """
         if not number:
-            if not self._again.get(0) and not self._stopping:
+            if not self._again.get(0) and not self._ends:
                 self._again[0] = self._reactor.callLater(_SPARE, self._prepare)
             return
         now = self._reactor.seconds()
@@ -503,20 +567,24 @@ class Workforce(Part, Role):
         """As L{Part.draining}."""
         self._stopping = True
         self._tellBegun(())
-        for call in self._again.values():
-            call.cancel()
-        self._again.clear()
+        self._startNone()
         assert self._gateway is not None
         drain = float(self._gateway.config.timeouts.drain)
         self._stopped = self._reactor.seconds() + drain + _END
-        if self._spare is not None:
-            self._spare.tell({"do": "end"})
-            self._spare = None
         for each in self._all():
             each.tell({"do": "stop"})
 
+    def _startNone(self) -> None:
+        """Start no processes any more."""
+        for call in self._again.values():
+            call.cancel()
+        self._again.clear()
+        if self._spare is not None:
+            self._spare.tell({"do": "end"})
+
     def endAll(self) -> None:
         """As L{Role.endAll}."""
-        self._stopped = min(self._stopped, self._reactor.seconds() + _END)
+        now = self._reactor.seconds()
+        self._stopped = min(self._stopped or now + _END, now + _END)
         for each in self._all():
             each.tell({"do": "end"})

@@ -26,9 +26,8 @@ from socksgw.metrics.meters import Meters
 from socksgw.system.channel import Channel
 from tests.fakes.loops import WatchedLoop
 from tests.live import raw
-from tests.live.admin import AdminClient
-from tests.live.restarts import Restarted, restarted
-from tests.live.running import HEAD, OPEN, TWISTD, Running, environment, running
+from tests.live.restarts import Crowd, Restarted, restarted
+from tests.live.running import ALL, HEAD, OPEN, TWISTD, Running, environment, running
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
@@ -46,50 +45,6 @@ def gateway(tmp_path: Path) -> Iterator[Restarted]:
 def server() -> Iterator[Destination]:
     with Destination(echo) as made:
         yield made
-
-
-def metered(gateway: Restarted, name: str) -> float:
-    """Return what a metric says, of all its labels together."""
-    text = AdminClient(gateway.admin).ask("/metrics").octets.decode()
-    lines = [each for each in text.splitlines() if each.startswith(name + "{")]
-    assert lines, text
-    return sum(float(each.rpartition(" ")[2]) for each in lines)
-
-
-class Crowd:
-    """
-    Clients that come one after the other, and say something each.
-
-    @ivar wrong: what happened instead.
-    """
-
-    def __init__(self, gateway: Restarted, server: Destination) -> None:
-        self._port, self._server = gateway.port, server
-        self._enough = False
-        self.served = 0
-        self.wrong: list[str] = []
-        self._threads = [threading.Thread(target=self._come) for _ in range(4)]
-
-    def _come(self) -> None:
-        while not self._enough:
-            try:
-                with raw.dial(self._port) as client:
-                    raw.through(client, "127.0.0.1", self._server.port)
-                    client.sendall(b"hello")
-                    assert raw.exactly(client, 5) == b"hello"
-                self.served += 1
-            except (OSError, AssertionError) as e:
-                self.wrong.append(repr(e))
-
-    def __enter__(self) -> Crowd:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._enough = True
-        for each in self._threads:
-            each.join()
 
 
 def test_nobodyIsRefused(gateway: Restarted, server: Destination) -> None:
@@ -114,9 +69,9 @@ def test_nobodyIsRefused(gateway: Restarted, server: Destination) -> None:
     numbers = [each["session"] for each in gateway.journal("decision")]
     assert len(numbers) == len(set(numbers)) == crowd.served
     until(lambda: len(gateway.journal("end")) == crowd.served)
-    assert metered(gateway, "socksgw_sessions_total") == crowd.served
-    assert metered(gateway, "socksgw_session_ends_total") == crowd.served
-    assert metered(gateway, "socksgw_octets_total") == 10 * crowd.served
+    assert gateway.metered("socksgw_sessions_total") == crowd.served
+    assert gateway.metered("socksgw_session_ends_total") == crowd.served
+    assert gateway.metered("socksgw_octets_total") == 10 * crowd.served
 
 
 def test_whatHasNotBegun(gateway: Restarted, server: Destination) -> None:
@@ -277,6 +232,41 @@ def test_limitsAndRules(tmp_path: Path, server: Destination) -> None:
         until(lambda: [e for e in gateway.journal("end") if e["reason"] == "revoked"])
 
 
+def test_whatIsLeft(tmp_path: Path) -> None:
+    """
+    What cannot move is seen and counted by commands and metrics of the new process,
+    and ended by them, through two restarts.
+    """
+    with (
+        restarted(tmp_path / "gw", HEAD + ALL) as gateway,
+        raw.dial(gateway.port) as one,
+        raw.dial(gateway.port) as other,
+    ):
+        for each in (one, other):
+            each.sendall(raw.GREETING + raw.request5("0.0.0.0", 0, command=3))
+            assert raw.exactly(each, 2) == b"\x05\x00"
+            assert raw.reply5(each)[0] == 0
+        for _ in range(2):
+            gateway.restart()
+            assert "; 2 end in the process before" in gateway.said
+            found = json.loads(gateway.command("sessions", "--json").stdout)
+            assert found["matched"] == len(found["sessions"]) == 2
+            until(lambda: gateway.metered("socksgw_live_sessions") == 2)
+            status = json.loads(gateway.command("status", "--json").stdout)
+            assert status["sessions"]["live"] == status["clients"]["connected"] == 2
+            number = found["sessions"][1]["session"]
+        story = json.loads(gateway.command("sessions", str(number), "--json").stdout)
+        assert story["live"]
+        done = gateway.command("kill", str(number))
+        assert done.returncode == 0, done.stderr
+        with suppress(ConnectionResetError):
+            assert other.recv(1) == b""
+        until(lambda: [e["reason"] for e in gateway.journal("end")] == ["killed"])
+        assert gateway.command("kill", "--all").returncode == 0
+        with suppress(ConnectionResetError):
+            assert one.recv(1) == b""
+
+
 BEYOND = """
 [[upstream]]
 name = "next"
@@ -303,14 +293,14 @@ def test_throughAnUpstream(tmp_path: Path, server: Destination) -> None:
         assert gateway.over(old) == 0
         client.sendall(b"hello")
         assert raw.exactly(client, 5) == b"hello"
-        assert metered(gateway, "socksgw_upstream_sessions") == 1
+        assert gateway.metered("socksgw_upstream_sessions") == 1
         file = gateway.directory / "gw.toml"
         file.write_text(file.read_text().replace('["connect"]', '["udp"]'))
         gateway.restart()
         with suppress(ConnectionResetError):
             assert client.recv(1) == b""
         until(lambda: [e for e in gateway.journal("end") if e["reason"] == "revoked"])
-        assert metered(gateway, "socksgw_upstream_sessions") == 0
+        assert gateway.metered("socksgw_upstream_sessions") == 0
 
 
 def test_aConfigurationThatIsWrong(gateway: Restarted, server: Destination) -> None:

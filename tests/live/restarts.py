@@ -9,12 +9,15 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from socksgw.audit.verify import verify
+from tests.live import raw
+from tests.live.admin import AdminClient
 from tests.live.running import OPEN, Running, socksgw
 from tests.tools.catalogue import catalogued
 from tests.tools.waiting import until
@@ -52,6 +55,12 @@ class Restarted(Running):
         self.said = done.stdout
         self.pid = self.journal("handover")[-1]["pid"]
         return self.pid
+
+    def metered(self, name: str) -> float:
+        """Return what a metric says, of all its labels together."""
+        text = AdminClient(self.admin).ask("/metrics").octets.decode()
+        lines = [each for each in text.splitlines() if each.startswith(name + "{")]
+        return sum(float(each.rpartition(" ")[2]) for each in lines)
 
     def over(self, pid: int, seconds: float = 30.0) -> int:
         """Wait until one of its processes has ended, and return its status."""
@@ -95,6 +104,42 @@ class Restarted(Running):
         connection.settimeout(20)
         connection.connect(str(self.directory / "var" / "handover"))
         return connection
+
+
+class Crowd:
+    """
+    Clients that come one after the other, and say something each.
+
+    @ivar wrong: what happened instead.
+    """
+
+    def __init__(self, gateway: Restarted, server: Any) -> None:
+        self._port, self._server = gateway.port, server
+        self._enough = False
+        self.served = 0
+        self.wrong: list[str] = []
+        self._threads = [threading.Thread(target=self._come) for _ in range(4)]
+
+    def _come(self) -> None:
+        while not self._enough:
+            try:
+                with raw.dial(self._port) as client:
+                    raw.through(client, "127.0.0.1", self._server.port)
+                    client.sendall(b"hello")
+                    assert raw.exactly(client, 5) == b"hello"
+                self.served += 1
+            except (OSError, AssertionError) as e:
+                self.wrong.append(repr(e))
+
+    def __enter__(self) -> Crowd:
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough = True
+        for each in self._threads:
+            each.join()
 
 
 @contextmanager

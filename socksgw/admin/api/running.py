@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from socksgw.admin.slices import slices
 from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson, objectOf
-from socksgw.admin.together import partsOf
+from socksgw.admin.together import partsBefore, partsNow, partsOf
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.rates import SPANS
 from socksgw.gateway.starting import CannotStart
@@ -74,7 +74,9 @@ def _sums(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 async def _status(asked: Asked) -> Answer:
     gateway = asked.gateway
-    parts = await partsOf(asked, "status", standing)
+    parts = await partsNow(asked, "status", standing)
+    # What they have counted is counted here.
+    before = _sums(await partsBefore(asked, "left"))
     sent, received = (sum(part["moved"][i] for part in parts) for i in (0, 1))
     rate = gateway.rates.moved(sent, received)
     # The last line is that of whoever has written last.
@@ -111,6 +113,7 @@ async def _status(asked: Asked) -> Answer:
                     name: sum(part[name] for part in parts)
                     for name in ("live", "begun", "denied", "refused")
                 },
+                "live": sum(part["live"] for part in parts) + before.get("sessions", 0),
                 "per_second": {
                     f"{span}s": _sums(part["per_second"][f"{span}s"] for part in parts)
                     for span in SPANS
@@ -122,7 +125,13 @@ async def _status(asked: Asked) -> Answer:
                 "sent_per_second": None if rate is None else rate[0],
                 "received_per_second": None if rate is None else rate[1],
             },
-            "clients": _NOBODY | _sums(part["clients"] for part in parts),
+            "clients": _NOBODY
+            | _sums(
+                [
+                    *[part["clients"] for part in parts],
+                    {"connected": before.get("clients", 0)},
+                ]
+            ),
             "listeners": _listeners(
                 gateway, _sums(part["listeners"] for part in parts)
             ),

@@ -14,7 +14,7 @@ from socksgw.admin.fields import CHOOSING, Field
 from socksgw.admin.filtering import Choice
 from socksgw.admin.slices import slices
 from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson, objectOf
-from socksgw.admin.together import isAlone, partsOf
+from socksgw.admin.together import partsOf
 from socksgw.audit.tracing import Traced, trace
 from socksgw.errors import Killed
 from socksgw.gateway.gateway import Gateway
@@ -67,7 +67,7 @@ async def _list(asked: Asked) -> Answer:
     upTo = {**given, "offset": 0, "limit": offset + limit}
     parts = await partsOf(asked, "sessions", listed, upTo)
     found = [facts for part in parts for facts in part["sessions"]]
-    if not isAlone(asked):
+    if len(parts) > 1:
         key = _KEYS[given.get("sort", "session")]
         found.sort(
             key=lambda facts: (key(facts), facts["session"]),

@@ -1,0 +1,138 @@
+"""
+C{socksgw restart} of a gateway with workers: supervisors and workers are succeeded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.live import raw
+from tests.live.restarts import Crowd, Restarted, restarted
+from tests.live.running import OPEN
+from tests.live.servers import Destination, echo
+from tests.tools.waiting import until
+
+TWO = '[gateway]\nworkers = 2\n[timeouts]\nhandshake = "60s"\n' + OPEN
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Restarted]:
+    with restarted(tmp_path / "gw", TWO) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Destination]:
+    with Destination(echo) as made:
+        yield made
+
+
+def said(client: socket.socket, what: bytes) -> None:
+    """Have an echo."""
+    client.sendall(what)
+    assert raw.exactly(client, len(what)) == what
+
+
+def test_nobodyIsRefused(gateway: Restarted, server: Destination) -> None:
+    """
+    New clients are served at any time, live sessions go on through two restarts, each
+    session has a number, one decision and one end, in one chain; all but the last
+    processes end.
+    """
+    pids = [gateway.pid]
+    live = [
+        raw.through(raw.dial(gateway.port), "127.0.0.1", server.port)
+        for _ in "12345678"
+    ]
+    with Crowd(gateway, server) as crowd:
+        until(lambda: crowd.served > 5)
+        for _ in range(2):
+            before = crowd.served
+            pids.append(gateway.restart())
+            assert "; 0 end in the process before" in gateway.said, gateway.said
+            until(lambda before=before: crowd.served > before + 5)
+            for each in live:
+                said(each, b"still here")
+    assert crowd.wrong == []
+    for pid in pids[:-1]:
+        assert gateway.over(pid) == 0
+    for each in live:
+        said(each, b"bye")
+        each.close()
+    numbers = [each["session"] for each in gateway.journal("decision")]
+    assert len(numbers) == len(set(numbers)) == crowd.served + len(live)
+    until(lambda: len(gateway.journal("end")) == len(numbers))
+    ends = {each["session"]: each["sent"] for each in gateway.journal("end")}
+    assert sorted(ends) == sorted(numbers)
+    assert sorted(ends.values())[-8:] == [23] * 8
+    assert gateway.metered("socksgw_sessions_total") == len(numbers)
+    assert gateway.metered("socksgw_session_ends_total") == len(numbers)
+
+
+def test_limits(tmp_path: Path, server: Destination) -> None:
+    """Sessions that have moved, and those that are left, are counted together."""
+    limit = '[[limit]]\nper = "source"\nsessions = 2\n'
+    with (
+        restarted(tmp_path / "gw", TWO + limit) as gateway,
+        raw.dial(gateway.port) as moved,
+        raw.dial(gateway.port) as left,
+    ):
+        raw.through(moved, "127.0.0.1", server.port)
+        left.sendall(raw.GREETING)
+        assert raw.exactly(left, 2) == b"\x05\x00"
+        gateway.restart()
+        left.sendall(raw.request5("127.0.0.1", server.port))
+        assert raw.reply5(left)[0] == 0
+
+        def refused() -> bool:
+            with raw.dial(gateway.port) as third:
+                third.sendall(raw.GREETING + raw.request5("127.0.0.1", server.port))
+                raw.exactly(third, 2)
+                return raw.reply5(third)[0] != 0
+
+        until(refused)
+        said(moved, b"hello")
+        said(left, b"hello")
+        left.close()
+        until(lambda: not refused())
+
+
+def test_aNewOneThatFails(gateway: Restarted, server: Destination) -> None:
+    """The old ones go on: the number of workers is another one, or it is killed."""
+    with raw.dial(gateway.port) as client, Crowd(gateway, server) as crowd:
+        raw.through(client, "127.0.0.1", server.port)
+        file = gateway.directory / "gw.toml"
+        text = file.read_text()
+        file.write_text(text.replace("workers = 2", "workers = 3"))
+        done = gateway.command("restart")
+        assert done.returncode == 1
+        assert "another number of [gateway] workers takes effect" in done.stderr
+        file.write_text(text)
+        before = crowd.served
+        until(lambda: crowd.served > before + 5)
+        said(client, b"hello")
+    assert crowd.wrong == []
+    assert gateway.journal("handover") == []
+
+
+def test_theSupervisorBefore(gateway: Restarted, server: Destination) -> None:
+    """When it is killed after it has handed over, whoever has moved notices nothing."""
+    with raw.dial(gateway.port) as moved, raw.dial(gateway.port) as left:
+        raw.through(moved, "127.0.0.1", server.port)
+        left.sendall(raw.GREETING)
+        assert raw.exactly(left, 2) == b"\x05\x00"
+        old = gateway.pid
+        gateway.restart()
+        os.kill(old, signal.SIGKILL)
+        with suppress(ConnectionResetError):
+            assert left.recv(1) == b""
+        said(moved, b"hello")
+        with raw.dial(gateway.port) as other:
+            raw.through(other, "127.0.0.1", server.port)
