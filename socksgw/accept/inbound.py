@@ -264,7 +264,8 @@ class Inbound(Requests):
         self.listener.closed(self)
         if self._taker is not None:
             self._taker.connectionLost(reason)
-        self._fail(ClientLost("the client went away"))
+        if self._serving is not None or self._starting:
+            self._fail(ClientLost("the client went away"))
 
     # For the session.
 

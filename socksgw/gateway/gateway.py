@@ -465,12 +465,10 @@ class Gateway:
 
     def serve(self, client: Inbound) -> Serving:
         """Start the session of a client that has sent its first octets."""
-        return begin(self.sessions.begin(lambda number: Session(self, client, number)))
+        return begin(self.sessions.begin(Session, self, client))
 
     def left(self, session: Session) -> None:
-        """
-        Remove a session that is over, and give back what it counted for.
-        """
+        """Remove a session that is over, and give back what it counted for."""
         self.sessions.end(session)
         claim, session.claim = session.claim, None
         if session.record.reason == MOVED:

@@ -64,15 +64,15 @@ class Sessions:
         """Return whether a session is not over."""
         return session.record.session in self._live
 
-    def begin(self, make: Callable[[int], Session]) -> Session:
+    def begin(self, make: Callable[..., Session], *of: object) -> Session:
         """
         Add a new session.
 
-        @param make: makes it from its number, which is unique in this gateway.
+        @param make: makes it of C{of} and its number, which is unique in this gateway.
         """
         number = self._number = self._number + self._step
         self.begun += 1
-        session = self._live[number] = make(number)
+        session = self._live[number] = make(*of, number)
         return session
 
     def adopt(self, number: int, make: Callable[[int], Session]) -> Session:

@@ -27,6 +27,9 @@ DEFAULTS: Final = (
 )
 #: What else is counted of the sessions of a command.
 _OF_COMMAND: Final[Mapping[str, str]] = {"udp": "associations", "bind": "binds"}
+#: A command that is not among them; and the most rules of which a claim is kept.
+_UNCOUNTED: Final = "connect"
+_MOST: Final = 1024
 #: Commands whose octets are bounded by session; an association's are by flow.
 _STREAMS: Final = ("connect", "bind")
 #: Kinds of limits that several clients do not share.
@@ -257,6 +260,8 @@ class Limits:
         self._flowing: tuple[_Bound, ...] = ()
         self._rules: dict[str, _Bound] = {}
         self._ports: Mapping[str, int] = {}
+        # By rule, the claim of all sessions that nothing counts nor bounds.
+        self._free: dict[str, Claim] = {}
         self.live = self.refused = 0
         self.enforced = True
         self.usedUp = False
@@ -283,6 +288,7 @@ class Limits:
             range of ports for relay sockets and BIND.
         """
         self._ports = ports or {}
+        self._free.clear()
         limits = (*limits, *_missing(limits, defaults))
         bounds = [
             _Bound(per, "", [x for x in limits if x.per == per])
@@ -336,9 +342,16 @@ class Limits:
         @param arrived: whether it was counted by L{arrive}.
         @raise LimitReached: a limit forbids it; the text says which.
         """
+        if command == _UNCOUNTED and (free := self._free.get(rule)) is not None:
+            self.live += 1
+            return free
         bounds = self._boundsOf(command, rule)
         claim = Claim(rule)
-        if bounds or self._ports:
+        if command == _UNCOUNTED and not bounds:
+            if len(self._free) >= _MOST:
+                self._free.clear()
+            self._free[rule] = claim
+        elif bounds or self._ports:
             counted, events = self._wanted(bounds, asker, command, rule, arrived)
             counted += self._wantedPort(asker, command)
             self._enter(claim, bounds, asker, counted, events)
@@ -383,7 +396,8 @@ class Limits:
     def give(self, claim: Claim) -> None:
         """Count one session less."""
         self.live -= 1
-        self._counters.give(claim.keys)
+        if claim.keys:
+            self._counters.give(claim.keys)
         claim.close()
 
     def again(self, claim: Claim, asker: Asker, command: str, rule: str) -> Claim:

@@ -114,12 +114,13 @@ class Policy:
     """
 
     __slots__ = (
-        "_around", "_clock", "_deciders", "_meters", "_others", "_plain", "_resolver",
+        "_around", "_clock", "_deciders", "_meters", "_of", "_others", "_plain", "_resolver",
         "_ruleset",
         "judge", "told",
     )  # fmt: skip
 
     judge: Callable[[Question, Address], Verdict]
+    _of: Callable[[Asker, str, str | None, int, Address], Verdict]
 
     def __init__(
         self,
@@ -161,11 +162,8 @@ class Policy:
     def ruleset(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
         self._plain = not self._deciders and not ruleset.reporting
-        self.judge = (
-            ruleset.judge
-            if self._around is None
-            else Remembered(ruleset, self._around).judge
-        )
+        remembered = Remembered(ruleset, self._around)
+        self.judge, self._of = remembered.judge, remembered.of
 
     async def decide(
         self,
@@ -238,14 +236,14 @@ class Policy:
         if isinstance(host, Address):
             if self.told.name(asker, host) is not None:
                 return None
-            return host, self.judge(Question(asker, command, None, port), host)
+            return host, self._of(asker, command, None, port, host)
         if self.ruleset.there:
             return None
         known = self._others.get(asker.listener, self._resolver).known(host)
         if known is None or len(known) != 1:
             return None
         address = known[0]
-        verdict = self.judge(Question(asker, command, host, port), address)
+        verdict = self._of(asker, command, host, port, address)
         if not verdict.allowed or verdict.obligations.leaving is not None:
             return None
         arrive()

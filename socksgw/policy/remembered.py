@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final, Protocol, final
 
-from socksgw.policy.questions import Question, Verdict
+from socksgw.policy.questions import Asking, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
@@ -40,21 +40,23 @@ class Remembered:
     @ivar ruleset: the rules.
     """
 
-    __slots__ = ("_around", "_known", "_passes", "_sources", "ruleset")
+    __slots__ = ("_around", "_known", "_passes", "_sources", "_timed", "ruleset")
 
-    def __init__(self, ruleset: Ruleset, around: Surroundings) -> None:
+    def __init__(self, ruleset: Ruleset, around: Surroundings | None) -> None:
         """
         Remember nothing yet.
 
-        @param around: what the word C{self} of rules means now.
+        @param around: what the word C{self} of rules means now; L{None} where that
+            cannot be told, and nothing is remembered.
         """
         self.ruleset = ruleset
         self._around = around
         self._known: dict[Any, Verdict] = {}
         # Where the gateway listens may change at any time.
-        self._passes = ruleset.placed
+        self._passes = around is None or ruleset.placed
         # Most rulesets tell no sources apart.
         self._sources = ruleset.tellsSources
+        self._timed = ruleset.timed
 
     def judge(self, question: Question, address: Address) -> Verdict:
         """
@@ -63,22 +65,32 @@ class Remembered:
         @param question: with the port, and about now.
         """
         asker = question.asker
+        if question.found is not None or question.at is not None:
+            return self.ruleset.judge(question, address)
+        return self.of(asker, question.command, question.name, question.port, address)
+
+    def of(
+        self, asker: Asking, command: str, name: str | None, port: int, address: Address
+    ) -> Verdict:
+        """
+        Return the same of a question that is not asked yet: mostly it need not be.
+        """
         user, source, listener = asker.user, asker.source, asker.listener
         if (
             self._passes
-            or question.found is not None
-            or question.at is not None
             or user.unsure
             or source is None
             or listener is None
+            or self._around is None
             or (seen := self._around.seen(listener)) is None
         ):
+            question = Question(asker, command, name, port)
             return self.ruleset.judge(question, address)
         key = (
             address.packed,
-            question.port,
-            question.name,
-            question.command,
+            port,
+            name,
+            command,
             user.name,
             user.groups,
             user.method,
@@ -87,13 +99,15 @@ class Remembered:
             asker.tag,
             source.packed if self._sources else None,
             seen,
-            period := self._period(),
+            period := self._period() if self._timed else 0,
         )
         known = self._known.get(key)
         if known is None:
-            known = self.ruleset.judge(question, address)
+            known = self.ruleset.judge(Question(asker, command, name, port), address)
             # What was noticed only now is in the verdict, and not in the key.
-            if self._around.seen(listener) == seen and self._period() == period:
+            if self._around.seen(listener) == seen and (
+                not self._timed or self._period() == period
+            ):
                 if len(self._known) >= _MOST:
                     self._known.clear()
                 self._known[key] = known
@@ -101,4 +115,4 @@ class Remembered:
 
     def _period(self) -> int:
         """Return what tells the present time from others at which other rules hold."""
-        return self.ruleset.period(time.time()) if self.ruleset.timed else 0
+        return self.ruleset.period(time.time())

@@ -81,7 +81,7 @@ class IdleWatch(IdleTime):
     settings: _Settings
 
     def __init__(self, moved: int = IdleTime.BEFORE) -> None:
-        super().__init__(moved)
+        IdleTime.__init__(self, moved)
         self._deadline: Timer | None = None
 
     def watchIdle(self) -> None:

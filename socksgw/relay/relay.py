@@ -57,7 +57,7 @@ class Relay(IdleWatch):
         """
         @param done: hears of the end in the place of what could be awaited.
         """
-        super().__init__()
+        IdleWatch.__init__(self)
         self.settings = settings
         self._over = False
         self.done: Any = Awaited(self.cancel) if done is None else done

@@ -44,7 +44,7 @@ class PlainOutlet(PlainConnection):
         told: int = UNWATCHED,
     ) -> None:
         """@param told: as of L{PlainConnection}."""
-        super().__init__(connected, watch, told)
+        PlainConnection.__init__(self, connected, watch, told)
         self.address = address
         self.port = port
         name = connected.getsockname()

@@ -60,7 +60,8 @@ def connected(
             if alive:
                 keepAlive(dialled)
             outlet = PlainOutlet(dialled, watch, address, port, events)
-            if outlet.bound != (address, port):
+            bound, number = outlet.bound
+            if number != port or bound.packed != address.packed:
                 return outlet
             # The kernel has connected the socket to itself.
             code = errno.ECONNREFUSED

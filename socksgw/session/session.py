@@ -97,7 +97,7 @@ class Session(case.Case):
     gateway: Gateway
 
     def __init__(self, gateway: Gateway, client: Inbound, number: int) -> None:
-        super().__init__(gateway, client, number)
+        case.Case.__init__(self, gateway, client, number)
         self.stage = _ACCEPT
         self._attempt: Attempt | None = None
         # What had changed when the rules were read that it is judged by.

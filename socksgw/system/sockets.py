@@ -34,6 +34,8 @@ _log = Logger()
 
 #: The socket family of each version of IP.
 FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+_TCP: Final = socket.IPPROTO_TCP
+_NODELAY: Final = socket.TCP_NODELAY
 #: Seconds of silence before keep-alive asks: well before firewalls forget a
 #: connection.
 _KEEPALIVE: Final = 120
@@ -96,12 +98,15 @@ def quick(connection: socket.socket) -> None:
     """
     Have short messages sent at once.
     """
-    _prefer(
-        connection,
-        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-        "TCP_NODELAY",
-        "short messages may wait for the acknowledgement of those before",
-    )
+    try:
+        connection.setsockopt(_TCP, _NODELAY, 1)
+    except OSError:
+        _prefer(
+            connection,
+            (_TCP, _NODELAY, 1),
+            "TCP_NODELAY",
+            "short messages may wait for the acknowledgement of those before",
+        )
 
 
 def keepAlive(connection: socket.socket) -> None:
