@@ -90,7 +90,9 @@ def _header(text: str) -> str:
 
 def _value(value: Any) -> str:
     text = shortened(_printable(str(value)), _LONGEST)
-    return text.translate(_VALUE)
+    if "=" in text or "\\" in text or not text.isprintable():
+        return text.translate(_VALUE)
+    return text
 
 
 def _address(side: str, custom: str, text: str) -> Iterator[tuple[str, Any]]:

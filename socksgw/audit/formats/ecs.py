@@ -6,7 +6,6 @@ What has no field in it stands below C{socksgw}, as the schema asks of custom fi
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, Final
 
 from socksgw.audit.formats.facts import (
@@ -15,6 +14,7 @@ from socksgw.audit.formats.facts import (
     Fields,
     Origin,
     addressOf,
+    ipVersion,
     placeOf,
     severity,
     succeeded,
@@ -42,11 +42,7 @@ def _side(host: str, port: int | None, name: str | None = None) -> dict[str, Any
     if host or name:
         side["address"] = name or host
     if host:
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            pass
-        else:
+        if ipVersion(host):
             side["ip"] = host
     if name:
         side["domain"] = name

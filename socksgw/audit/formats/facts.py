@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any, Final
 
 from attrs import frozen
@@ -17,6 +19,7 @@ __all__ = [
     "Fields",
     "Origin",
     "addressOf",
+    "ipVersion",
     "milliseconds",
     "placeOf",
     "severity",
@@ -63,6 +66,15 @@ class Origin:
 
     gateway: str
     version: str
+
+
+@lru_cache(4096)
+def ipVersion(text: str) -> int:
+    """Return the version of an IP address; 0 where the text is none."""
+    try:
+        return ip_address(text).version
+    except ValueError:
+        return 0
 
 
 def placeOf(text: str | None) -> tuple[str, int | None]:

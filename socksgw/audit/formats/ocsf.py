@@ -8,7 +8,6 @@ C{security_control}, those of the network with C{network_proxy}, too. Events tha
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, Final
 
 from socksgw.audit.formats.facts import (
@@ -17,6 +16,7 @@ from socksgw.audit.formats.facts import (
     Fields,
     Origin,
     addressOf,
+    ipVersion,
     milliseconds,
     placeOf,
     severity,
@@ -68,19 +68,11 @@ _MAPPED: Final = frozenset({
 })  # fmt: skip
 
 
-def _version(address: str) -> int | None:
-    """Return the version of an IP address, L{None} where the text is none."""
-    try:
-        return ipaddress.ip_address(address).version
-    except ValueError:
-        return None
-
-
 def _endpoint(host: str, port: int | None, name: str | None = None) -> dict[str, Any]:
     """Return an endpoint, empty where nothing is known of it."""
     found: dict[str, Any] = {}
     if host:
-        found["ip" if _version(host) else "name"] = shortened(host, _LONGEST)
+        found["ip" if ipVersion(host) else "name"] = shortened(host, _LONGEST)
     if name:
         found["hostname"] = shortened(name, _LONGEST)
     if found and port is not None:
@@ -177,11 +169,11 @@ def _network(fields: Fields, origin: Origin) -> dict[str, Any]:
     host, port = placeOf(fields.get("address"))
     host = addressOf(fields) or host
     name = fields.get("name")
-    if not name and fields["event"] in (*REQUESTS, "refused") and not _version(host):
+    if not name and fields["event"] in (*REQUESTS, "refused") and not ipVersion(host):
         # It is no name, or was not looked up.
         name = fields.get("asked")
     destination = _endpoint(host, fields.get("port", port), name)
-    version = _version(host)
+    version = ipVersion(host)
     inbound = fields["event"] == "peer"
     if inbound:
         # Somebody has connected to the listener of a client's BIND.
