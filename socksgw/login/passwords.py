@@ -15,7 +15,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from hashlib import blake2b, scrypt
 from pathlib import Path
-from typing import Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from socksgw.login.hashes import Argon2id, Bcrypt
 from socksgw.login.userfile import PasswordFileError, WrongLine, readUsers, setUser
@@ -124,15 +124,18 @@ class Hashes(dict[bytes, Hash]):
 
     def __init__(self, hashes: Mapping[bytes, Hash]) -> None:
         super().__init__(hashes)
-        kinds: dict[tuple[object, ...], list[Hash]] = {}
+        kinds: dict[tuple[object, ...], list[Any]] = {}
         for known in hashes.values():
-            kinds.setdefault(known.cost, []).append(known)
+            kind = kinds.get(known.cost)
+            if kind is None:
+                kind = kinds[known.cost] = [0, known]
+            kind[0] += 1
         #: One of each cost, and how many there are up to it.
         self._kinds: list[tuple[int, Hash]] = []
         count = 0
-        for _, alike in sorted(kinds.items(), key=lambda kind: repr(kind[0])):
-            count += len(alike)
-            self._kinds.append((count, alike[0]))
+        for _, (alike, one) in sorted(kinds.items(), key=lambda kind: repr(kind[0])):
+            count += alike
+            self._kinds.append((count, one))
         text = str(next(iter(hashes.values()), DUMMY))
         self._key = blake2b(text.encode(), digest_size=32).digest()
 
@@ -176,16 +179,20 @@ def _derive(password: bytes, ln: int, r: int, p: int, salt: bytes) -> bytes:
 DUMMY: Final = Scrypt(_LN, _R, _P, bytes(16), bytes(32))
 
 
-def readPasswords(path: Path, wrong: list[WrongLine] | None = None) -> Hashes:
+def readPasswords(
+    path: Path, wrong: list[WrongLine] | None = None, before: Hashes | None = None
+) -> Hashes:
     """
     Read a file of password hashes.
 
     @param wrong: gets the lines that are wrong, and are left out.
+    @param before: what was read before.
     @return: the hashes by user name.
     @raise PasswordFileError: the file cannot be read, others can read it, or a line
         is wrong (all of them, where C{wrong} gets them).
     """
-    return Hashes(readUsers(path, parseHash, "socksgw passwd", wrong=wrong))
+    found = readUsers(path, parseHash, "socksgw passwd", wrong=wrong, before=before)
+    return Hashes(found)
 
 
 def setPassword(path: Path, user: str, password: bytes) -> None:

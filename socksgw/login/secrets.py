@@ -98,7 +98,8 @@ class SecretsFile(UserFile[dict[bytes, Secret]]):
         """
         @raise PasswordFileError: the file cannot be used.
         """
-        super().__init__(path, readSecrets)
+        # A password is never text: all are read anew.
+        super().__init__(path, lambda path, wrong, _: readSecrets(path, wrong))
         # For users that are not there: costs the same.
         self._nobody = Secret(os.urandom(16))
 

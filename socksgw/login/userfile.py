@@ -13,17 +13,25 @@ import shlex
 import stat
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar, cast
 
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.config.reserved import isReserved
 from socksgw.interfaces import IAlteredStore, IReportingStore
+from socksgw.system.aside import collectorAside, givingWay
 from socksgw.system.files import (
     FileError,
     isWide,
@@ -73,6 +81,10 @@ class WrongLine(NamedTuple):
     why: str
 
 
+#: Reads a file of users.
+Read = Callable[[Path, list[WrongLine], U | None], U]
+
+
 class PasswordFileError(Exception):
     """
     The file cannot be used.
@@ -91,6 +103,7 @@ def readUsers(
     command: str,
     private: bool = False,
     wrong: list[WrongLine] | None = None,
+    before: Mapping[bytes, T] | None = None,
 ) -> dict[bytes, T]:
     """
     Read a file of users.
@@ -100,6 +113,8 @@ def readUsers(
     @param command: what makes such a file, for the remedy.
     @param private: whether it has to be ours, or root's.
     @param wrong: gets the lines that are wrong, whose users are then left out.
+    @param before: values that were read before. One whose text is the same is taken,
+        and not made again: that is several times as fast.
     @return: the values by user name.
     @raise PasswordFileError: the file cannot be read, others can read it, or a line
         is wrong: any without C{wrong}, else all of them.
@@ -130,7 +145,10 @@ def readUsers(
                 raise ValueError("not of the form name:hash")
             if name in users:
                 raise ValueError("the name stands twice")
-            users[name] = parse(value.strip().decode("ascii", "replace"))
+            text = value.strip().decode("ascii", "replace")
+            known = None if before is None else before.get(name)
+            same = known is not None and str(known) == text
+            users[name] = cast(T, known) if same else parse(text)
         except ValueError as e:
             why = "not UTF-8" if isinstance(e, UnicodeError) else str(e)
             said = f"{path}: line {number}: {why}; "
@@ -224,7 +242,8 @@ class _Reading(Generic[U]):
     @ivar stamp: the file's, when it began.
     @ivar over: whether it is over; set last.
     @ivar users: who there is; L{None} when the file cannot be used.
-    @ivar names: their names, and those in lines that are wrong.
+    @ivar named: the names in lines that are wrong.
+    @ivar missing: the names that were there before, and are not now.
     @ivar altered: those of whom something else is there than before; L{None} where
         that is not known.
     @ivar wrong: the lines that are wrong.
@@ -232,41 +251,57 @@ class _Reading(Generic[U]):
     """
 
     __slots__ = (
-        "_before", "_path", "_read", "altered", "error", "names", "over", "stamp",
-        "users", "wrong",
+        "_before", "_names", "_path", "_read", "altered", "error", "missing", "named",
+        "over", "stamp", "users", "wrong",
     )  # fmt: skip
 
     def __init__(
         self,
         path: Path,
-        read: Callable[[Path, list[WrongLine]], U],
+        read: Read[U],
         stamp: object,
         before: U | None = None,
+        names: Sequence[Collection[bytes]] = (),
     ) -> None:
+        """
+        Read nothing yet.
+
+        @param before: the users of the last reading.
+        @param names: all names that count as those of users.
+        """
         self._path = path
         self._read = read
         self._before = before
+        self._names = names
         self.altered: frozenset[bytes] | None = None
         self.stamp = stamp
         self.over = False
         self.users: U | None = None
-        self.names: frozenset[bytes] = frozenset()
+        self.named: frozenset[bytes] = frozenset()
+        self.missing: list[bytes] = []
         self.wrong: list[WrongLine] = []
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Read the file. Run in a thread where it is large."""
+        """
+        Read the file. Run in a thread where it is large.
+
+        All that takes long is done name by name: a set of names that is made in one go
+        would hold up every other thread.
+        """
         try:
-            users = self._read(self._path, self.wrong)
-            named = {each.name for each in self.wrong if each.name}
-            self.names = frozenset(users) | named
             before, self._before = self._before, None
+            names, self._names = self._names, ()
+            users = self._read(self._path, self.wrong, before)
+            self.named = frozenset(each.name for each in self.wrong if each.name)
             if before is not None:
-                self.altered = frozenset(
-                    name
-                    for name in before.keys() | users.keys()
-                    if before.get(name) != users.get(name)
-                )
+                self.altered = frozenset(_altered(before, users))
+            self.missing = [
+                name
+                for those in names
+                for name in those
+                if name not in users and name not in self.named
+            ]
             self.users = users
         except Exception as e:
             self.error = e.with_traceback(None)
@@ -286,19 +321,21 @@ class UserFile(Generic[U]):
     and is believed to be removed when the file has stayed as it is for a second.
     """
 
-    def __init__(self, path: Path, read: Callable[[Path, list[WrongLine]], U]) -> None:
+    def __init__(self, path: Path, read: Read[U]) -> None:
         """
         Read the file.
 
         @param read: returns the file's users, and adds the lines that are wrong. It may
-            be called in a thread.
+            be called in a thread. It is given the users of the last reading, too.
         @raise PasswordFileError: the file cannot be used.
         """
         self._path = path
         self._readFile = read
         self._stamp = stampOf(path)
         self._changed = monotonic()
-        self._names: frozenset[bytes] = frozenset()
+        # Those of the last reading that found any, and others that count as such.
+        self._names: Collection[bytes] = ()
+        self._named: frozenset[bytes] = frozenset()
         # Users who are missing, but not believed to be removed, and since when.
         self._missing: dict[bytes, float] = {}
         self._removals = 0
@@ -313,7 +350,8 @@ class UserFile(Generic[U]):
         if reading.error is not None:
             raise reading.error
         self._users: U | None = reading.users
-        self._found(reading)
+        if reading.users is not None:
+            self._found(reading, reading.users)
 
     def stamp(self) -> object:
         """
@@ -360,7 +398,7 @@ class UserFile(Generic[U]):
         line is wrong is there, and cannot log in.
         """
         self._look()
-        return name in self._names or name in self._missing
+        return name in self._names or name in self._named or name in self._missing
 
     def problems(self) -> tuple[str, ...]:
         """As L{IReportingStore.problems}."""
@@ -381,7 +419,11 @@ class UserFile(Generic[U]):
                 return
             self._changed = monotonic()
             reading = self._reading = _Reading(
-                self._path, self._readFile, stamp, self._users
+                self._path,
+                self._readFile,
+                stamp,
+                self._users,
+                (self._names, self._named),
             )
             if not self._isLarge() or not _started(reading):
                 reading.run()
@@ -401,9 +443,9 @@ class UserFile(Generic[U]):
         before = self._problems
         self._users = reading.users
         if reading.users is not None:
-            self._found(reading)
+            self._found(reading, reading.users)
         elif isinstance(reading.error, PasswordFileError):
-            self._names |= self._missing.keys()
+            self._named |= self._missing.keys()
             self._missing.clear()
             self._problems = (
                 f"{reading.error}; nobody can log in, whoever is in stays",
@@ -416,16 +458,39 @@ class UserFile(Generic[U]):
         for why in self._problems:
             _log.error("{why}", why=why)
 
-    def _found(self, reading: _Reading[U]) -> None:
+    def _found(self, reading: _Reading[U], users: U) -> None:
         """Take note of users who are missing, and of lines that are wrong."""
-        names, wrong = reading.names, reading.wrong
-        missing = dict.fromkeys(self._names - names, self._changed) | self._missing
-        self._missing = {n: since for n, since in missing.items() if n not in names}
-        self._names = names
+        wrong, named = reading.wrong, reading.named
+        missing = dict.fromkeys(reading.missing, self._changed) | self._missing
+        self._missing = {
+            name: since
+            for name, since in missing.items()
+            if name not in users and name not in named
+        }
+        self._names, self._named = users, named
         lines = [f"{each.why}; this user cannot log in" for each in wrong[:_TOLD]]
         if len(wrong) > _TOLD:
             lines.append(f"{self._path}: {len(wrong) - _TOLD} more lines are wrong")
         self._problems = tuple(lines)
+
+
+def _altered(
+    before: Mapping[bytes, object], users: Mapping[bytes, object]
+) -> Iterator[bytes]:
+    """Yield the users of whom something else is there than before."""
+    for name, value in users.items():
+        known = before.get(name)
+        if known is not value and known != value:
+            yield name
+    for name in before:
+        if name not in users:
+            yield name
+
+
+def _runAside(reading: _Reading[U]) -> None:
+    """Read, and let other threads run often."""
+    with collectorAside(), givingWay():
+        reading.run()
 
 
 def _started(reading: _Reading[U]) -> bool:
@@ -435,7 +500,7 @@ def _started(reading: _Reading[U]) -> bool:
     @return: whether the thread could be started.
     """
     try:
-        Thread(target=reading.run, name="users", daemon=True).start()
+        Thread(target=_runAside, args=(reading,), name="users", daemon=True).start()
     except RuntimeError:
         return False
     return True

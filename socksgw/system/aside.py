@@ -8,12 +8,18 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Final
 
 __all__ = ["collectorAside", "givingWay"]
 
 #: Seconds after which a thread that computes lets another one run.
 _OFTEN: Final = 0.0005
+
+#: Guards the others: threads that compute now, and the interval without any.
+_lock: Final = Lock()
+_computing = 0
+_usual = 0.0
 
 
 @contextmanager
@@ -46,11 +52,18 @@ def givingWay() -> Iterator[None]:
     Have a thread that computes let others run more often.
 
     The reactor gives up the interpreter with each call of a socket, and would wait for
-    it as long after each.
+    it as long after each. Several threads may compute at the same time.
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(_OFTEN, before))
+    global _computing, _usual
+    with _lock:
+        if not _computing:
+            _usual = sys.getswitchinterval()
+            sys.setswitchinterval(min(_OFTEN, _usual))
+        _computing += 1
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        with _lock:
+            _computing -= 1
+            if not _computing:
+                sys.setswitchinterval(_usual)

@@ -16,9 +16,11 @@ from tests.tools.waiting import until
 TEXT = "alice:1\nbob:2\n"
 
 
-def read(path: Path, wrong: list[WrongLine]) -> dict[bytes, int]:
+def read(
+    path: Path, wrong: list[WrongLine], before: dict[bytes, int] | None = None
+) -> dict[bytes, int]:
     """A value is a number."""
-    return readUsers(path, int, "true", wrong=wrong)
+    return readUsers(path, int, "true", wrong=wrong, before=before)
 
 
 class World:
@@ -169,9 +171,11 @@ class Slow:
         self.go = Event()
         self.readers: list[Thread] = []
 
-    def read(self, path: Path, wrong: list[WrongLine]) -> dict[bytes, int]:
+    def read(
+        self, path: Path, wrong: list[WrongLine], before: dict[bytes, int] | None
+    ) -> dict[bytes, int]:
         """As L{read}."""
-        found = read(path, wrong)
+        found = read(path, wrong, before)
         if current_thread() is not main_thread():
             self.readers.append(current_thread())
             self.go.wait(10)
@@ -248,3 +252,17 @@ def test_noThreadToBeHad(
     assert world.looked(0.2)
     assert world.known() == "ALICE bob"
     assert not slow.readers
+
+
+def test_whatIsTheSameIsNotMadeAgain(tmp_path: Path) -> None:
+    """A line whose text is the same keeps its value; any other one is read."""
+    path = tmp_path / "users"
+    path.touch(0o600)
+    path.write_text("alice:1000\nbob:2000\ncarol:3000\n")
+    before = read(path, [])
+    path.write_text("bob:2000 \nalice:1001\ncarol:03000\ndave:1000\neve:x\n")
+    wrong: list[WrongLine] = []
+    after = read(path, wrong, before)
+    assert after == {b"alice": 1001, b"bob": 2000, b"carol": 3000, b"dave": 1000}
+    assert after[b"bob"] is before[b"bob"]
+    assert [each.name for each in wrong] == [b"eve"]

@@ -47,3 +47,15 @@ def test_threadsGiveWayMeanwhile() -> None:
     with pytest.raises(ValueError, match="why"), givingWay():
         raise ValueError("why")
     assert sys.getswitchinterval() == before
+
+
+def test_severalThatComputeAtOnce() -> None:
+    """However they end, the interval is what it was."""
+    before = sys.getswitchinterval()
+    first, second = givingWay(), givingWay()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() < before
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == before
