@@ -72,16 +72,20 @@ man: $(BIN)/twistd  ## make the man pages, in build/man
 	$(BIN)/python -m socksgw.console.man build/man
 	@echo "Read them with: man -l build/man/socksgw.1 build/man/socksgw.toml.5"
 
+# make bench ARGS=--quick runs each part for some seconds only.
+QUICK := $(filter --quick,$(ARGS))
+
 bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by side (as root)
 	$(BIN)/python tests/bench/run.py $(ARGS)
-	$(BIN)/python tests/bench/tls.py
+	$(BIN)/python tests/bench/names.py $(QUICK)
+	$(BIN)/python tests/bench/tls.py $(QUICK)
 	@echo "SOCKD=…/sbin/sockd names a Dante with GSSAPI (.ci/dante builds one):"
-	$(BIN)/python tests/bench/protected.py $(if $(SOCKD),--dante $(SOCKD))
-	$(BIN)/python tests/bench/policy.py
-	$(BIN)/python tests/bench/inspection.py
-	$(BIN)/python tests/bench/sinks.py
-	PYTHONPATH=. $(BIN)/python tests/bench/restarts.py
-	$(BIN)/python tests/bench/names.py
+	$(BIN)/python tests/bench/protected.py $(if $(SOCKD),--dante $(SOCKD)) $(QUICK)
+	$(BIN)/python tests/bench/policy.py $(QUICK)
+	$(BIN)/python tests/bench/pauses.py $(QUICK)
+	$(BIN)/python tests/bench/inspection.py $(QUICK)
+	$(BIN)/python tests/bench/sinks.py $(QUICK)
+	$(BIN)/python tests/bench/restarts.py $(QUICK)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .venv-floors .venv-newest .floors build *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

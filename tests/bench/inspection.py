@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from tests.bench.machine import described, parsed
 from tests.live import raw
 from tests.live.running import OPEN, Running
 from tests.tools.hellos import hello
@@ -73,7 +74,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sessions", type=int, default=200, help="in each round")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
-    options = parser.parse_args()
+    options = parsed(parser, rounds=2, sessions=50)
+    print(described())
     opening = hello()
     results: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory(prefix="bench-inspection-") as name:

@@ -5,13 +5,14 @@
  *   load pace  PROXY TARGET RATE SECONDS MODE     RATE new sessions each second; the same echo
  *   load down  PROXY TARGET STREAMS BYTES MODE    download of BYTES per stream
  *   load up    PROXY TARGET STREAMS BYTES MODE    upload of BYTES per stream
+ *   load storm PROXY TARGET COUNT MODE            COUNT new sessions at once; the same echo on each
  *   load rtt   PROXY TARGET STREAMS SECONDS MODE  64-octet ping-pong on open sessions
  *   load idle  PROXY TARGET COUNT MODE            opens COUNT sessions, prints, holds them until
  *                                                 stdin closes
  *   load udp   PROXY TARGET ASSOCS SECONDS MODE   UDP ASSOCIATE; 100-octet echoes, 16 in flight on
  *                                                 each
  *
- * MODE: direct, socks4, noauth, user:password, http, http+user:password (CONNECT with Basic, sent
+ * MODE: direct, socks4, noauth, user:password (a # in it is the client's number), http, http+user:password (CONNECT with Basic, sent
  * at once), or http* (CONNECT, each in other octets than the one before). PORTs are on 127.0.0.1. The first octet to the target: 'E' echo, 'S' and 8 octets
  * of count source, 'D' discard and answer the count at the end.
  */
@@ -324,12 +325,18 @@ static int shake(struct cc *c, uint32_t ev) {
     if (c->st == GREET) {
         if (c->in[0] != 5 || c->in[1] == 0xff) return -1;
         if (auth()) {
-            const char *p = strchr(mode, ':');
-            size_t ul = p - mode, pl = strlen(p + 1);
+            char login[300];
+            const char *mark = strchr(mode, '#');
+            if (mark)
+                snprintf(login, sizeof login, "%.*s%d%s", (int)(mark - mode), mode, c->id, mark + 1);
+            else
+                snprintf(login, sizeof login, "%s", mode);
+            const char *p = strchr(login, ':');
+            size_t ul = p - login, pl = strlen(p + 1);
             unsigned char b[520];
             b[0] = 1;
             b[1] = ul;
-            memcpy(b + 2, mode, ul);
+            memcpy(b + 2, login, ul);
             b[2 + ul] = pl;
             memcpy(b + 3 + ul, p + 1, pl);
             put(c, b, 3 + ul + pl);
@@ -477,11 +484,13 @@ int main(int argc, char **argv) {
     proxy_port = atoi(argv[2]);
     target_port = atoi(argv[3]);
     int conc = atoi(argv[4]);
-    int isidle = !strcmp(what, "idle");
-    uint64_t arg = isidle ? 0 : strtoull(argv[5], 0, 10);
-    mode = isidle ? argv[5] : argv[6];
+    int isidle = !strcmp(what, "idle"), storm = !strcmp(what, "storm");
+    /* A storm has a minute. */
+    uint64_t arg = isidle ? 0 : storm ? 60 : strtoull(argv[5], 0, 10);
+    mode = isidle || storm ? argv[5] : argv[6];
     if (!strcmp(what, "udp")) return udp(conc, (double)arg);
-    int pace = !strcmp(what, "pace"), rate = pace || !strcmp(what, "rate"),
+    int pace = !strcmp(what, "pace"), once = pace || storm,
+        rate = once || !strcmp(what, "rate"),
         down = !strcmp(what, "down"), up = !strcmp(what, "up"), rtt = !strcmp(what, "rtt");
     int total = pace ? conc * (int)arg : conc;
     struct cc *cs = calloc(total, sizeof *cs);
@@ -530,7 +539,7 @@ int main(int argc, char **argv) {
                     failed++;
                     close(c->fd);
                     inflight--;
-                    if (rate && !pace && failed < 2000000)
+                    if (rate && !once && failed < 2000000)
                         start(c), inflight++;
                     else {
                         c->st = DONE;
@@ -597,7 +606,7 @@ int main(int argc, char **argv) {
                     if (r < 0 && errno == EAGAIN) continue;
                     failed++;
                     close(c->fd);
-                    if (rate && !pace)
+                    if (rate && !once)
                         start(c), inflight++;
                     else {
                         c->st = DONE;
@@ -609,7 +618,7 @@ int main(int argc, char **argv) {
                 if (c->got < 64) continue;
                 note(now() - c->t0);
                 done++;
-                if (pace) {
+                if (once) {
                     close(c->fd);
                     c->st = DONE;
                     live--;

@@ -24,6 +24,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench import run
+from tests.bench.machine import described, parsed
 
 PEERS: Final = ("socksgw", "dante", "microsocks")
 KINDS: Final = ("literal", "cached", "new")
@@ -120,8 +121,12 @@ def aside(*command: str) -> Iterator[None]:
             process.kill()
 
 
-def measure(peer: str, sessions: int) -> dict[str, float]:
-    """Return microseconds of CPU a session, by kind."""
+def measure(peer: str, sessions: int, turn: int) -> dict[str, float]:
+    """
+    Return microseconds of CPU a session, by kind.
+
+    @param turn: the number of the round: another kind is the first one in each.
+    """
     figures = {}
     with (
         aside(str(run.LOAD), "target", str(TARGET)),
@@ -129,7 +134,8 @@ def measure(peer: str, sessions: int) -> dict[str, float]:
         run.running(peer, PORT) as pid,
     ):
         run.listening(TARGET)
-        for kind in KINDS:
+        first = turn % len(KINDS)
+        for kind in KINDS[first:] + KINDS[:first]:
             many(50, lambda number: hostOf(kind, -number - 1))  # noqa: B023
             before = run.cpu(pid)
             many(sessions, lambda number: hostOf(kind, number))  # noqa: B023
@@ -137,7 +143,7 @@ def measure(peer: str, sessions: int) -> dict[str, float]:
     return figures
 
 
-def apart(peer: str, sessions: int) -> dict[str, float]:
+def apart(peer: str, sessions: int, turn: int) -> dict[str, float]:
     """Measure where the name server is the only one, on a network without others."""
     with tempfile.TemporaryDirectory() as directory:
         conf = Path(directory) / "resolv.conf"
@@ -149,7 +155,7 @@ def apart(peer: str, sessions: int) -> dict[str, float]:
         command = [sys.executable, __file__, "--measure", peer]
         done = subprocess.run(
             ["unshare", "--net", "--mount", "sh", "-c", f'{prepared} && exec "$@"',
-             "sh", *command, "--sessions", str(sessions)],
+             "sh", *command, "--sessions", str(sessions), "--turn", str(turn)],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -163,21 +169,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sessions", type=int, default=1000, help="of each kind")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--turn", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parsed(parser, rounds=2, sessions=200)
     if options.answer:
         answer()
     run.prepare(list(PEERS))
     if options.measure:
-        print(json.dumps(measure(options.measure, options.sessions)))
+        figures = measure(options.measure, options.sessions, options.turn)
+        print(json.dumps(figures))
         return
     if os.geteuid():
         sys.exit("network namespaces are needed: run this as root")
+    print(described())
     results: run.Results = {peer: [] for peer in PEERS}
     for turn in range(options.rounds):
         for peer in PEERS:
             print(f"round {turn + 1}: {peer}", file=sys.stderr)
-            figures = apart(peer, options.sessions)
+            figures = apart(peer, options.sessions, turn)
             results[peer].append({f"{k} CPU us": v for k, v in figures.items()})
     print(run.table(results))
     print()

@@ -29,6 +29,10 @@ from socksgw.interfaces import Asker
 from socksgw.policy.decision import Policy
 from socksgw.wire.address import Address
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from tests.bench.machine import described, parsed
+
 LISTS = 100_000
 RULES = 10_000
 
@@ -321,10 +325,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=RULESETS, help="print one as JSON")
     parser.add_argument("--seconds", type=float, default=0.2, help="for each question")
-    options = parser.parse_args()
+    options = parsed(parser, seconds=0.05)
     if options.only:
         print(json.dumps(measure(options.only, options.seconds)))
         return
+    print(described())
     found: dict[str, dict[str, float]] = {}
     for name, (title, _) in RULESETS.items():
         print(f"{name}: {title}", flush=True)

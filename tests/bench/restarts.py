@@ -1,14 +1,15 @@
 """
-Restarts under load: restarts.py [SESSIONS [RATE [RESTARTS]]].
+Restarts under load.
 
 So many live sessions, each of which is asked for an echo all the time, and so many new
-ones a second, through so many restarts: by default 5,000, 500 and 10. It tells how many
+ones a second, through so many restarts. It tells how many
 were refused, reset or got wrong octets, for how long nobody was served, and whether the
 journal has each session once.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import multiprocessing
 import os
@@ -24,6 +25,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from tests.bench.machine import described, parsed
 from tests.live import raw
 from tests.live.restarts import Restarted, restarted
 from tests.live.running import OPEN
@@ -211,12 +215,16 @@ def measure(gateway: Restarted, sessions: int, rate: float, restarts: int) -> No
 
 
 if __name__ == "__main__":
-    given = [int(each) for each in sys.argv[1:]]
-    sessions, rate, restarts = (*given, *(5000, 500, 10)[len(given) :])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sessions", type=int, nargs="?", default=5000)
+    parser.add_argument("rate", type=int, nargs="?", default=500)
+    parser.add_argument("restarts", type=int, nargs="?", default=10)
+    options = parsed(parser, sessions=300, rate=50, restarts=2)
+    print(described())
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with (
         tempfile.TemporaryDirectory() as directory,
         restarted(Path(directory) / "gw", OPEN) as gateway,
     ):
-        measure(gateway, sessions, rate, restarts)
+        measure(gateway, options.sessions, options.rate, options.restarts)

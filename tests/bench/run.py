@@ -12,6 +12,8 @@ run, more than rates.
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
 import json
 import os
 import shutil
@@ -27,12 +29,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from tests.bench.machine import BIN, described, parsed
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = HERE / "build"
 LOAD = BUILD / "load"
-TWISTD = ROOT / ".venv" / "bin" / "twistd"
-SOCKSGW = ROOT / ".venv" / "bin" / "socksgw"
+TWISTD = BIN / "twistd"
+SOCKSGW = BIN / "socksgw"
 HZ = os.sysconf("SC_CLK_TCK")
 
 #: A policy of some rules, the matching one last, and the journal as always.
@@ -83,6 +89,22 @@ url = "socks5://127.0.0.1:{HOP}"
 """
 
 
+#: How many log in at once, and what a check of one of their passwords costs: a
+#: thousandth of a CPU second or two, so that the rest of a login is to be seen beside.
+STORM = 1000
+_COST = {"n": 1 << 9, "r": 8, "p": 1}
+_PASSWORD = b"pass"
+
+
+def stormUsers() -> str:
+    """The users of the storm, in a file for C{passwd}: all with one hash."""
+    salt = bytes(16)
+    derived = hashlib.scrypt(_PASSWORD, salt=salt, dklen=32, **_COST)
+    parts = (base64.b64encode(each).decode().rstrip("=") for each in (salt, derived))
+    known = "$scrypt$ln=9,r=8,p=1$" + "$".join(parts)
+    return "".join(f"user{number}:{known}\n" for number in range(STORM))
+
+
 #: Has two processes serve.
 WORKERS = "[gateway]\nworkers = 2\n"
 
@@ -99,6 +121,8 @@ def startSocksgw(port: int, directory: Path, more: str = "") -> list[str]:
         capture_output=True,
         check=True,
     )
+    with (directory / "users").open("a") as file:
+        file.write(stormUsers())
     config = str(directory / "gw.toml")
     return [str(TWISTD), "-n", "--pidfile=", "socksgw", "--quiet", "--config", config]
 
@@ -322,6 +346,26 @@ class Measurement:
         load("rate", *self._at, 1, 1, "user:pass")
         self.rate("user:pass", "login session")
 
+    def storm(self) -> None:
+        """
+        Right logins, all at once: each for the first time, then remembered.
+
+        What a check of a password takes by itself does not count.
+        """
+        began = time.process_time()
+        for _ in range(100):
+            hashlib.scrypt(_PASSWORD, salt=bytes(16), dklen=32, **_COST)
+        check = (time.process_time() - began) / 100
+        for name, own in (("storm", check), ("storm again", 0.0)):
+            result, used = self._cpu("storm", STORM, "user#:pass")
+            self._note(
+                name,
+                result,
+                refused=STORM - result["done"],
+                CPU_us=(used / STORM - own) * 1e6,
+                p99_ms=result["p99_ms"],
+            )
+
     def httplogin(self) -> None:
         load("rate", *self._at, 1, 1, "http+user:pass")
         self.rate("http+user:pass", "login CONNECT session")
@@ -405,12 +449,19 @@ class Measurement:
 
 
 TESTS = (
-    "rate", "single", "login", "pace", "down", "up", "rtt", "udp", "idle", "http", "httplogin",
+    "rate", "single", "login", "pace", "storm", "down", "up", "rtt", "udp", "idle", "http", "httplogin",
 )  # fmt: skip
-#: What not every peer can; those that speak HTTP alone can the one test.
+_LEAN = {"socksgw", "dante", "microsocks", "hev"}
+#: Whom tests are for, where that is not everybody but those that speak HTTP alone: who
+#: can, and whose figure is one to be compared with.
 ONLY = {
+    "single": _LEAN,
     "login": {"socksgw"},
+    "pace": _LEAN,
+    "storm": {"socksgw"},
+    "rtt": _LEAN,
     "udp": {"socksgw", "dante", "hev", "asyncio-socks-server"},
+    "idle": _LEAN,
     "http": {"socksgw", *HTTP},
     "httplogin": {"socksgw"},
 }
@@ -511,16 +562,30 @@ def aims(results: Results) -> Iterator[str]:
     """What is aimed at, and what was measured."""
 
     def ratio(
-        row: str, aim: float, peers: list[str], of: str = "", whose: str = "socksgw"
+        row: str,
+        aim: float,
+        peers: list[str],
+        of: str = "",
+        whose: str = "socksgw",
+        least: bool = False,
     ) -> str | None:
         ours = median(results, whose, row)
         theirs = [x for p in peers if (x := median(results, p, of or row))]
         if ours is None or not theirs:
             return None
         found = ours / min(theirs)
-        word = "ok" if found <= aim else "NOT REACHED"
+        word = "ok" if (found >= aim if least else found <= aim) else "NOT REACHED"
         row = row if whose == "socksgw" else f"{whose}: {row}"
-        return f"{row:<24} {found:5.2f} x {'/'.join(peers)} (aim {aim}): {word}"
+        bound = f"at least {aim}" if least else f"{aim}"
+        named = "/".join(peers) + (f"'s {of}" if of else "")
+        return f"{row:<28} {found:5.2f} x {named} (aim {bound}): {word}"
+
+    def most(row: str, aim: float) -> str | None:
+        found = median(results, "socksgw", row)
+        if found is None:
+            return None
+        word = "ok" if found <= aim else "NOT REACHED"
+        return f"{row:<28} {found:5.1f} (aim {aim}): {word}"
 
     others = [
         name for name in results if name not in HTTP | HOPPING | {"socksgw", "workers"}
@@ -539,18 +604,21 @@ def aims(results: Results) -> Iterator[str]:
         ratio("CONNECT session CPU us", 1.1, ["socksgw"], "session CPU us"),
         ratio("CONNECT session CPU us", 0.7, http),
         ratio("session CPU us", 1.6, ["socksgw"], whose="through"),
+        most("storm refused", 0),
+        most("storm again refused", 0),
+        # Of rates the load generator has its part, which is on the same cores.
+        ratio("session per s", 1.9, ["socksgw"], whose="workers", least=True),
         ratio("session CPU us", 1.14, ["socksgw"], whose="workers"),
+        ratio("down 32 Gbit s", 1.9, ["socksgw"], whose="workers", least=True),
         ratio("down 32 CPU s GiB", 1.14, ["socksgw"], whose="workers"),
         ratio("down 1 CPU s GiB", 1.2, ["socksgw"], whose="through"),
         ratio("down 32 CPU s GiB", 1.4, ["socksgw"], whose="through"),
     ]
     for way in ("down", "up"):
-        checks.append(ratio(f"{way} 1 CPU s GiB", 0.65, others))
-        checks.append(ratio(f"{way} 32 CPU s GiB", 0.5, others))
+        checks.append(ratio(f"{way} 1 CPU s GiB", 0.5, others))
+        checks.append(ratio(f"{way} 32 CPU s GiB", 0.35, others))
+    checks.append(most("idle KiB", 6))
     yield from filter(None, checks)
-    idle = median(results, "socksgw", "idle KiB")
-    if idle is not None:
-        yield f"idle KiB {idle:.1f} (aim 8): {'ok' if idle <= 8 else 'NOT REACHED'}"
     ours = median(results, "socksgw", "200/s p99 ms")
     theirs = median(results, "dante", "200/s p99 ms")
     if ours is not None and theirs is not None:
@@ -598,16 +666,16 @@ def apart(name: str, options: Any) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
     here = [x for x in PEERS if x != "hev" or shutil.which("hev-socks5-server")]
     parser.add_argument("--only", default=",".join(here), help="peers, by commas")
     parser.add_argument("--tests", default=",".join(TESTS), help="tests, by commas")
-    parser.add_argument("--seconds", type=int, default=3, help="for each timed test")
-    parser.add_argument("--bytes", type=int, default=2 << 30, help="for each transfer")
+    parser.add_argument("--seconds", type=int, default=2, help="for each timed test")
+    parser.add_argument("--bytes", type=int, default=1 << 30, help="for each transfer")
     parser.add_argument("--idle", type=int, default=2000, help="idle sessions")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parsed(parser, rounds=2, seconds=1, bytes=1 << 27, idle=300)
     names = options.only.split(",")
     tests = options.tests.split(",")
     if unknown := (set(names) - set(PEERS)) | (set(tests) - set(TESTS)):
@@ -616,6 +684,7 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.measure, options)))
         return
+    print(described())
     results: Results = {name: [] for name in names}
     for turn in range(options.rounds):
         for name in names:

@@ -30,6 +30,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench import run
+from tests.bench.machine import described, parsed
 from tests.live.posted import PostedServer
 from tests.live.postgres import Postgres
 
@@ -147,10 +148,11 @@ def measure(name: str, port: int, target: int, seconds: int) -> tuple[float, int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--only", default=",".join(SINKS), help="sinks, by commas")
-    options = parser.parse_args()
+    options = parsed(parser, rounds=1, seconds=1)
+    print(described())
     names = options.only.split(",")
     run.prepare(["socksgw"])
     found: dict[str, list[float]] = {name: [] for name in names}
