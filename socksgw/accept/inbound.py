@@ -32,7 +32,7 @@ from socksgw.system.protected import ProtectedConnection
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event
-from socksgw.wire.levels import CLEAR
+from socksgw.wire.levels import CLEAR, CONFIDENTIALITY
 from socksgw.wire.proxyheader import Origin
 from socksgw.wire.server import ServerConversation, State
 
@@ -289,16 +289,16 @@ class Inbound(Requests):
     @property
     def first(self) -> bool:
         """
-        Whether the client is about to make its first request, in the clear.
-
-        No layer below has told anything of it then.
+        Whether the client is about to make its first request; no layer told of it.
         """
-        return (
-            self.halfOpen
-            and not self.ended
-            and not self.listener.layers
-            and self.connection.secured == CLEAR
-        )
+        if not self.halfOpen or self.ended:
+            return False
+        if not self.listener.layers:
+            return bool(self.connection.secured == CLEAR)
+        if self.identity or self.signer or self.origin or self.gateways:
+            return False
+        secured: str = self.connection.secured
+        return secured == CONFIDENTIALITY
 
     def send(self, octets: bytes) -> None:
         """Send octets, after what was sent before."""

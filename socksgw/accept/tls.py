@@ -303,7 +303,10 @@ class TLSConnection:
         data = stream.receive(octets)
         error = stream.failure
         if not established or not data or error is not None:
-            # An answer to what was no data: the handshake's, an alert.
+            # An answer to what was no data: the handshake's, an alert. Tickets could
+            # wait for what is sent next; but they tell a client's kernel that its
+            # Finished has come, without which Nagle's algorithm holds its first
+            # message back for 40 ms.
             self._sealed = bytes(self._sealed) + stream.outgoing()
             self._push()
         if not stream.established:

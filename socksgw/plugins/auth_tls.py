@@ -58,11 +58,11 @@ class Secured:
         self._over = False
         self.naked = False
 
-    def unwrap(self, octets: bytes) -> bytes:
+    def unwrap(self, octets: bytes | memoryview) -> bytes:
         """Octets came."""
         stream = self._stream
         try:
-            data = stream.receive(self._records.receive(octets))
+            data = stream.receive(self._records.receive(bytes(octets)))
         except WireError:
             self._over = True
             raise

@@ -62,7 +62,7 @@ class ProtectedConnection(Above):
     def dataReceived(self, data: bytes | memoryview) -> None:
         """Unwrap octets, and hand them on."""
         try:
-            octets = self._protection.unwrap(bytes(data))
+            octets = self._protection.unwrap(data)
         except WireError as e:
             self.violated(ProtocolViolated(str(e), reason="protection"))
             return

@@ -198,8 +198,8 @@ class Stream:
         @return: its part of a handshake, an alert, or nothing.
         """
         parts: list[bytes] = []
-        try:
-            while True:
+        # What is not filled has emptied it: no call to be told that.
+        with suppress(SSL.WantReadError):
+            while not parts or len(parts[-1]) == _SEALED:
                 parts.append(self.connection.bio_read(_SEALED))
-        except SSL.WantReadError:
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)

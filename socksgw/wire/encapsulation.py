@@ -57,7 +57,7 @@ class Encapsulation:
         self._longest = context.longest(self._confidential)
         self._tokens = Tokens()
 
-    def unwrap(self, octets: bytes) -> bytes:
+    def unwrap(self, octets: bytes | memoryview) -> bytes:
         """As L{Protection.unwrap}."""
         return b"".join([self._open(x) for x in self._tokens.receive(octets)])
 

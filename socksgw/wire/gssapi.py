@@ -119,7 +119,7 @@ class Tokens:
         """How many octets of a message that is not whole are held."""
         return len(self._held)
 
-    def receive(self, octets: bytes) -> list[bytes]:
+    def receive(self, octets: bytes | memoryview) -> list[bytes]:
         """
         Take octets of the stream.
 
@@ -127,25 +127,40 @@ class Tokens:
         @raise WireError: another message came, which is seen as soon as its second
             octet has come; the stream cannot be followed any further.
         """
-        held = self._held
-        if held:
-            held += octets
-            if len(held) < self._wanted:
-                return []
-            octets = bytes(held)
-            held.clear()
-        tokens = []
-        start, end = 0, len(octets)
+        held, view = self._held, memoryview(octets)
+        tokens: list[bytes] = []
+        start, end = 0, len(view)
         while start < end:
-            header = octets[start : start + _HEADER]
-            if header[:2] != _DATA[: len(header)]:
-                raise WireError("something else than GSSAPI's encapsulated octets")
-            self._wanted = _HEADER
-            if len(header) == _HEADER:
-                self._wanted += int.from_bytes(header[2:], "big")
-            if end - start < self._wanted:
-                held += octets[start:]
+            if held:
+                # No more than its own: each octet is copied here once.
+                part = view[start : start + self._wanted - len(held)]
+                held += part
+                start += len(part)
+                if self._wanted == _HEADER:
+                    self._wanted = _lengthOf(held)
+                if len(held) == self._wanted:
+                    with memoryview(held) as whole:
+                        tokens.append(bytes(whole[_HEADER:]))
+                    held.clear()
+                continue
+            self._wanted = _lengthOf(view[start : start + _HEADER])
+            if end - start < self._wanted or end - start < _HEADER:
+                held += view[start:]
                 break
-            tokens.append(octets[start + _HEADER : start + self._wanted])
+            tokens.append(bytes(view[start + _HEADER : start + self._wanted]))
             start += self._wanted
         return tokens
+
+
+def _lengthOf(header: bytes | bytearray | memoryview) -> int:
+    """
+    Return the octets of a data message.
+
+    @param header: its first octets; where they are not enough they are to be completed.
+    @raise WireError: it is none.
+    """
+    if header[:2] != _DATA[: len(header)]:
+        raise WireError("something else than GSSAPI's encapsulated octets")
+    if len(header) < _HEADER:
+        return _HEADER
+    return _HEADER + int.from_bytes(header[2:], "big")

@@ -20,7 +20,7 @@ class Protection(Protocol):
     def level(self) -> str:
         """C{clear}, C{integrity} or C{confidentiality}."""
 
-    def unwrap(self, octets: bytes) -> bytes:
+    def unwrap(self, octets: bytes | memoryview) -> bytes:
         """
         Take octets of the wire, cut anywhere.
 

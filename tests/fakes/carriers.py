@@ -167,7 +167,7 @@ class Flipping:
 
     level = INTEGRITY
 
-    def unwrap(self, octets: bytes) -> bytes:
+    def unwrap(self, octets: bytes | memoryview) -> bytes:
         return bytes(octet ^ 0xFF for octet in octets)
 
     wrap = unwrapDatagram = wrapDatagram = unwrap

@@ -24,6 +24,7 @@ import dns.rrset
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from twisted.internet.epollreactor import EPollReactor
 
 from socksgw.audit import chain
@@ -37,6 +38,7 @@ from socksgw.session.stage import Stage
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
 from tests.tools.catalogue import catalogued
+from tests.tools.certificates import Authority, server
 from tests.tools.hellos import hello
 from tests.tools.samples import CLIENTS
 
@@ -49,6 +51,7 @@ CONFIGURATION: Final = """
 name = "main"
 address = ["127.0.0.1:0"]
 protocols = ["socks5", "socks4", "http"]
+{tls}
 [auth]
 checkers = ["memory:alice:secret"]
 cache = "1h"
@@ -171,6 +174,12 @@ _OWN: Final = ("n", "time", "hash", "seconds", "v")
 _PLACES: Final = ("client", "bound")
 
 
+OWN: Final = server(Authority())
+TLS: Final = """[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+"""
+
 #: The addresses of names; a code in their place; of others nothing is heard.
 ADDRESSES: Final[dict[str, Sequence[str] | int]] = {
     "one.example": ["127.0.0.1"],
@@ -292,13 +301,17 @@ class World:
     A gateway, one of its clients at a time, and the time.
     """
 
-    def __init__(self, directory: Path, origin: Origin, rules: str, lane: bool) -> None:
+    def __init__(
+        self, directory: Path, origin: Origin, rules: str, lane: bool, secured: bool
+    ) -> None:
         self.origin = origin
         self.lane = lane
+        self.secured = secured
         self.reactor: Any = EPollReactor()
         self.ahead = 0.0
         self.directory = directory
         directory.mkdir()
+        OWN.write(directory, "gw")
         self.gateway = Gateway(
             self.reactor,
             self.config(rules),
@@ -315,6 +328,7 @@ class World:
     def config(self, rules: str) -> Any:
         """A configuration with these rules."""
         text = CONFIGURATION.replace("{names}", str(self.origin.names.port))
+        text = text.replace("{tls}", TLS if self.secured else "")
         return loads(text + rules, "gw.toml", self.directory)
 
     def reload(self, rules: str) -> None:
@@ -428,13 +442,26 @@ class Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.heard = b""
         self.ending = ""
+        self._tls: SSL.Connection | None = None
+        if world.secured:
+            self._tls = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), self._socket)
+            self._tls.set_connect_state()
+            while not self._shaken(self._tls):
+                world.turn()
         world.turns(3)
+
+    def _shaken(self, tls: SSL.Connection) -> bool:
+        try:
+            tls.do_handshake()
+        except SSL.WantReadError:
+            return False
+        return True
 
     def say(self, octets: bytes, turns: int = 12) -> None:
         """Say something."""
         try:
-            self._socket.send(octets)
-        except OSError:
+            (self._tls or self._socket).send(octets)
+        except (OSError, SSL.Error):
             # It has ended for us.
             pass
         self._world.turns(turns)
@@ -443,8 +470,11 @@ class Client:
     def end(self) -> None:
         """End our side."""
         try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
+            if self._tls is not None:
+                self._tls.shutdown()
+            else:
+                self._socket.shutdown(socket.SHUT_WR)
+        except (OSError, SSL.Error):
             pass
         self._world.turns()
         self._listen()
@@ -464,10 +494,12 @@ class Client:
     def _listen(self) -> None:
         while not self.ending:
             try:
-                octets = self._socket.recv(1 << 16)
-            except BlockingIOError:
+                octets = (self._tls or self._socket).recv(1 << 16)
+            except (BlockingIOError, SSL.WantReadError):
                 return
-            except OSError as e:
+            except SSL.ZeroReturnError:
+                octets = b""
+            except (OSError, SSL.Error) as e:
                 self.ending = type(e).__name__
                 return
             if not octets:
@@ -487,12 +519,12 @@ Script = Callable[[World], Any]
 class Both:
     """The two worlds."""
 
-    def __init__(self, directory: Path, rules: str) -> None:
+    def __init__(self, directory: Path, rules: str, secured: bool = False) -> None:
         self.rules = rules
         self.origin = Origin()
         self.port = self.origin.port
         self.worlds = [
-            World(directory / name, self.origin, rules, lane)
+            World(directory / name, self.origin, rules, lane, secured)
             for name, lane in (("express", True), ("other", False))
         ]
 
@@ -514,12 +546,22 @@ class Both:
         self.origin.close()
 
 
-@pytest.fixture(scope="module", params=RULES)
+@pytest.fixture(scope="module", params=[*RULES, "in TLS"])
 def both(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Both]:
     """Both, with some rules."""
-    made = Both(tmp_path_factory.mktemp("lanes"), RULES[request.param])
+    secured = request.param == "in TLS"
+    rules = RULES["plain" if secured else request.param]
+    made = Both(tmp_path_factory.mktemp("lanes"), rules, secured)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def inTLS(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """The same in TLS."""
+    made = Both(tmp_path_factory.mktemp("tls"), RULES["plain"], secured=True)
     yield made
     made.close()
 
@@ -647,6 +689,25 @@ def test_howeverTheOctetsCome(
     octets = requests(plain.port)[name]
     octets = octets[: most if most % 3 else len(octets)]
     plain.same(saying(cut(octets, places), how))
+
+
+def test_theLaneIsTakenInTLS(inTLS: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as to the relay, which is another one."""
+    taken: list[Stage] = []
+    handed = Express._hand
+
+    def hand(lane: Express, opening: Any) -> None:
+        taken.append(lane._session.stage)
+        handed(lane, opening)
+
+    said = requests(inTLS.port)
+    # The first of each kind is remembered.
+    for name in ("reached, and on", "logged in"):
+        saying([said[name]])(inTLS.worlds[0])
+    monkeypatch.setattr(Express, "_hand", hand)
+    for name in ("reached, and on", "logged in", "SOCKS 4"):
+        saying([said[name]])(inTLS.worlds[0])
+    assert taken == [Stage.ROUTE, Stage.ROUTE, Stage.ROUTE]
 
 
 def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ class Ending(Flipping):
 
     naked = False
 
-    def unwrap(self, octets: bytes) -> bytes:
+    def unwrap(self, octets: bytes | memoryview) -> bytes:
         if 0xFF in octets:
             raise WireError("a zero")
         return super().unwrap(octets)
