@@ -8,7 +8,12 @@ text is for the operator and never holds a secret.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from socksgw.wire.codes import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 __all__ = [
     "AddressTypeNotSupported",
@@ -29,6 +34,7 @@ __all__ = [
     "LookupFailed",
     "NoAcceptableMethod",
     "NotAllowed",
+    "NotCounted",
     "ProtocolViolated",
     "QuotaUsedUp",
     "Revoked",
@@ -174,6 +180,20 @@ class QuotaUsedUp(LimitReached):
 
     reply = Reply.NOT_ALLOWED
     reason = "quota"
+
+
+class NotCounted(Exception):
+    """
+    It is not known yet whether a limit is reached, since other machines count, too.
+
+    Nothing was counted. What was asked for is to be tried again.
+
+    @ivar known: what to wait for before.
+    """
+
+    def __init__(self, known: Awaitable[None]) -> None:
+        super().__init__()
+        self.known = known
 
 
 class LookupFailed(SocksError):

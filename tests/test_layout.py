@@ -27,6 +27,15 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "accept/test_certificates.py",
         "it is of a listener's TLS",
     ),
+    "config/schema/cluster.py": ("config/test_schema.py", "the schema is one table"),
+    "gateway/cluster.py": ("interop/test_cluster.py", "gateways and a real Redis"),
+    "limits/script.py": ("limits/test_cluster.py", "a real Redis runs it"),
+    **{
+        f"limits/{each}.py": ("limits/test_cluster.py", "counters have it")
+        for each in ("leases", "portions", "standing")
+    },
+    "limits/window.py": ("limits/test_limits.py", "limits have them"),
+    "gateway/readiness.py": ("admin/api/test_health.py", "it is asked there"),
     "config/schema/metrics.py": ("config/test_schema.py", "the schema is one table"),
     "session/hearing.py": ("session/test_express.py", "both lanes hear the same"),
     "gateway/awake.py": ("session/test_express.py", "a gateway of both lanes does it"),

@@ -322,6 +322,20 @@ def _drain(options: argparse.Namespace, live: Live, out: TextIO) -> int:
     return 1 if options.wait and not options.undo and answer["clients"] else 0
 
 
+def _cluster(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the line of a cluster's member."""
+    if found is None:
+        return []
+    heard = len(found["members"]) - len(found["absent"])
+    text = f"{found['member']}, one of {len(found['members'])}"
+    return [
+        (
+            "cluster",
+            text + (f"; {found['why']}" if found["why"] else f", {heard} heard of"),
+        )
+    ]
+
+
 def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
     status, answer = live.ask("/api/status")
     if status != 200:
@@ -355,6 +369,7 @@ def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
             f"{counted(clients['pauses'], 'time')}",
         ),
         *(("worker", _worker(each)) for each in answer["workers"]),
+        *_cluster(answer["cluster"]),
         ("rules", f"{answer['rules']:,}"),
         ("reloads", f"{reloads['done']:,}, and {reloads['failed']:,} that failed"),
         *(

@@ -19,6 +19,7 @@ from socksgw.config.problems import Problem
 from socksgw.config.schema import Config
 from socksgw.gateway.examining.admin import examineAdmin, toldAdmin
 from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
+from socksgw.gateway.examining.cluster import examineCluster
 from socksgw.gateway.examining.credentials import Credentials
 from socksgw.gateway.examining.deciders import examineDeciders, told
 from socksgw.gateway.examining.grants import examineGrants
@@ -183,6 +184,7 @@ def examine(
     examineSinks(config, problems)
     examineAdmin(config, problems)
     examineMetrics(config, problems)
+    examineCluster(config, problems)
     signers = examineIdentities(config, problems)
     upstreams = examineUpstreams(config, facts, reactor, problems)
     deciders = examineDeciders(config, reactor, problems)

@@ -21,6 +21,7 @@ from socksgw.audit.journal import Elsewhere
 from socksgw.config.schema import Config
 from socksgw.gateway.awake import Awake
 from socksgw.gateway.checkpoints import SignedJournal
+from socksgw.gateway.cluster import clusterOf
 from socksgw.gateway.drain import Drain
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.grants import Grants
@@ -87,6 +88,7 @@ class Gateway:
     @ivar descriptors: how many the process may have.
     @ivar reloads: reads the configuration again.
     @ivar since: when the configuration in force was read, in seconds since the epoch.
+    @ivar running: whether it has started.
     @ivar drained: whether no clients are accepted for now (L{drain}).
     @ivar stopping: whether L{stop} has been called.
     @ivar relief: how another process takes over.
@@ -148,7 +150,8 @@ class Gateway:
         self.since = time.time()
         self.generation = Generation(config, self._shared, checkers)
         self.generation.apply()
-        self._counters = role.counters(clock)
+        self.cluster = clusterOf(config, reactor, self.throttle, self._usedUp)
+        self._counters = self.cluster.counters if self.cluster else role.counters(clock)
         self._allowances = Allowances(reactor, clock, role.bucket)
         self.limits = Limits(self._counters, self._allowances)
         self._limit(config)
@@ -166,6 +169,8 @@ class Gateway:
             role,
         )
         self._parts = Parts()
+        if self.cluster is not None:
+            self.adjoin(self.cluster)
         self.grants = Grants(self, self._state.directory)
         self.sinks = Sinks(self, reactor)
         if role.isWhole:
@@ -185,7 +190,7 @@ class Gateway:
         self.expiring = self.sessions.expiring
         self.rates = Rates(self.sessions, self.meters, clock)
         self.adjoin(self.rates, Awake(self.sessions, clock))
-        self._running = False
+        self.running = False
         predecessors: dict[Predecessor, None] = {}
         self._drain = Drain(
             reactor,
@@ -248,7 +253,7 @@ class Gateway:
         @raise CannotStart: the journal cannot be opened, or the file of quotas
             cannot be read.
         """
-        if self._running:
+        if self.running:
             return
         self._state.open()
         self.journal.append(self.role.startLine(self.config.gateway.name))
@@ -256,7 +261,7 @@ class Gateway:
 
     def _begin(self) -> None:
         """Begin to serve: the journal is open."""
-        self._running = True
+        self.running = True
         self.generation.start()
         self._shared.start()
         self._beat.start()
@@ -295,7 +300,10 @@ class Gateway:
 
     def _lookAtQuotas(self) -> None:
         if self._counters.look():
-            self.limits.usedUp = True
+            self._usedUp()
+
+    def _usedUp(self) -> None:
+        self.limits.usedUp = True
 
     def bound(self) -> list[tuple[str, int]]:
         """Return the addresses and ports of the open listeners."""
@@ -334,22 +342,6 @@ class Gateway:
             _log.error("{line}", line=line)
         self._pauses.join()
         return not failed
-
-    def unready(self) -> list[str]:
-        """Return why no clients are to be sent here; nothing where they may come."""
-        reasons = []
-        if self.stopping:
-            reasons.append("the gateway is stopping")
-        elif not self._running:
-            reasons.append("the gateway has not started")
-        elif self.drained:
-            reasons.append("the gateway drains")
-        elif not self._listeners.isOpen:
-            reasons.append("no listener is open")
-        if self.journal.failing and self.config.audit.on_failure == "refuse":
-            reasons.append("the journal cannot be written")
-        reasons += self.role.unready()
-        return reasons
 
     # Changing.
 
@@ -437,6 +429,7 @@ class Gateway:
             config.rule,
             config.gateway.enforce == "all",
             ports=portShares(config.listen),
+            parts=1 if self.cluster is None else len(self.cluster.counters.members.all),
         )
 
     def _prepare(self, config: Config, generation: Generation) -> None:
@@ -559,7 +552,7 @@ class Gateway:
             seconds = float(self.config.timeouts.drain)
             for each in list(self.relief.predecessors):
                 each.stop(seconds)
-            if self._running:
+            if self.running:
                 self._drain.begin(seconds)
         return self._drain.over or succeed(None)
 

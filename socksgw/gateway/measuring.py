@@ -98,6 +98,7 @@ def gather(gateway: Gateway) -> Iterator[Snapshot | None]:
     _journal(snapshot, gateway)
     _limits(snapshot, gateway)
     _upstreams(snapshot, gateway)
+    _cluster(snapshot, gateway)
     _configuration(snapshot, gateway)
     yield snapshot
 
@@ -275,6 +276,16 @@ def _limits(snapshot: Snapshot, gateway: Gateway) -> None:
     put("socksgw_throttle_refusals_total", throttle.refused)
     put("socksgw_throttle_failures", len(throttle.past))
     put("socksgw_throttle_blocked", throttle.blocked)
+
+
+def _cluster(snapshot: Snapshot, gateway: Gateway) -> None:
+    cluster, put = gateway.cluster, snapshot.put
+    if cluster is not None:
+        members = cluster.counters.members
+        put("socksgw_cluster_alone", cluster.isAlone)
+        put("socksgw_cluster_members", len(members.all) - len(cluster.absent))
+        put("socksgw_cluster_exchanges_total", cluster.exchanges)
+        put("socksgw_cluster_failures_total", cluster.failures)
 
 
 def _upstreams(snapshot: Snapshot, gateway: Gateway) -> None:

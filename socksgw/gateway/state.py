@@ -116,6 +116,8 @@ class State:
 
         @return: fires when all is written.
         """
-        if self._left or not self._role.isWhole:
+        if not self._role.isWhole:
             return self.journal.close()
+        if self._left:
+            return self.quotas.leave().addCallback(lambda _: self.journal.close())
         return self.quotas.close().addCallback(lambda _: self.journal.close())

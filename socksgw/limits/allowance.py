@@ -58,6 +58,10 @@ class Window(Protocol):
     def spend(self, octets: int) -> None:
         """Count octets that have moved."""
 
+    @property
+    def pending(self) -> bool:
+        """Whether more than L{left} may be there in a moment."""
+
 
 class Bucket:
     """
@@ -309,7 +313,9 @@ class Allowance:
         @return: as many of them as the windows have.
         """
         for window in self._windows:
-            octets = octets[: max(0, window.left(len(octets)))]
+            left = max(0, window.left(len(octets)))
+            if left < len(octets) and not window.pending:
+                octets = octets[:left]
         self.spend(len(octets))
         return octets
 
@@ -328,7 +334,8 @@ class Allowance:
         for window in self._windows:
             left = window.left(length)
             if left < length:
-                window.spend(max(0, left))
+                if not window.pending:
+                    window.spend(max(0, left))
                 return False
         self.spend(length)
         return True
@@ -343,8 +350,10 @@ class Allowance:
 
     @property
     def delaying(self) -> bool:
-        """Whether a wait is under way that ends by itself: one for a rate only."""
-        return self in self._all.waiting and self._windowed(1) > 0
+        """Whether a wait is under way that ends by itself: not one for a window."""
+        return self in self._all.waiting and all(
+            window.left(1) > 0 or window.pending for window in self._windows
+        )
 
     def forget(self) -> Callable[[], None] | None:
         """

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import nsmallest
 from typing import Final, Protocol, final
 
+from twisted.internet.defer import Deferred
+
 __all__ = ["Counters", "Kept", "Key", "ProcessCounters", "Row"]
 
 #: The most windows that are kept.
@@ -35,8 +37,28 @@ class Counters(Protocol):
     Count by key; a key of which nothing is counted costs nothing.
 
     One process has its own (L{ProcessCounters}); several share theirs
-    (L{socksgw.limits.shared.SharedCounters}). All answer immediately.
+    (L{socksgw.limits.shared.SharedCounters}), and so do several machines
+    (L{socksgw.limits.cluster.ClusterCounters}). All answer immediately; the last ones
+    may have to be asked before (L{ask}), else what they do not know is full.
     """
+
+    @property
+    def asks(self) -> bool:
+        """Whether L{ask} may return something."""
+
+    def ask(
+        self,
+        wanted: Sequence[tuple[Key, int]],
+        windows: Sequence[tuple[Key, float, int]] = (),
+    ) -> Deferred[None] | None:
+        """
+        Ask for what is needed to answer.
+
+        @param wanted: as of L{take} or L{happen}.
+        @param windows: keys, each with its seconds and its octets in all.
+        @return: fires when there is an answer, and this is to be called again; L{None}:
+            all is known now.
+        """
 
     def take(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
         """
@@ -76,7 +98,19 @@ class Counters(Protocol):
         @param most: how many may count in all.
         @param wanted: how many are asked for. With fewer the window has no more; it
             may have more than is returned.
-        @return: less than 1 when the window is used up.
+        @return: less than 1 when the window is used up, or nothing is known of it yet.
+        """
+
+    def over(self, key: Key, seconds: float, most: int) -> bool:
+        """
+        Return whether the present window of a key is used up.
+
+        The parameters are those of L{room}.
+        """
+
+    def pending(self, key: Key, seconds: float) -> bool:
+        """
+        Return whether more of a window may be had than L{room} says, in a moment.
         """
 
     def spend(self, key: Key, seconds: float, octets: int) -> None:
@@ -179,6 +213,8 @@ class ProcessCounters:
 
     """
 
+    asks = False
+
     def __init__(
         self,
         clock: Callable[[], float],
@@ -278,6 +314,22 @@ class ProcessCounters:
     def room(self, key: Key, seconds: float, most: int, wanted: int = 1) -> int:
         """As L{Counters.room}."""
         return most - self.spent(key, seconds)
+
+    def over(self, key: Key, seconds: float, most: int) -> bool:
+        """As L{Counters.over}."""
+        return self.spent(key, seconds) >= most
+
+    def pending(self, key: Key, seconds: float) -> bool:
+        """As L{Counters.pending}: all is known here."""
+        return False
+
+    def ask(
+        self,
+        wanted: Sequence[tuple[Key, int]],
+        windows: Sequence[tuple[Key, float, int]] = (),
+    ) -> Deferred[None] | None:
+        """As L{Counters.ask}: all is known here."""
+        return None
 
     def _now(self, window: _Window, seconds: float) -> _Window:
         number = int(self._wall() // seconds)

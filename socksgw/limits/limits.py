@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NoReturn, final
 
 from socksgw.config.schema import Limit, Quota, Rule
-from socksgw.errors import LimitReached, QuotaUsedUp
+from socksgw.errors import LimitReached, NotCounted, QuotaUsedUp
 from socksgw.interfaces import Asker, User
 from socksgw.limits.allowance import Allowance, Allowances, Bucket
 from socksgw.limits.counters import Counters, Key
+from socksgw.limits.window import Window, named
 
-__all__ = ["DEFAULTS", "Claim", "Limits", "countedIn", "named"]
+__all__ = ["DEFAULTS", "Claim", "Limits", "countedIn"]
 
 #: Where the configuration says no other: the live associations of one user, and
 #: the live associations and BINDs of one source, so that it takes neither all ports
@@ -34,19 +35,6 @@ _MOST: Final = 1024
 _STREAMS: Final = ("connect", "bind")
 #: Kinds of limits that several clients do not share.
 _ALONE: Final = ("source", "user")
-#: More octets than can ever move.
-_ENDLESS: Final = 1 << 62
-
-_SIZES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "KB"))
-_SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-
-
-def _short(amount: float, units: Iterable[tuple[int, str]], least: str) -> str:
-    """Return an amount as the configuration writes it."""
-    for size, unit in units:
-        if amount >= size and amount % size == 0:
-            return f"{amount / size:.0f}{unit}"
-    return f"{amount:g}{least}"
 
 
 def countedIn(user: User) -> frozenset[str]:
@@ -57,67 +45,6 @@ def countedIn(user: User) -> frozenset[str]:
     that a directory that is away opens no limit.
     """
     return user.groups | user.unsure
-
-
-def named(what: str, key: Key) -> str:
-    """
-    Return a limit in words, such as C{50 sessions per user (rule "web")}.
-
-    @param what: the amount and what it is of.
-    """
-    _, per, rule, who = key
-    if per == "rule" and rule:
-        return f'{what} (rule "{rule}")'
-    where = "in all" if per == "all" else f"per {per}"
-    if per in ("group", "rule"):
-        where += f' "{who}"'
-    return f'{what} {where} (rule "{rule}")' if rule else f"{what} {where}"
-
-
-@final
-class Window:
-    """
-    What a quota leaves in the present window of one key.
-    """
-
-    __slots__ = ("_counters", "_key", "_limits", "_quota")
-
-    def __init__(
-        self, limits: Limits, counters: Counters, key: Key, quota: Quota
-    ) -> None:
-        self._limits = limits
-        self._counters = counters
-        self._key = key
-        self._quota = quota
-
-    def left(self, wanted: int = 1) -> int:
-        """
-        Return how many octets may still move.
-
-        Where only new sessions are judged by quotas, live sessions move on without
-        end.
-        """
-        return self._left(wanted) if self._limits.enforced else _ENDLESS
-
-    def _left(self, wanted: int = 1) -> int:
-        quota = self._quota
-        return self._counters.room(self._key, quota.seconds, quota.octets, wanted)
-
-    def spend(self, octets: int) -> None:
-        """Count octets that have moved."""
-        self._counters.spend(self._key, self._quota.seconds, octets)
-        if self._left() <= 0:
-            self._limits.usedUp = True
-
-    @property
-    def over(self) -> bool:
-        """Whether the quota is used up."""
-        return self._left() <= 0
-
-    def __str__(self) -> str:
-        octets = _short(self._quota.octets, _SIZES, "B")
-        seconds = _short(self._quota.seconds, _SPANS, "s")
-        return named(f"{octets}/{seconds}", self._key) + " is used up"
 
 
 @final
@@ -262,6 +189,7 @@ class Limits:
         self._ports: Mapping[str, int] = {}
         # By rule, the claim of all sessions that nothing counts nor bounds.
         self._free: dict[str, Claim] = {}
+        self._parts = 1
         self.live = self.refused = 0
         self.enforced = True
         self.usedUp = False
@@ -275,6 +203,7 @@ class Limits:
         *,
         defaults: Sequence[Limit] = DEFAULTS,
         ports: Mapping[str, int] | None = None,
+        parts: int = 1,
     ) -> None:
         """
         Replace the limits.
@@ -286,9 +215,11 @@ class Limits:
             C{limits} says no other.
         @param ports: how many ports one source may have at a listener that has a
             range of ports for relay sockets and BIND.
+        @param parts: among how many machines each rate is divided.
         """
         self._ports = ports or {}
         self._free.clear()
+        self._parts = parts
         limits = (*limits, *_missing(limits, defaults))
         bounds = [
             _Bound(per, "", [x for x in limits if x.per == per])
@@ -321,6 +252,7 @@ class Limits:
         and source; limits that several share count what is allowed.
 
         @raise LimitReached: a limit forbids it; the text says which.
+        @raise NotCounted: that is not known yet.
         """
         events = [
             (("new sessions", bound.per, bound.rule, who), bound.newSessions)
@@ -328,9 +260,23 @@ class Limits:
             if bound.newSessions is not None
             for who in bound.who(asker, "")
         ]
+        if self._counters.asks:
+            self._ask(events)
         full = self._counters.happen(events) if events else None
         if full is not None:
             self._refuse(full, events)
+
+    def _ask(
+        self, wanted: Sequence[tuple[Key, int]], windows: Sequence[Window] = ()
+    ) -> None:
+        """
+        Ask other machines, where that is needed.
+
+        @raise NotCounted: they have not answered yet.
+        """
+        known = self._counters.ask(wanted, [each.asked for each in windows])
+        if known is not None:
+            raise NotCounted(known)
 
     def take(
         self, asker: Asker, command: str, rule: str, arrived: bool = False
@@ -341,6 +287,7 @@ class Limits:
         @param rule: the rule that allows it.
         @param arrived: whether it was counted by L{arrive}.
         @raise LimitReached: a limit forbids it; the text says which.
+        @raise NotCounted: that is not known yet.
         """
         if command == _UNCOUNTED and (free := self._free.get(rule)) is not None:
             self.live += 1
@@ -386,7 +333,14 @@ class Limits:
         own = self._rules.get(rule)
         if own is not None and (own.entering or command in own.ofCommand):
             counted, events = self._wanted((own,), asker, command, rule)
-            self._enter(claim, (own,), asker, counted, events)
+            try:
+                self._enter(claim, (own,), asker, counted, events)
+            except NotCounted:
+                # A dialler cannot wait for it. The next one finds it known.
+                self.refused += 1
+                raise LimitReached(
+                    f'limits of rule "{rule}" are not known yet'
+                ) from None
         return claim
 
     def leave(self, claim: Claim) -> None:
@@ -475,6 +429,7 @@ class Limits:
 
         @param rule: the rule that allows it.
         @raise LimitReached: a limit forbids it; the text says which.
+        @raise NotCounted: that is not known yet.
         """
         bounds = self._flowBoundsOf(rule)
         claim = Claim(rule)
@@ -528,8 +483,11 @@ class Limits:
         Count a session or a flow, and write it into its claim.
 
         @raise LimitReached: a limit forbids it, and nothing was counted.
+        @raise NotCounted: that is not known yet.
         """
         windows = self._windows(bounds, asker, claim.rule)
+        if self._counters.asks:
+            self._ask((*counted, *events), windows)
         for window in windows:
             if window.over:
                 self.refused += 1
@@ -592,9 +550,10 @@ class Limits:
         receiving: list[Bucket] = []
         for bound in bounds:
             if bound.rate is not None:
+                rate = max(1, bound.rate // self._parts)
                 for who in bound.who(asker, claim.rule):
                     at = (bound.per, bound.rule, who)
-                    sending.append(all_.bucket(("sent", *at), bound.rate))
-                    receiving.append(all_.bucket(("received", *at), bound.rate))
+                    sending.append(all_.bucket(("sent", *at), rate))
+                    receiving.append(all_.bucket(("received", *at), rate))
         claim.sending = all_.allowance(sending, claim.windows)
         claim.receiving = all_.allowance(receiving, claim.windows)

@@ -121,6 +121,15 @@ class QuotaFile:
         done = self._saving or succeed(None)
         return done.addBoth(self._closed)
 
+    def leave(self) -> Deferred[None]:
+        """
+        End without writing: another process has the file.
+
+        @return: fires when that which is being written is.
+        """
+        saving = self._saving or succeed(None)
+        return saving.addBoth(self._closed)
+
     def _closed(self, _: object) -> None:
         if self._pool is not None:
             self._pool.stop()

@@ -18,6 +18,7 @@ from random import Random, SystemRandom
 from typing import Any, Final, Protocol, final
 from unicodedata import normalize
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -85,6 +86,8 @@ class LoginThrottle:
 
     @ivar past: the failures that still count.
     @ivar refused: how many logins were refused.
+    @ivar tell: called with the keys of the source and of the name of a login that has
+        failed, where other machines count it, too; a key that does not count is empty.
     """
 
     def __init__(
@@ -98,10 +101,12 @@ class LoginThrottle:
         """
         self.past: deque[_Failure] = deque()
         self.refused = 0
+        self.tell: Callable[[bytes, bytes], None] | None = None
         self._clock = clock
         self.callLater = callLater
         self._random = random
-        self._limits = _OFF
+        self._limits = self._whole = _OFF
+        self._parts = 1
         self._secret = os.urandom(16)
         self._counts: dict[bytes, int] = {}
         # By their ends: all last equally long.
@@ -132,6 +137,8 @@ class LoginThrottle:
 
         @param limits: a limit of 0 is none.
         """
+        self._whole = limits
+        limits = _divided(limits, self._parts)
         if limits == self._limits:
             return
         past = list(self.past)
@@ -141,6 +148,34 @@ class LoginThrottle:
         self._refusals.clear()
         for when, bySource, byName, tried in past:
             self._add(when, bySource, byName, tried)
+
+    def divide(self, parts: int) -> None:
+        """Have each limit be one of so many parts, while others are not heard."""
+        self._parts = parts
+        self.configure(self._whole)
+
+    def share(self, key: bytes) -> None:
+        """
+        Hash names with a key that other machines have, too.
+
+        What has failed until now is not known by it any more.
+        """
+        if key != self._secret:
+            self._secret = key
+            self._good.clear()
+            self._fresh.clear()
+
+    def learn(self, ago: float, bySource: bytes, byName: bytes) -> None:
+        """
+        Count a login that has failed at another machine.
+
+        @param ago: seconds.
+        @param bySource: as of L{tell}, and C{byName}.
+        """
+        when = self._clock() - ago
+        self._forget()
+        if ago < self._limits.window:
+            self._add(when, bySource or None, byName or None)
 
     @property
     def isAwake(self) -> bool:
@@ -256,6 +291,8 @@ class LoginThrottle:
             tried = self._digest(byName, password)
             if tried in self._counts:
                 return True
+        if self.tell is not None:
+            self.tell(bySource, byName or b"")
         event = Event(self._clock(), False, bySource, byName, tried)
         self._tell(event, isTurn)
         for limit in self._add(event.when, bySource, byName, tried):
@@ -424,6 +461,17 @@ class LoginThrottle:
                     self._counts[key] = left
                 else:
                     del self._counts[key]
+
+
+def _divided(limits: Throttle, parts: int) -> Throttle:
+    """Return one of so many parts of limits, which is never none."""
+    if parts == 1:
+        return limits
+    return evolve(
+        limits,
+        per_user=limits.per_user and max(1, limits.per_user // parts),
+        per_source=limits.per_source and max(1, limits.per_source // parts),
+    )
 
 
 def _folded(name: bytes) -> bytes:

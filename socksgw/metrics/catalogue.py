@@ -224,6 +224,23 @@ _ALL: Final = (
         "socksgw_throttle_blocked", "gauge",
         "Sources, and names of a source, that are refused now.",
     ),
+    # A cluster.
+    Metric(
+        "socksgw_cluster_alone", "gauge",
+        "Whether limits are divided by members, since Redis is out of reach.",
+    ),
+    Metric(
+        "socksgw_cluster_members", "gauge",
+        "Members of the cluster that Redis hears of.",
+    ),
+    Metric(
+        "socksgw_cluster_exchanges_total", "counter",
+        "Exchanges with the Redis of the cluster.",
+    ),
+    Metric(
+        "socksgw_cluster_failures_total", "counter",
+        "Exchanges with Redis that have failed.",
+    ),
     # Upstreams.
     Metric(
         "socksgw_upstream_up", "gauge",

@@ -273,9 +273,12 @@ class Case:
         Count the session as new, since a name is about to be looked up for it.
 
         @raise LimitReached: a limit forbids it.
+        @raise socksgw.errors.NotCounted: that is not known yet; the policy is asked
+            once more then.
         """
-        self.gateway.limits.arrive(self.asker)
-        self.arrived = True
+        if not self.arrived:
+            self.gateway.limits.arrive(self.asker)
+            self.arrived = True
 
     def joins(self, standing: Used) -> None:
         """Count the session as one of an upstream's (L{Traveller})."""

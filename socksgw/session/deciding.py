@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from socksgw.errors import LimitReached, SocksError
+from socksgw.errors import LimitReached, NotCounted, SocksError
 from socksgw.policy.decision import Decision
 from socksgw.session.case import Case
 from socksgw.session.command import Command
@@ -26,8 +26,12 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
     @raise SocksError: the policy cannot be asked such a thing.
     """
     command = _asked(case, request)
-    decision = await command.decide(case, request)
-    return settled(case, decision)
+    while True:
+        try:
+            return settled(case, await command.decide(case, request))
+        except NotCounted as e:
+            known = e.known
+        await known
 
 
 def _asked(case: Case, request: Requested) -> Command:
@@ -57,6 +61,7 @@ def settled(case: Case, decision: Decision) -> SocksError | None:
     Write down what the policy says, and take what the request needs of the limits.
 
     @return: as of L{decide}.
+    @raise NotCounted: other machines have not answered yet.
     """
     record = case.record
     record.decided(decision)
@@ -82,6 +87,7 @@ def _enter(case: Case, decision: Decision) -> LimitReached | None:
     the next one.
 
     @return: the first limit that is in the way, when each rule has one.
+    @raise NotCounted: other machines have not answered yet.
     """
     limits, command = case.gateway.limits, case.command.name
     refusal = None

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn, Protocol, final
 
 from twisted.internet.defer import CancelledError
 
-from socksgw.errors import LeadsHere, LimitReached, SocksError
+from socksgw.errors import LeadsHere, LimitReached, NotCounted, SocksError
 from socksgw.policy.decision import Decision, refused
 from socksgw.policy.naming import Looking
 from socksgw.policy.questions import UNSEEN, Verdict
@@ -213,6 +213,9 @@ class Express(Hearing):
         except LimitReached as e:
             self._decided(refused(e.with_traceback(None)))
             return
+        except NotCounted:
+            self._hand(session.judge(self._read()))
+            return
         if judged is None and isinstance(host, str):
             self._lookUp(host)
             return
@@ -238,19 +241,27 @@ class Express(Hearing):
             refusal = limited(session, e.with_traceback(None))
             self._hand(session.decided(self._read(), refusal))
             return
+        except NotCounted:
+            # The other lane asks the policy anew, and waits.
+            self._hand(session.judge(self._read()))
+            return
         self._allowed()
 
     def _lookUp(self, name: str) -> None:
         """Decide about a name when its addresses are known."""
         session = self._session
-        found = session.generation.policy.begin(
-            session.asker,
-            _CONNECT,
-            name,
-            session.record.port,
-            session.arrive,
-            self._answered,
-        )
+        found: Decision | Looking | None
+        try:
+            found = session.generation.policy.begin(
+                session.asker,
+                _CONNECT,
+                name,
+                session.record.port,
+                session.arrive,
+                self._answered,
+            )
+        except NotCounted:
+            found = None
         if found is None:
             self._hand(session.judge(self._read()))
         elif isinstance(found, Decision):
@@ -269,7 +280,11 @@ class Express(Hearing):
     def _decided(self, decision: Decision) -> None:
         """Write down what was decided, as L{Session.judge} does."""
         session = self._session
-        refusal = settled(session, decision)
+        try:
+            refusal = settled(session, decision)
+        except NotCounted:
+            self._hand(session.judge(self._read()))
+            return
         if (
             refusal is not None
             or len(decision.verdicts) != 1

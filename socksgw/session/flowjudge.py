@@ -14,6 +14,7 @@ from socksgw.errors import (
     ConnectFailed,
     LeadsHere,
     LimitReached,
+    NotCounted,
     Revoked,
     SocksError,
 )
@@ -246,7 +247,7 @@ class FlowJudge:
         assert not isinstance(where, BadHost)
         verdict = decision.verdicts[where]
         record.livesBy(verdict.rule, verdict.ticket)
-        claim = self._claim(verdict.rule)
+        claim = await self._claim(verdict.rule)
         grant = _Grant(verdict.rule, verdict.ticket, outlet, where)
         try:
             await journal.commit(line(), stranger=not record.loggedIn)
@@ -312,7 +313,7 @@ class FlowJudge:
             return refused(e)
         return await generation.policy.decide(case.asker, "udp", host, port)
 
-    def _claim(self, rule: str) -> Claim:
+    async def _claim(self, rule: str) -> Claim:
         """
         Take a flow's part of the limits.
 
@@ -321,7 +322,14 @@ class FlowJudge:
         """
         case = self._case
         try:
-            claim = case.gateway.limits.takeFlow(case.asker, rule)
+            claim = None
+            while claim is None:
+                try:
+                    claim = case.gateway.limits.takeFlow(case.asker, rule)
+                except NotCounted as e:
+                    known = e.known
+                if claim is None:
+                    await known
         except LimitReached as e:
             if str(e) not in self._told:
                 self._told |= {str(e)}

@@ -6,7 +6,13 @@ from __future__ import annotations
 
 
 class Quota:
-    """A window that nothing comes back to."""
+    """
+    A window that nothing comes back to.
+
+    @ivar pending: whether another machine may have more for it.
+    """
+
+    pending = False
 
     def __init__(self, octets: int) -> None:
         self.octets = octets

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,16 @@ def test_whatChangesWhileItIsWritten(path: Path, process: Process) -> None:
     process.file.save()
     process.close()
     assert json.loads(path.read_bytes())["windows"][0][-1] == 2
+
+
+def test_leftToAnother(path: Path, process: Process) -> None:
+    """Nothing is written any more, and no thread is left."""
+    process.counters.spend(KEY, DAY, 1)
+    process.file.save()
+    process.counters.spend(KEY, DAY, 1)
+    process.wait(process.file.leave())
+    assert json.loads(path.read_bytes())["windows"][0][-1] == 1
+    assert not [each for each in threading.enumerate() if "quotas" in each.name]
 
 
 def test_itCannotBeWritten(path: Path) -> None:

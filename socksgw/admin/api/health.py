@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from socksgw.admin.table import Answer, Asked, Entry, asJson, objectOf
+from socksgw.gateway.readiness import remarks, unready
 
 __all__ = ["ENTRIES"]
 
@@ -19,8 +20,11 @@ def _alive(_: Asked) -> Answer:
 
 
 def _ready(asked: Asked) -> Answer:
-    reasons = asked.gateway.unready()
-    return asJson({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+    reasons = unready(asked.gateway)
+    answer = {
+        "ready": not reasons, "reasons": reasons, "remarks": remarks(asked.gateway)
+    }  # fmt: skip
+    return asJson(answer, 503 if reasons else 200)
 
 
 ENTRIES: Final[Sequence[Entry]] = (
@@ -37,10 +41,11 @@ ENTRIES: Final[Sequence[Entry]] = (
         "/readyz",
         _ready,
         "Tell whether clients are to be sent here: it listens, the journal can be "
-        "written, and it does not drain.",
+        "written, and it does not drain. Remarks say what is not as it should be, and is "
+        "no reason to send clients elsewhere.",
         {
-            200: objectOf(ready={"const": True}, reasons=_REASONS),
-            503: objectOf(ready={"const": False}, reasons=_REASONS),
+            200: objectOf(ready={"const": True}, reasons=_REASONS, remarks=_REASONS),
+            503: objectOf(ready={"const": False}, reasons=_REASONS, remarks=_REASONS),
         },
         public="health",
     ),

@@ -14,6 +14,7 @@ from socksgw.admin.table import Answer, Asked, Entry, Refused, asJson, objectOf
 from socksgw.admin.together import partsBefore, partsNow, partsOf
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.rates import SPANS
+from socksgw.gateway.readiness import remarks, unready
 from socksgw.gateway.starting import CannotStart
 
 __all__ = ["ENTRIES"]
@@ -86,7 +87,7 @@ async def _status(asked: Asked) -> Answer:
         [(journal.number, journal.head), *[(each[0], each[1]) for each in journals]]
     )
     reloads = gateway.reloads
-    reasons = gateway.unready()
+    reasons = unready(gateway)
     generation = gateway.generation
     return asJson(
         {
@@ -101,6 +102,7 @@ async def _status(asked: Asked) -> Answer:
             "configuration": gateway.config.file,
             "ready": not reasons,
             "reasons": reasons,
+            "remarks": remarks(gateway),
             "draining": gateway.drained or gateway.stopping,
             "rules": len(generation.policy.ruleset.rules),
             "warnings": [str(each) for each in generation.warnings],
@@ -144,6 +146,7 @@ async def _status(asked: Asked) -> Answer:
             },
             "workers": _workers(gateway),
             "sinks": _sinks(gateway),
+            "cluster": _cluster(gateway),
             "upstreams": _joined(each for part in parts for each in part["upstreams"]),
         }
     )
@@ -202,6 +205,22 @@ def _sinks(gateway: Gateway) -> list[Mapping[str, Any]]:
         }
         for each in gateway.sinks.standings.values()
     ]
+
+
+def _cluster(gateway: Gateway) -> Mapping[str, Any] | None:
+    cluster = gateway.cluster
+    if cluster is None:
+        return None
+    members = cluster.counters.members
+    return {
+        "member": members.name,
+        "members": [*members.all],
+        "absent": [*cluster.absent],
+        "alone": cluster.isAlone,
+        "exchanges": cluster.exchanges,
+        "failures": cluster.failures,
+        "why": cluster.standing,
+    }
 
 
 def _upstreams(gateway: Gateway) -> list[Mapping[str, Any]]:
@@ -297,6 +316,7 @@ _STATUS: Final = objectOf(
     configuration=_TEXT,
     ready=_TRUTH,
     reasons=_TEXTS,
+    remarks=_TEXTS,
     draining=_TRUTH,
     rules=_NUMBER,
     warnings=_TEXTS,
@@ -347,6 +367,20 @@ _STATUS: Final = objectOf(
             aside=_NUMBER,
             why=_TEXT,
         ),
+    },
+    cluster={
+        "anyOf": [
+            {"type": "null"},
+            objectOf(
+                member=_TEXT,
+                members=_TEXTS,
+                absent=_TEXTS,
+                alone=_TRUTH,
+                exchanges=_NUMBER,
+                failures=_NUMBER,
+                why=_TEXT,
+            ),
+        ]
     },
     upstreams={
         "type": "array",

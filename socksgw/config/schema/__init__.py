@@ -18,6 +18,7 @@ from attrs import Factory, field, frozen
 
 from socksgw.config.positions import Positions
 from socksgw.config.schema.admin import AdminConfig, AdminToken
+from socksgw.config.schema.cluster import ClusterConfig
 from socksgw.config.schema.decider import Decider
 from socksgw.config.schema.grants import GrantAsked, Grants, GrantTemplate
 from socksgw.config.schema.listener import (
@@ -72,6 +73,7 @@ __all__ = [
     "AuthConfig",
     "Checker",
     "Choose",
+    "ClusterConfig",
     "CommandName",
     "Commands",
     "Config",
@@ -161,6 +163,7 @@ class Config:
     upstream: tuple[Upstream, ...] = ()
     decider: tuple[Decider, ...] = ()
     grants: Grants | None = None
+    cluster: ClusterConfig | None = None
     include: tuple[str, ...] = ()
     services: Mapping[str, tuple[str, ...]] = Factory(dict)
     schedules: Mapping[str, Schedule] = Factory(dict)
