@@ -15,8 +15,8 @@ from socksgw.records.extents import Extent
 
 __all__ = ["Odd", "chunks", "found", "wanted"]
 
-#: Octets that are read at once.
-_CHUNK: Final = 1 << 22
+#: Octets that are read at once: few enough that they stay in the cache of a core.
+_CHUNK: Final = 1 << 18
 #: Octets of a line that is looked at.
 _LONGEST: Final = 1 << 24
 

@@ -201,7 +201,7 @@ class Following:
         if ended is None:
             return
         for flow in flows:
-            if leadsTo(flow, ended["address"]):
+            if leadsTo(flow, ended["address"] or ""):
                 flows.remove(flow)
                 if not flows:
                     del self._flows[session]

@@ -33,6 +33,16 @@ def _deaf() -> None:
     gc.disable()
 
 
+def _start() -> str:
+    """
+    Return how processes are started.
+
+    To fork takes no time, but processes that are forked have the locks of threads that
+    do not exist in them.
+    """
+    return "fork" if len(os.listdir("/proc/self/task")) == 1 else "spawn"
+
+
 def overParts(
     work: Callable[[Extent], Result],
     extents: Sequence[Extent],
@@ -54,8 +64,7 @@ def overParts(
         for part in parts:
             yield part, work(part)
         return
-    # Processes that are forked would share locks of threads that do not exist in them.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _deaf)
+    pool = ProcessPoolExecutor(processes, get_context(_start()), _deaf)
     waiting: deque[tuple[Extent, Future[Result]]] = deque()
     try:
         for part in parts:
