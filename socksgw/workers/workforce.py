@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -307,7 +308,14 @@ class Workforce(Part, Role):
 
     def _unable(self, number: int, why: str) -> None:
         """Take note that a process cannot be started; try again."""
-        _log.error("worker {number} cannot be started: {why}", number=number, why=why)
+        line = f"worker {number} cannot be started: {why}"
+        _log.error("{line}", line=line)
+        if not self._hasBegun:
+            # Nobody would serve: that is told whoever starts the gateway.
+            self._tellBegun(
+                [f"{line}; a worker is {sys.executable} -m socksgw.workers"]
+            )
+            return
         self._later(number)
 
     def _started(self, child: Child, answer: dict[str, Any]) -> None:
