@@ -195,7 +195,7 @@ class Running:
 
     def ready(self) -> Running:
         """Wait until it serves."""
-        until(lambda: self.process.poll() is not None or "is ready" in self.log, 30)
+        until(lambda: self.process.poll() is not None or "is ready" in self.log, 90)
         assert self.process.poll() is None, self.log
         return self
 
