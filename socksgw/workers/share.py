@@ -7,7 +7,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from socksgw.config.convert import Octets
-from socksgw.config.schema import Config
+from socksgw.config.schema import Config, Grants
 
 __all__ = ["shareOf"]
 
@@ -26,5 +26,17 @@ def shareOf(config: Config, count: int) -> Config:
         audit=evolve(config.audit, sinks=(), sink=(), signing_key=""),
         metrics=evolve(config.metrics, otlp=None),
         admin=None,
+        grants=_withoutApprovers(config.grants),
         pac=None,
+    )
+
+
+def _withoutApprovers(settings: Grants | None) -> Grants | None:
+    """Return what may be granted; whoever approves does so at the admin interface."""
+    if settings is None:
+        return None
+    return evolve(
+        settings,
+        approvers=None,
+        may=tuple(evolve(each, approvers=None) for each in settings.may),
     )

@@ -42,8 +42,10 @@ _GRANTS = """\
 [auth]
 checkers = ["memory:ann:canary-3f7a"]
 [grants]
+approvers = ["token:operator"]
 [[grants.may]]
 id = "loopback"
+approvers = ["token:operator"]
 allow = ["connect"]
 who = ["users"]
 to = ["127.0.0.0/8"]

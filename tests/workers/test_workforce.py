@@ -132,6 +132,13 @@ def test_aWorkerThatDies(gateway: Running, server: Server) -> None:
     assert len(set(numbers)) == len(numbers)
 
 
+def test_stoppedAtOnce(gateway: Running) -> None:
+    """Who waits to become a worker ends, too, also while it begins: in order."""
+    children = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children")
+    until(lambda: len(children.read_text().split()) == 3)
+    gateway.healthy()
+
+
 def test_theSupervisorDies(tmp_path: Path, server: Server) -> None:
     """Workers end at once, in order: nobody serves without one, and all is recorded."""
     gateway = Running(tmp_path, TWO).ready()
