@@ -6,7 +6,7 @@ SIGHUP, watched files and other callers use the same function, which answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar, final
 
@@ -31,6 +31,9 @@ from socksgw.system.upkeep import Upkeep, defect
 __all__ = ["STOPPING", "Answer", "Built", "Reload", "problemsOf"]
 
 _log = Logger()
+
+#: Warnings that are told in one turn of the reactor.
+_WARNINGS: Final = 20
 
 T = TypeVar("T")
 
@@ -270,13 +273,32 @@ class Reload:
         all_: Deferred[Any] = gatherResults(judging)
         return all_.addCallback(lambda ended: self._told(before, built, sum(ended)))
 
-    def _told(self, before: Config, built: Built, ended: int) -> Answer:
+    def _told(
+        self, before: Config, built: Built, ended: int
+    ) -> Answer | Deferred[Answer]:
         """Tell that a generation is in force."""
-        config, gateway, generation = built.config, self._gateway, built.generation
         self._files.read(built.stamps)
-        warnings = (*generation.warnings, *_unchangeable(before, config))
-        for line in warnings:
+        warnings = (*built.generation.warnings, *_unchangeable(before, built.config))
+        telling = self._warn(iter(warnings))
+        if telling is None:
+            return self._over(built, warnings, ended)
+        return telling.addCallback(lambda _: self._over(built, warnings, ended))
+
+    def _warn(self, lines: Iterator[Finding]) -> Deferred[Any] | None:
+        """
+        Tell of warnings, some in each turn of the reactor: there may be thousands.
+
+        @return: fires when all are told; L{None} where they are already.
+        """
+        for told, line in enumerate(lines, 1):
             _log.warn("{line}", line=str(line))
+            if told == _WARNINGS:
+                turn: Deferred[Any] = self._gateway.elsewhere(_nothing)
+                return turn.addCallback(lambda _: self._warn(lines))
+        return None
+
+    def _over(self, built: Built, warnings: tuple[Finding, ...], ended: int) -> Answer:
+        generation, gateway = built.generation, self._gateway
         self.succeeded += 1
         rules = len(generation.policy.ruleset.rules)
         gateway.journal.append(process.reloadedLine(rules, ended))

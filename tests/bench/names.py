@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,22 @@ def answer() -> None:
         else:
             flags, records = b"\x81\x80\0\x01\0\0\0\x01\0\0", _SOA
         server.sendto(query[:2] + flags + question + records, peer)
+
+
+def answering() -> None:
+    """Wait until the name server answers."""
+    query = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.1)
+        for _ in range(100):
+            try:
+                client.sendto(query, ("127.0.0.1", 53))
+                client.recv(512)
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+    raise RuntimeError("the name server does not answer")
 
 
 def hostOf(kind: str, number: int) -> bytes:
@@ -134,6 +151,7 @@ def measure(peer: str, sessions: int, turn: int) -> dict[str, float]:
         run.running(peer, PORT) as pid,
     ):
         run.listening(TARGET)
+        answering()
         first = turn % len(KINDS)
         for kind in KINDS[first:] + KINDS[:first]:
             many(50, lambda number: hostOf(kind, -number - 1))  # noqa: B023

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -175,10 +175,11 @@ def measure(
         )
 
 
-def users(number: int, directory: Path) -> Change:
+def users(number: int, directory: Path, others: Sequence[str] = ()) -> Change:
     """Return what writes a file of users: one more each time."""
     known = run.stormUsers().partition(":")[2].partition("\n")[0]
-    lines = (f"user{each}:{known}\n" for each in range(number))
+    names = (*(f"user{each}" for each in range(number)), *others)
+    lines = (f"{name}:{known}\n" for name in names)
     new = directory / "users.new"
     new.touch(0o600)
     new.write_text("".join(lines) + f"new{time.monotonic_ns()}:{known}\n")
@@ -208,7 +209,8 @@ def rules(options: argparse.Namespace) -> None:
     networks = f"{policy.TEAMS}[networks]\n{policy.NETWORKS}"
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
-        users(10, directory)()
+        # All whom the groups name: nobody is warned of.
+        users(500, directory, ("alice", "bob", "nms"))()
         text = HEAD + networks + body + TAIL
         with serving(directory, text) as gateway, held(options.sessions):
 

@@ -313,3 +313,28 @@ def test_theReferenceSaysWhatAReloadDoesNotApply() -> None:
     said = "takes effect at the next start."
     keys = (key for table in tables() for key in table.keys)
     assert {key.path for key in keys if said in key.meaning} == found
+
+
+def test_manyWarnings() -> None:
+    """Each is told once, in their order, some in a turn; then that it has reloaded."""
+    service = Changing(Config())
+    warnings = [Finding("gw.toml", "", f"warning {number}") for number in range(50)]
+    service.generation.warnings = warnings
+    reload, answers = Reload(service, Config), list[Answer]()
+    service.later = []
+    with capturedLogs() as events:
+        reload.ask().addCallback(answers.append)
+        turns = 0
+        told = []
+        while not answers:
+            service.later[turns].callback(None)
+            turns += 1
+            told.append(sum("line" in each for each in events))
+    # Read, built, and then twenty, forty, and the last ten.
+    assert (turns, told) == (4, [0, 20, 40, 50])
+    assert [each["line"] for each in events if "line" in each] == list(
+        map(str, warnings)
+    )
+    assert answers[0].warnings == tuple(warnings)
+    assert reload.succeeded == 1
+    assert len(service.lines) == 1
