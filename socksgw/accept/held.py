@@ -308,6 +308,20 @@ class Held:
         """
         return int(port.socketFor(index).fileno())
 
+    def groupOf(self, port: Any) -> socket.socket | None:
+        """
+        Return a socket of a port at which the kernel chooses one for each connection.
+
+        The sockets have the numbers of L{socketOf} there.
+
+        @return: L{None} for a port of another kind. What belongs together of diverted
+            datagrams is to come to one process for good, and so nobody chooses there.
+        """
+        found: socket.socket | None = None
+        if isinstance(port, _HeldPort):
+            found = port.socket
+        return found
+
     def address(
         self,
         reactor: Any,

@@ -38,6 +38,7 @@ from socksgw.system.channel import ChannelGone, Message
 from socksgw.workers.child import Child
 from socksgw.workers.orders import NotForWorkers, findings, packed
 from socksgw.workers.relieving import awaitAll, moved, relieved
+from socksgw.workers.steering import Steering
 
 if TYPE_CHECKING:
     from socksgw.gateway.gateway import Gateway
@@ -49,8 +50,9 @@ _log = Logger()
 #: As many that die within so many seconds are a storm.
 _STORM: Final = 5
 _WITHIN: Final = 10.0
-#: Seconds of the first and of the longest pause in a storm.
-_PAUSES: Final = (0.5, 5.0)
+#: Seconds of the first and of the longest pause in a storm: what waits at the socket of
+#: a dead worker is not to wait for longer than a second.
+_PAUSES: Final = (0.25, 0.5)
 #: Looks, one a second, after which a worker that answers none is ended.
 _SILENT: Final = 15
 #: The same of one that starts.
@@ -122,6 +124,7 @@ class Workforce(Part, Role):
         self._stopped = 0.0
         self.deaths: Counter[int] = Counter()
         self._past = Snapshot(0.0)
+        self._steering = Steering(self._held.groupOf)
 
     def of(self, gateway: Gateway) -> None:
         """Belong to a gateway, which has been built with this as its role."""
@@ -295,7 +298,9 @@ class Workforce(Part, Role):
 
     def _prepare(self) -> None:
         """Have a process wait, which takes the place of a worker at once."""
-        self._again.pop(0, None)
+        waiting = self._again.pop(0, None)
+        if waiting is not None and waiting.active():
+            waiting.cancel()
         if self._ends or self._spare is not None or self._gateway is None:
             return
         child = Child(self._ended, self._counters.know)
@@ -327,6 +332,7 @@ class Workforce(Part, Role):
             child.kill()
             return
         child.serves, child.silent = True, 0
+        self._steer()
         _log.info(
             "worker {number} serves (process {pid})", number=child.number, pid=child.pid
         )
@@ -359,6 +365,7 @@ class Workforce(Part, Role):
         if self.children.get(number) is child:
             del self.children[number]
         self._counters.forget(number)
+        self._steer()
         if child.measured is not None:
             # No counter ever falls.
             self._past = counted([self._past, child.measured])
@@ -409,11 +416,27 @@ class Workforce(Part, Role):
                 seconds=_WITHIN,
                 pause=pause,
             )
+            # It begins meanwhile.
+            self._prepare()
             if self._gateway is not None and pause == _PAUSES[0]:
                 self._gateway.journal.append(workerLine("storm", 0, "", number))
         else:
             self._pause = _PAUSES[0]
         self._again[number] = self._reactor.callLater(pause, self._spawn, number)
+
+    # Who gets clients.
+
+    def _steer(self) -> None:
+        """Have new clients come to workers alone that answer, if some do not."""
+        assert self._gateway is not None
+        serving = [
+            number - 1
+            for number, each in sorted(self.children.items())
+            if each.serves and each.silent <= _LATE
+        ]
+        if len(serving) == self.count:
+            serving = []
+        self._steering.to(serving, [port for _, port in self._gateway.ports()])
 
     # Changing.
 
@@ -560,11 +583,15 @@ class Workforce(Part, Role):
                 each.ask({"do": "ping"}).addCallbacks(
                     partial(self._pong, each), lambda _: None
                 )
+        self._steer()
         if self._stopped and self._reactor.seconds() > self._stopped:
             for each in self._all():
                 each.kill()
 
     def _pong(self, child: Child, answer: dict[str, Any]) -> None:
+        if child.silent > _LATE:
+            child.silent = 0
+            self._steer()
         child.silent = 0
         child.sessions = int(answer["sessions"])
         child.count(unpacked(answer["counted"]))

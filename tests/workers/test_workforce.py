@@ -208,3 +208,42 @@ def test_reload(tmp_path: Path, server: Server) -> None:
             client.close()
             assert reply == 0
         assert workers(gateway)[1] == before[1]
+
+
+def test_whoStandsStill(gateway: Running, server: Server) -> None:
+    """
+    New clients come to the other worker alone while one does not answer, and to both
+    when it does again.
+    """
+    before = workers(gateway)
+    os.kill(before[2], signal.SIGSTOP)
+    try:
+        # What the kernel has given it before waits.
+        until(partial(answers, gateway, server, 12), 12)
+    finally:
+        os.kill(before[2], signal.SIGCONT)
+    until(partial(bothServe, gateway, server), 20)
+    assert workers(gateway) == before
+
+
+def answers(gateway: Running, server: Server, count: int) -> bool:
+    """Return whether so many clients are served, each at once."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            client = stack.enter_context(closing(socket.socket()))
+            client.settimeout(0.5)
+            try:
+                client.connect(("127.0.0.1", gateway.port))
+                client.sendall(b"\x05\x01\x00")
+                client.recv(2)
+            except TimeoutError:
+                return False
+    return True
+
+
+def bothServe(gateway: Running, server: Server) -> bool:
+    """Return whether both workers have new clients."""
+    count = len(gateway.journal("decision"))
+    with ExitStack() as stack:
+        several(gateway, server, stack)
+    return {each["worker"] for each in gateway.journal("decision")[count:]} == {1, 2}
