@@ -124,8 +124,10 @@ class Steering:
         for port in ports:
             listening = self._groupOf(port)
             self._members[port] = members
-            if listening is not None and before.get(port, []) != members:
+            if listening is not None and before.get(port) != members:
                 try:
                     steer(listening, members)
                 except OSError as e:
-                    tellOnce("SO_ATTACH_REUSEPORT_CBPF", e, "the kernel chooses")
+                    # At a port that is new there may be something of who had it before.
+                    if members or before.get(port):
+                        tellOnce("SO_ATTACH_REUSEPORT_CBPF", e, "the kernel chooses")

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
@@ -39,6 +39,7 @@ from socksgw.workers.child import Child
 from socksgw.workers.orders import NotForWorkers, findings, packed
 from socksgw.workers.relieving import awaitAll, moved, relieved
 from socksgw.workers.steering import Steering
+from socksgw.workers.storm import Storm
 
 if TYPE_CHECKING:
     from socksgw.gateway.gateway import Gateway
@@ -47,12 +48,6 @@ __all__ = ["Workforce"]
 
 _log = Logger()
 
-#: As many that die within so many seconds are a storm.
-_STORM: Final = 5
-_WITHIN: Final = 10.0
-#: Seconds of the first and of the longest pause in a storm: what waits at the socket of
-#: a dead worker is not to wait for longer than a second.
-_PAUSES: Final = (0.25, 0.5)
 #: Looks, one a second, after which a worker that answers none is ended.
 _SILENT: Final = 15
 #: The same of one that starts.
@@ -114,8 +109,7 @@ class Workforce(Part, Role):
         self._again: dict[int, Any] = {}
         self._begun: Deferred[Sequence[str]] = Deferred()
         self._hasBegun = False
-        self._died: deque[float] = deque(maxlen=_STORM)
-        self._pause = _PAUSES[0]
+        self._storm = Storm()
         self._stopping = False
         #: Whether another supervisor serves.
         self._leaving = False
@@ -403,32 +397,20 @@ class Workforce(Part, Role):
             if not self._again.get(0) and not self._ends:
                 self._again[0] = self._reactor.callLater(_SPARE, self._prepare)
             return
-        now = self._reactor.seconds()
-        self._died.append(now)
-        storm = len(self._died) == _STORM and now - self._died[0] < _WITHIN
-        pause = 0.0
-        if storm:
-            pause, self._pause = self._pause, min(2 * self._pause, _PAUSES[1])
-            _log.critical(
-                "{count} workers died within {seconds:g} s: the next one starts in "
-                "{pause:g} s; the log says why they die",
-                count=_STORM,
-                seconds=_WITHIN,
-                pause=pause,
-            )
+        pause = self._storm.died(self._reactor.seconds())
+        if pause:
             # It begins meanwhile.
             self._prepare()
-            if self._gateway is not None and pause == _PAUSES[0]:
+            if self._gateway is not None and self._storm.isNew:
                 self._gateway.journal.append(workerLine("storm", 0, "", number))
-        else:
-            self._pause = _PAUSES[0]
         self._again[number] = self._reactor.callLater(pause, self._spawn, number)
 
     # Who gets clients.
 
     def _steer(self) -> None:
         """Have new clients come to workers alone that answer, if some do not."""
-        assert self._gateway is not None
+        if self._gateway is None or self._ends:
+            return
         serving = [
             number - 1
             for number, each in sorted(self.children.items())
