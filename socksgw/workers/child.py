@@ -27,6 +27,8 @@ from socksgw.workers.orders import CHANNEL, windowsIn
 
 __all__ = ["Child"]
 
+#: Looks that a worker need not answer before it counts as silent.
+_LATE: Final = 2
 #: Standard output is the supervisor's; what a worker prints is an error.
 _ERRORS: Final = 2
 
@@ -151,6 +153,16 @@ class Child(ProcessProtocol):
         assert self._channel is not None
         with suppress(ChannelError, OSError):
             self._channel.send(message, descriptors)
+
+    @property
+    def isSilent(self) -> bool:
+        """Whether it has not answered for too long."""
+        return self.silent > _LATE
+
+    @property
+    def answers(self) -> bool:
+        """Whether it serves, and answers."""
+        return self.serves and not self.isSilent
 
     def kill(self) -> None:
         """End the process at once."""

@@ -58,8 +58,6 @@ _SPARE: Final = 2.0
 _ANSWER: Final = 30.0
 #: The same where somebody waits to see all: what is not said by then is left out.
 _SEEN: Final = 3.0
-#: Looks that a worker need not answer before it counts as silent.
-_LATE: Final = 2
 #: Seconds that a worker may take to end after its last session.
 _END: Final = 20.0
 
@@ -165,7 +163,7 @@ class Workforce(Part, Role):
         if child is None:
             return WorkerStanding(number, 0, "dead", 0.0, 0, deaths)
         state = "serves" if child.serves else "starts"
-        if child.serves and child.silent > _LATE:
+        if child.serves and child.isSilent:
             state = "silent"
         seconds = self._reactor.seconds() - child.began
         return WorkerStanding(number, child.pid, state, seconds, child.sessions, deaths)
@@ -411,14 +409,9 @@ class Workforce(Part, Role):
         """Have new clients come to workers alone that answer, if some do not."""
         if self._gateway is None or self._ends:
             return
-        serving = [
-            number - 1
-            for number, each in sorted(self.children.items())
-            if each.serves and each.silent <= _LATE
-        ]
-        if len(serving) == self.count:
-            serving = []
-        self._steering.to(serving, [port for _, port in self._gateway.ports()])
+        found = sorted(n - 1 for n, each in self.children.items() if each.answers)
+        members = found if len(found) < self.count else []
+        self._steering.to(members, [port for _, port in self._gateway.ports()])
 
     # Changing.
 
@@ -571,10 +564,9 @@ class Workforce(Part, Role):
                 each.kill()
 
     def _pong(self, child: Child, answer: dict[str, Any]) -> None:
-        if child.silent > _LATE:
-            child.silent = 0
+        before, child.silent = child.isSilent, 0
+        if before:
             self._steer()
-        child.silent = 0
         child.sessions = int(answer["sessions"])
         child.count(unpacked(answer["counted"]))
 
