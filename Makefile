@@ -86,6 +86,7 @@ bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by sid
 	$(BIN)/python tests/bench/inspection.py $(QUICK)
 	$(BIN)/python tests/bench/sinks.py $(QUICK)
 	$(BIN)/python tests/bench/restarts.py $(QUICK)
+	$(BIN)/python tests/bench/cluster.py $(QUICK)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .venv-floors .venv-newest .floors build *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -113,9 +113,9 @@ class Portions:
             share = max(portion.taken, self._standing.members.share(most))
             return max(0, share - portion.moved)
         left = portion.left
-        if left < max(wanted, portion.batch // 2) and not portion.told:
+        if left < portion.batch // 2 and not portion.told:
             self._drawn[portion] = None
-            if left < wanted:
+            if left < min(wanted, _NEED):
                 portion.needed = True
                 self._standing.hurry()
         return max(0, left)
