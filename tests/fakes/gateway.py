@@ -211,6 +211,7 @@ class Gateway:
         self.seconds: list[float | None] = []
         self.decision = Decision(Verdict(True, "all", "it may"), (TARGET,))
         self.outlet: Any = SimpleNamespace(
+            plain=None,
             address=TARGET,
             bound=BOUND,
             path="",
