@@ -251,14 +251,18 @@ class Inbound(Requests):
     def connectionLost(self, reason: Failure = _DONE) -> None:
         """As L{Receiver.connectionLost}."""
         self._phase = _GONE
-        self._disarm()
-        kept, self.kept = self.kept, None
+        if self._deadline is not None:
+            self._disarm()
+        kept = self.kept
         if kept is not None:
+            self.kept = None
             kept.close()
-        self._drop()
-        if self.halfOpen and self.unasked:
-            self.listener.admission.census.checks += 1
-        self.requested()
+        if self._conversation is not None:
+            self._drop()
+        if self.halfOpen:
+            if self.unasked:
+                self.listener.admission.census.checks += 1
+            self.requested()
         if self._admitted:
             self.listener.admission.census.left(self.source)
         self.listener.closed(self)
@@ -474,7 +478,8 @@ class Inbound(Requests):
             return
         connection = self.connection
         self._phase = _CLOSED_SOON
-        self._drop()
+        if self._conversation is not None:
+            self._drop()
         if not self.ended and connection.plain is None:
             # TLS waits for the client's close_notify, which has to be read. What is
             # read instead is bounded by _LINGER_OCTETS.

@@ -564,7 +564,8 @@ class Gateway:
         """
         Finish stopping, if the client or session that has gone was the last.
         """
-        self._drain.settled()
+        if self._drain.over is not None:
+            self._drain.settled()
 
     def _close(self) -> Deferred[None]:
         # This writes the last sums of refusals, before the line that ends all.

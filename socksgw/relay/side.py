@@ -75,7 +75,7 @@ class Side(Half):
     )  # fmt: skip
 
     def __init__(self, relay: HalfRelay, connection: socket.socket) -> None:
-        super().__init__(relay)
+        Half.__init__(self, relay)
         self.socket = connection
         self._fd = connection.fileno()
         self._way = _COPY

@@ -62,7 +62,7 @@ class SpliceRelay(Relay):
         @param toldThere: the same of the destination's.
         @param done: as of L{Relay}.
         """
-        super().__init__(settings, done)
+        Relay.__init__(self, settings, done)
         self.client = Side(self, client)
         if told != UNWATCHED:
             self.client.adopt(told)
