@@ -306,7 +306,9 @@ class Resolver:
         if not missing:
             return request
         asked = self._asked
-        together = len(missing) > 1 and not any(key in asked for key in missing)
+        together = (
+            len(missing) == 2 and missing[0] not in asked and missing[1] not in asked
+        )
         questions = [self._join(key, request) for key in missing]
         try:
             if together:
@@ -380,7 +382,8 @@ class Resolver:
         assert isinstance(name, str)
         both = self._lookup.both(name, came)
         for version, question in byVersion.items():
-            question.running = partial(both.cancel, version)
+            if question.waiting:
+                question.running = partial(both.cancel, version)
 
     def _look(self, question: Question, source: bytes) -> None:
         subject, version = question.key
@@ -410,6 +413,8 @@ class Resolver:
         if self._asked.get(question.key) is question:
             del self._asked[question.key]
             self.remember(question.key, answer)
+        # What it runs refers to it.
+        question.running = None
         waiting, question.waiting = question.waiting, {}
         for request in waiting:
             request.got(question.key[1], answer)

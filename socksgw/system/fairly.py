@@ -151,14 +151,14 @@ class Places:
         self._give()
 
     def _mayHave(self, source: bytes) -> bool:
-        return self._held[source] < self._perSource
+        return self._held.get(source, 0) < self._perSource
 
     def _isFree(self, source: bytes) -> bool:
         return self.taken < self._places and self._mayHave(source)
 
     def _take(self, source: bytes, begin: Callable[[], bool]) -> None:
         self.taken += 1
-        self._held[source] += 1
+        self._held[source] = self._held.get(source, 0) + 1
         if not begin():
             self.leave(source)
 
