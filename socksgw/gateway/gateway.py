@@ -290,7 +290,7 @@ class Gateway:
         every(4, "the parts", self._parts.look)
         every(4, "the cleared deadlines", self.deadlines.sweep)
         every(12, "the file of quotas", self._state.save)
-        every(12, "the metrics", self.meters.look)
+        every(1, "the metrics", self.meters.look)
         every(40, "the counters", self._counters.sweep)
         every(40, "the allowances", self._allowances.sweep)
 

@@ -187,7 +187,7 @@ class Meters:
         self.methods: set[str] = {"", "none"}
 
     def look(self) -> None:
-        """Add up what sessions have left behind, if that is much; once a second."""
+        """Add up what sessions have left behind, if that is much; several times a second."""
         if len(self.over) >= _MANY:
             self.fold()
 
