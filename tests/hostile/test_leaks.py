@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import capturedLogs
 
@@ -407,6 +407,17 @@ class Step:
             self.held.append(fail(self.error) if fails else Deferred())
             return self.held[-1]
 
+        def ask(name: str, source: Any, done: Any) -> Any:
+            looking = hold(name)
+            if fails:
+                looking.addErrback(lambda _: None)
+                return self.error
+            # Of who has given it up nothing is called.
+            looking.addCallbacks(
+                done, lambda f: None if f.check(CancelledError) else done(f.value)
+            )
+            return looking
+
         held: Any = hold
         client = self.client = self._own(raw.dial(world.ports["plain"]))
         method = step.partition(" ")[0]
@@ -414,7 +425,9 @@ class Step:
             self._sent(client, raw.GREETING, 2)
         name = b"\x03\x09some.test\x00\x50"
         if "name" in step:
-            policy._resolver = SimpleNamespace(lookUp=held)
+            policy._resolver = SimpleNamespace(
+                lookUp=held, known=lambda _: None, ask=ask
+            )
         elif "decision" in step or step in ("denial", "tunnel"):
             journal.commit = held  # type: ignore[method-assign]
         if "tunnel" in step:
