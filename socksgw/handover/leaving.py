@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, final
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from socksgw.gateway.gateway import Gateway
@@ -66,6 +67,7 @@ class Leaving:
         self._gateway = gateway
         self._channel = channel
         self._busy = False
+        self._idle: list[Deferred[None]] = []
         #: The numbers of those that cannot be told.
         self._stays: set[int] = set()
         self.moved = 0
@@ -90,6 +92,25 @@ class Leaving:
                 await self._some(waiting)
         finally:
             self._busy = False
+            idle, self._idle = self._idle, []
+            for each in idle:
+                each.callback(None)
+
+    def idle(self) -> Deferred[None]:
+        """
+        Wait until whatever was told is answered.
+
+        Before that the channel is not to be closed: the answer would find it so, and
+        what was told behind would be lost.
+
+        @return: fires then; never fails.
+        """
+        waiting: Deferred[None] = Deferred()
+        if self._busy:
+            self._idle.append(waiting)
+        else:
+            waiting.callback(None)
+        return waiting
 
     async def _some(self, waiting: list[Session]) -> None:
         """Move some sessions, which are taken off."""

@@ -147,7 +147,9 @@ class Succession(Part):
             arrived.chainDeferred(asked)
         else:
             arrived.addErrback(lambda _: None)
-        gatherResults([over, transfer.settled]).addBoth(lambda _: self._end(transfer))
+        ending: Deferred[Any] = gatherResults([over, transfer.settled])
+        ending.addBoth(lambda _: transfer.idle())
+        ending.addBoth(lambda _: self._end(transfer))
 
     def _moved(self, transfer: Transfer) -> Succeeded:
         moved, left = transfer.sessions

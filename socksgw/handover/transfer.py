@@ -198,6 +198,11 @@ class Transfer:
         moving = ensureDeferred(self._leaving.move())
         return moving.addErrback(self._unmoved)
 
+    def idle(self) -> Deferred[None]:
+        """As L{Leaving.idle}, once it L{done}."""
+        assert self._leaving is not None
+        return self._leaving.idle()
+
     def _unmoved(self, failure: Failure) -> None:
         # Its end is told by itself; and where there is no descriptor there may be later.
         if not failure.check(ChannelError, OSError):

@@ -174,6 +174,7 @@ class Leaver:
         over = self._gateway.handOver(None)
         self._telling.start(_TELL, now=False)
         moving = self._move()
+        over.addBoth(lambda result: self._leaving.idle().addBoth(lambda _: result))
         over.addBoth(self._ended)
         return moving.addCallback(
             lambda _: {

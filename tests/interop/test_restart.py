@@ -511,7 +511,7 @@ def dieAt(step: str, gateway: Restarted, server: Destination) -> None:
         raw.through(client, "127.0.0.1", server.port)
         new = Stub(gateway.dialOld())
         if step != "connected":
-            new.ask(what="sockets", version=1, pid=2**22 + 1)
+            new.ask(what="sockets", version=1, workers=1, pid=2**22 + 1)
             assert new.said == ["sockets"]
         if step in ("state", "adopted"):
             new.ask(what="state")
@@ -554,7 +554,7 @@ def test_theOldOneDies(tmp_path: Path, server: Destination, step: str) -> None:
                 told_ = {"what": what, "places": [place]}
                 old.channel.send(told_, [listening.fileno()])
                 return {"pid": os.getpid()}
-            old.channel.send({"what": "lock"}, [lock])
+            old.channel.send({"what": "lock", "others": {}}, [lock])
             return told
 
         old.answer = answer
