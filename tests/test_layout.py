@@ -268,6 +268,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "relay/settings.py": ("relay/test_splice.py", "both relays have one"),
     "relay/side.py": ("relay/test_splice.py", "a relay between sockets has two"),
     "relay/tally.py": ("relay/test_flows.py", "flows are counted by it"),
+    "relay/watched.py": ("relay/test_splice.py", "each side of a splice is one"),
     "route/asking.py": ("route/test_nameservers.py", "as servers answer"),
     "route/datagrams.py": ("relay/test_flows.py", "flows send through it"),
     "route/hostlookup.py": ("route/test_lookup.py", "it is one of the ways to look up"),
