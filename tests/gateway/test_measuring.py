@@ -139,7 +139,9 @@ def test_whatTheGatewaySays(tmp_path: Path) -> None:
         house.until(lambda: house.gateway.journal.number)
         snapshot = measure(house.gateway)
         silent = {name for name in CATALOGUE if not snapshot.of(name)}
-        apart = ("upstream", "sink", "session", "octets", "denials", "certificate")
+        apart = (
+            "upstream", "sink", "session", "octets", "denials", "certificate", "cluster",
+        )  # fmt: skip
         unused = ("live", "handshake", "login", "lookup", "decider", "connect")
         assert {name.split("_")[1].rstrip("s") for name in silent} == {
             each.rstrip("s") for each in (*apart, *unused)
