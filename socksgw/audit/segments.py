@@ -100,6 +100,8 @@ class Segments:
         self._directory = directory
         self._tell = tell
         self._path = directory
+        # The number of the first line of the present file.
+        self._first = 0
         self._lock = self._head = -1
         self._kept = (0, "")
         # Whether a partial line could not be cut off the present file.
@@ -167,11 +169,11 @@ class Segments:
 
     def end(self, number: int, head: str) -> End:
         """Return where the journal ends, with the last line and its hash."""
-        return End(number, chain.firstOf(self._path), self.size, head)
+        return End(number, self._first, self.size, head)
 
     def isOther(self, first: int) -> bool:
         """Tell whether the file that begins with a line is not the present one."""
-        return self.fd < 0 or self._path.name != chain.nameOf(first)
+        return self.fd < 0 or self._first != first
 
     def adopt(self, first: int) -> None:
         """
@@ -216,7 +218,7 @@ class Segments:
             # It had begun the next file, and not said so.
             self.adopt(number + 1)
             size = self.size
-        return End(number, chain.firstOf(self._path), size, head), torn
+        return End(number, self._first, size, head), torn
 
     def _take(self, held: int = -1) -> None:
         """
@@ -271,7 +273,7 @@ class Segments:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self.fd = os.open(file, flags)
         self.size = os.fstat(self.fd).st_size
-        self._path = file
+        self._path, self._first = file, chain.firstOf(file)
 
     def begin(self, first: int) -> None:
         """
@@ -285,7 +287,7 @@ class Segments:
         fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         if self.fd >= 0:
             os.close(self.fd)
-        self.fd, self._path = fd, path
+        self.fd, self._path, self._first = fd, path, first
         self.size = 0
         self._torn = self._stuck = False
         self._unable.ends()
