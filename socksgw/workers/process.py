@@ -155,6 +155,7 @@ class Worker:
         )
         self._gateway: Gateway | None = None
         self._built: Built | None = None
+        self._starting = self._orphaned = False
         self._leaver: Leaver | None = None
         self._count = 1
 
@@ -188,7 +189,13 @@ class Worker:
     ) -> Message | Deferred[Message]:
         what = message.get("do")
         if what == "start":
-            return self._start(message, descriptors)
+            self._starting = True
+            try:
+                return self._start(message, descriptors)
+            finally:
+                self._starting = False
+                if self._orphaned:
+                    self._abandoned("")
         gateway = self._gateway
         if gateway is None:
             raise ChannelError("the worker has not started")
@@ -344,6 +351,10 @@ class Worker:
 
     def _abandoned(self, why: str) -> None:
         """End at once: the supervisor is gone."""
+        self._orphaned = True
+        if self._starting:
+            # The threads of a gateway end with it alone: L{_start} ends it.
+            return
         if self._gateway is None:
             self._reactor.stop()
         else:
