@@ -346,7 +346,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "gateway/role.py": ("workers/test_workforce.py", "a worker has another one"),
     **{
         f"workers/{each}.py": ("workers/test_workforce.py", "they are real processes")
-        for each in ("__main__", "child", "process")
+        for each in ("__main__", "child")
     },
     **{
         f"workers/{each}.py": (
