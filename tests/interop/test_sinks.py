@@ -80,12 +80,17 @@ def test_eachLineGoesToEachSink(tmp_path: Path, start: Start) -> None:
     """
     config = OPEN + (
         '[audit]\nsinks = ["stdout:native", "file:copy.jsonl", "sql:sqlite:///audit.db"]'
-        '\nsigning_key = "audit.key"\n'
+        '\nsigning_key = "credentials/audit"\n'
     )
-    made = socksgw("audit", "key", "audit.key", cwd=tmp_path)
+    # As systemd hands it over (LoadCredential): the group's bits are an ACL's mask.
+    credentials = tmp_path / "credentials"
+    credentials.mkdir(0o700)
+    made = socksgw("audit", "key", "credentials/audit", cwd=tmp_path)
+    (credentials / "audit").chmod(0o440)
     (tmp_path / "audit.pub").write_text(made.stdout)
     with (tmp_path / "out").open("wb") as out:
-        gateway = start(config, stdout=out)
+        place = {"CREDENTIALS_DIRECTORY": str(credentials)}
+        gateway = start(config, stdout=out, extra=place)
         ask(gateway, 3)
         gateway.healthy()
     written = gateway.journal()
