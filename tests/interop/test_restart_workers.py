@@ -105,7 +105,7 @@ def test_limits(tmp_path: Path, server: Destination) -> None:
 
 
 def test_aNewOneThatFails(gateway: Restarted, server: Destination) -> None:
-    """The old ones go on: the number of workers is another one, or it is killed."""
+    """The old ones go on, where the number of workers is another one."""
     with raw.dial(gateway.port) as client, Crowd(gateway, server) as crowd:
         raw.through(client, "127.0.0.1", server.port)
         file = gateway.directory / "gw.toml"
