@@ -225,7 +225,9 @@ def test_theLastDescriptorIsGone(gateway: Gateway) -> None:
             silent.append(client())
         until(lambda: started.descriptors == LIMIT)
         # These wait to be let in: what becomes free is taken again.
-        client(), client()
+        waiting = [client(), client()]
+        for each in waiting:
+            each.sendall(GREETING)
         for each, target, wanted in (
             (early[0], four(echo.place[0]), (1,)),
             (early[1], named(b"here.test"), (1, 4)),
@@ -233,6 +235,8 @@ def test_theLastDescriptorIsGone(gateway: Gateway) -> None:
             each.sendall(request5(target, echo.port))
             assert replied5(each) in wanted
             each.close()
+            # The next one has its descriptor.
+            assert exactly(waiting.pop(0), 2) == b"\x05\x00"
             until(lambda: started.descriptors == LIMIT)
         doesNotSpin(started, 4)
         # The deadline is longer than all that the gateway does now and then.

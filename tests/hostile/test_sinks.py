@@ -119,7 +119,7 @@ def test_downForLong(tmp_path: Path, postgres: Postgres) -> None:
     in the end each sink has each line.
     """
     (tmp_path / "pg.url").touch(0o600)
-    (tmp_path / "pg.url").write_text(postgres.database("gone"))
+    (tmp_path / "pg.url").write_text(postgres.database("away"))
     with smallDisk(tmp_path / "disk", 16 << 20) as disk:
         config = OPEN + (
             '[audit]\nmax_size = "2MB"\n'
@@ -171,7 +171,7 @@ def _hasAll(gateway: Running, directory: Path, postgres: Postgres, disk: Path) -
             return False
         with closing(sqlite3.connect(directory / "var" / "audit.db")) as database:
             found = [n for (n,) in database.execute(text)]
-        return found == wanted == [n for (n,) in postgres.query("gone", text)]
+        return found == wanted == [n for (n,) in postgres.query("away", text)]
     except (
         FileNotFoundError,
         # A line is being written.
