@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from socksgw.admin.api import sessions
 from socksgw.admin.table import Answer, Asked, Caller
@@ -79,7 +79,11 @@ def crowd(ended: list[str]) -> Any:
 
     for _ in range(MANY):
         live.begin(made)
-    return SimpleNamespace(role=Role(), sessions=live, clock=lambda: 6000.0)
+    # No process before it has sessions.
+    relief = SimpleNamespace(predecessors={}, ask=lambda message: succeed([]))
+    return SimpleNamespace(
+        role=Role(), sessions=live, clock=lambda: 6000.0, relief=relief
+    )
 
 
 def turned(reactor: Turns, made: Any) -> tuple[Answer, float]:
