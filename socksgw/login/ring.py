@@ -36,7 +36,8 @@ class Event(NamedTuple):
     """
     What has happened.
 
-    @ivar when: in monotonic seconds; of a right login, until when it is remembered.
+    @ivar when: monotonic seconds: the time of a failed login, or the time at which a
+        right login is forgotten.
     @ivar good: whether a login was right.
     @ivar bySource: the key of the source.
     @ivar byName: the key of source and name; L{None} where no name is known.
