@@ -343,9 +343,14 @@ class Channel:
         @raise ChannelFull: as L{send}; likewise the others.
         """
         number = self._number = (self._number + 1) % _NUMBERS
-        self._send(_ASKED, number, message, descriptors)
         answer: Deferred[dict[str, Any]] = Deferred()
+        # It may be while this is sent that the other side is found to be gone.
         self._questions[number] = answer
+        try:
+            self._send(_ASKED, number, message, descriptors)
+        except BaseException:
+            self._questions.pop(number, None)
+            raise
         return answer
 
     def room(self) -> Deferred[None]:

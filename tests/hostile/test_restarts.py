@@ -62,9 +62,9 @@ def attempt(gateway: Restarted, server: Destination, when: float, old: bool) -> 
             (before if old else new).wait(30)
             took = [e for e in gateway.journal("handover") if e["pid"] == new.pid]
             if old:
-                # It has taken over, or ends: it has not everything. At one moment it
-                # waits for an answer as long as it waits for any.
-                until(lambda: new.poll() is not None or served(gateway, server), 25)
+                # It has taken over, or ends: it has not everything. What it would wait
+                # for, were the end of the old one not noticed, takes 15 seconds.
+                until(lambda: new.poll() is not None or served(gateway, server), 12)
                 left = new
             else:
                 # The old one goes on, or ends after it had handed over.

@@ -239,6 +239,21 @@ def test_theEnd(world: World) -> None:
     assert len(failures) == 3
 
 
+def test_theEndIsFoundByAQuestion(world: World) -> None:
+    """
+    What is asked when the other side has gone, and that is not known yet, fails: it
+    waits for no answer.
+    """
+    world.one.channel.close()
+    asked = world.other.channel.ask({"what": "now"})
+    failures: list[Any] = []
+    asked.addErrback(failures.append)
+    assert [each.type for each in failures] == [ChannelGone]
+    assert len(world.other.closed) == 1
+    with pytest.raises(ChannelGone):
+        world.other.channel.ask({"what": "more"})
+
+
 def test_withoutALoop() -> None:
     """Before it starts it can be waited for; what came before the end is read."""
     loop = WatchedLoop()
