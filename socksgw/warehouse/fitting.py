@@ -25,14 +25,15 @@ _MOST_BIG: Final = (1 << 63) - 1
 
 def fit(batch: rows.Batch) -> None:
     """Change the values of a batch that do not fit: they become text, or nothing."""
-    ends = [sessions.c[each] for each in (*rows.ENDED, *rows.AMENDED, "n")]
-    for table, found in (
-        (list(events.c), batch.events),
-        (list(sessions.c), batch.sessions),
-        (ends, batch.ends),
+    of = sessions.c
+    batch.events[:] = [tuple(map(_fit, events.c, row)) for row in batch.events]
+    for names, found in (
+        (rows.SESSION, batch.sessions),
+        ((*rows.ENDED, *rows.AMENDED, "n"), batch.ends),
     ):
+        columns = [of[each] for each in names]
         for row in found:
-            row[:] = map(_fit, table, row)
+            row[:] = map(_fit, columns, row)
 
 
 def _fit(column: Column[Any], value: Any) -> Any:

@@ -19,6 +19,7 @@ __all__ = [
     "Odd",
     "REFUSED",
     "SESSION",
+    "USUAL",
     "Batch",
     "Pending",
     "Rows",
@@ -26,28 +27,38 @@ __all__ = [
 
 #: The columns of a row of C{events}, in the order of its values.
 EVENT: Final = ("gateway", "n", "time", "event", "run", "session", "hash", "line")
-#: Those of a row of C{sessions}: what its first line tells, ...
+#: Those of a row of C{sessions} that most rows need: what the first line tells, ...
 _BEGUN: Final = (
     "gateway", "n", "part", "time", "event", "count", "run", "session", "listener",
-    "network", "client", "client_port", "protocol", "username", "claimed", "method",
-    "command", "asked", "name", "address", "port", "verdict", "rule", "why",
-    "reports", "reply", "reason", "tag", "ticket", "grant_id", "via", "extra",
+    "network", "client", "client_port", "protocol", "username", "method", "command",
+    "asked", "name", "address", "port", "verdict", "rule", "why", "reply",
 )  # fmt: skip
-#: ... and what its end adds.
-ENDED: Final = (
-    "ended", "end_reason", "end_rule", "end_why", "sent", "received",
-    "sent_datagrams", "received_datagrams", "seconds", "bound", "path",
+#: ... and what the end adds.
+_OVER: Final = ("ended", "end_reason", "bound", "sent", "received", "seconds")
+USUAL: Final = _BEGUN + _OVER
+#: Those that few rows need. To give a database a value, or none, for each of these
+#: takes as long as to write the row.
+_BEGUN_SO: Final = (
+    "claimed", "reports", "reason", "tag", "ticket", "grant_id", "via", "extra",
+)  # fmt: skip
+_OVER_SO: Final = (
+    "end_rule", "end_why", "sent_datagrams", "received_datagrams", "path",
     "application", "server_name", "end_extra",
 )  # fmt: skip
-SESSION: Final = _BEGUN + ENDED
+ENDED: Final = _OVER + _OVER_SO
+SESSION: Final = USUAL + _BEGUN_SO + _OVER_SO
 #: What an end may change of the first part: C{address}, C{reply}, C{ticket}.
 AMENDED: Final = ("address", "reply", "ticket")
 #: C{end_reason} where the process was killed before it could write an end.
 LOST: Final = "not-recorded"
 
-_ADDRESS, _REPLY, _TICKET = (_BEGUN.index(each) for each in AMENDED)
-_NAME, _PORT = _BEGUN.index("name"), _BEGUN.index("port")
-_NO_END: Final = (None,) * len(ENDED)
+_ADDRESS, _REPLY, _TICKET = (SESSION.index(each) for each in AMENDED)
+_NAME = SESSION.index("name")
+#: Where the end's columns begin, those that most rows need and the others.
+_END: Final = len(_BEGUN)
+_END_SO: Final = len(SESSION) - len(_OVER_SO)
+_NO_END: Final = (None,) * len(_OVER)
+_NO_END_SO: Final = (None,) * len(_OVER_SO)
 
 #: The C{reason}s of C{refused}. In a sum, all others are those of failed logins.
 REFUSED: Final = frozenset(
@@ -60,18 +71,22 @@ REFUSED: Final = frozenset(
 )  # fmt: skip
 
 _COMMON: Final = frozenset(("v", "n", "time", "event", "hash"))
-#: Fields of first lines that have columns.
-_KEPT: Final = _COMMON | {
-    "session", "listener", "network", "client", "protocol", "user", "claimed", "method",
-    "command", "asked", "name", "port", "verdict", "rule", "why", "addresses",
-    "reports", "reply", "reason", "tag", "ticket", "grant", "via",
+#: Fields of first lines that have columns which most rows need, and any column.
+_PLAIN: Final = _COMMON | {
+    "session", "listener", "network", "client", "protocol", "user", "method",
+    "command", "asked", "name", "port", "verdict", "rule", "why", "addresses", "reply",
+}  # fmt: skip
+_KEPT: Final = _PLAIN | {
+    "claimed", "reports", "reason", "tag", "ticket", "grant", "via",
 }  # fmt: skip
 _SUM: Final = _COMMON | {"source", "user", "rule", "count", "reasons"}
-#: Fields of ends that have columns.
-_END: Final = _COMMON | {
-    "session", "address", "bound", "sent", "received", "sent_datagrams",
-    "received_datagrams", "seconds", "reason", "reply", "rule", "path", "why",
-    "ticket", "application", "server_name",
+#: Those of ends.
+_PLAIN_END: Final = _COMMON | {
+    "session", "address", "bound", "sent", "received", "seconds", "reason", "reply",
+}  # fmt: skip
+_KEPT_END: Final = _PLAIN_END | {
+    "sent_datagrams", "received_datagrams", "rule", "path", "why", "ticket",
+    "application", "server_name",
 }  # fmt: skip
 
 #: What an integer column holds at most.
@@ -79,6 +94,7 @@ _MOST: Final = (1 << 63) - 1
 
 #: The time of a line that tells none.
 _NOWHEN: Final = "1970-01-01T00:00:00.000Z"
+_NOWHERE: Final[frozenset[str]] = frozenset()
 
 Row = list[Any]
 
@@ -133,7 +149,8 @@ class Batch:
     The rows of some lines that follow one another.
 
     @ivar events: one for each line.
-    @ivar sessions: those that begin here; many are ended already.
+    @ivar sessions: those that begin here; many are ended already. A row ends with
+        L{USUAL} where the columns behind have nothing.
     @ivar ends: for rows that the database has: the values of L{ENDED} and
         L{AMENDED}, and the row's C{n}.
     @ivar started: the C{run}s that begin here: nothing of earlier ones is open any
@@ -141,7 +158,7 @@ class Batch:
     """
 
     def __init__(self) -> None:
-        self.events: list[Row] = []
+        self.events: list[tuple[Any, ...]] = []
         self.sessions: list[Row] = []
         self.ends: list[Row] = []
         self.started: list[int] = []
@@ -184,23 +201,23 @@ class Rows:
         """
         batch = Batch()
         for entry in entries:
-            octets = entry.octets
+            number, octets = entry.number, entry.octets
             try:
                 fields = entry.fields
-                if careful or b"\\u0000" in octets or b"\\ud" in octets:
+                if careful or b"\\u" in octets:
                     fields = safe(fields)
-                self._line(batch, entry.number, octets, fields)
+                self._line(batch, number, octets, fields)
                 make = _MAKERS.get(fields["event"])
                 if make is not None:
-                    make(self, batch, entry.number, fields)
+                    make(self, batch, number, fields)
             except (
                 LookupError, TypeError, ValueError, AttributeError, RecursionError,
             ) as e:  # fmt: skip
                 if not careful:
                     raise Odd from e
-                if len(batch.events) == 0 or batch.events[-1][1] != entry.number:
+                if len(batch.events) == 0 or batch.events[-1][1] != number:
                     nothing = {"time": None, "event": "", "hash": ""}
-                    self._line(batch, entry.number, octets, nothing)
+                    self._line(batch, number, octets, nothing)
         return batch
 
     def _line(
@@ -212,10 +229,9 @@ class Rows:
             self._open.clear()
             self._flows.clear()
             batch.started.append(n)
-        text = octets.decode("ascii", "backslashreplace")
         batch.events.append(
-            [self.gateway, n, fields["time"], event, self.run, fields.get("session"),
-             fields["hash"], text]
+            (self.gateway, n, fields["time"], event, self.run, fields.get("session"),
+             fields["hash"], octets.decode("ascii", "backslashreplace"))
         )  # fmt: skip
 
     def written(self, batch: Batch) -> None:
@@ -226,20 +242,18 @@ class Rows:
     # Each event.
 
     def _request(self, batch: Batch, n: int, f: Mapping[str, Any]) -> None:
-        addresses, verdict, event = f["addresses"], f["verdict"], f["event"]
-        get = f.get
+        addresses, verdict = f["addresses"], f["verdict"]
         row = self._first(n, f, verdict)
         row[_ADDRESS] = addresses[0] if addresses else None
         row[_NAME] = f["name"]
         batch.sessions.append(row)
         if verdict == "allow":
-            if event == "flow":
-                places = frozenset((*addresses, f["name"], get("asked")))
+            if f["event"] == "flow":
+                places = frozenset((*addresses, f["name"], f.get("asked")))
                 pending = Pending(n, row, places, f["port"])
                 self._flows.setdefault(f["session"], []).append(pending)
             else:
-                pending = Pending(n, row, frozenset(), 0)
-                self._open[f["session"]] = pending
+                pending = self._open[f["session"]] = Pending(n, row, _NOWHERE, 0)
             batch._fresh.append(pending)
 
     def _refused(self, batch: Batch, n: int, f: Mapping[str, Any]) -> None:
@@ -251,21 +265,26 @@ class Rows:
         client, _, port = f["client"].rpartition(":")
         if client[:1] == "[":
             client = client[1:-1]
-        reports = get("reports")
-        addresses = get("addresses", ())
-        rest = f.keys() - _KEPT
-        extra = {k: f[k] for k in f if k in rest} if rest else {}
-        if len(addresses) > 1:
-            extra["addresses"] = addresses
-        return [
+        row = [
             self.gateway, n, 0, f["time"], f["event"], 1, self.run, f["session"],
             f["listener"], get("network"), client, int(port), f["protocol"] or None,
-            get("user"), get("claimed"), get("method") or None, get("command"),
-            get("asked"), None, None, get("port"), verdict, get("rule"),
-            get("why") or None, json.dumps(reports) if reports else None,
-            get("reply"), get("reason"), get("tag"), get("ticket"), get("grant"),
-            get("via"), json.dumps(extra) if extra else None, *_NO_END,
+            get("user"), get("method") or None, get("command"), get("asked"), None,
+            None, get("port"), verdict, get("rule"), get("why") or None, get("reply"),
+            *_NO_END,
         ]  # fmt: skip
+        addresses = get("addresses", ())
+        if not f.keys() <= _PLAIN or len(addresses) > 1:
+            reports = get("reports")
+            rest = f.keys() - _KEPT
+            extra = {k: f[k] for k in f if k in rest} if rest else {}
+            if len(addresses) > 1:
+                extra["addresses"] = addresses
+            row += (
+                get("claimed"), json.dumps(reports) if reports else None,
+                get("reason"), get("tag"), get("ticket"), get("grant"), get("via"),
+                json.dumps(extra) if extra else None, *_NO_END_SO,
+            )  # fmt: skip
+        return row
 
     def _sum(self, batch: Batch, n: int, f: Mapping[str, Any]) -> None:
         get, event = f.get, f["event"]
@@ -275,14 +294,14 @@ class Rows:
             verdict = "deny"
             if event == "refusals":
                 verdict = "refused" if reason in REFUSED else "login-failed"
-            row: Row = [None] * len(SESSION)
-            row[: len(_BEGUN)] = [
-                self.gateway, n, part, f["time"], event, count, self.run, None, None,
-                None, f["source"], None, None, get("user"), None, None, None, None,
-                None, None, None, verdict, get("rule"), None, None, None, reason,
-                None, None, None, None, extra,
-            ]  # fmt: skip
-            batch.sessions.append(row)
+            batch.sessions.append(
+                [
+                    self.gateway, n, part, f["time"], event, count, self.run, None,
+                    None, None, f["source"], None, None, get("user"), None, None, None,
+                    None, None, None, verdict, get("rule"), None, None, *_NO_END,
+                    None, None, reason, None, None, None, None, extra, *_NO_END_SO,
+                ]
+            )  # fmt: skip
 
     def _ended(self, batch: Batch, n: int, f: Mapping[str, Any]) -> None:
         pending = self._open.pop(f["session"], None)
@@ -305,25 +324,31 @@ class Rows:
     def _close(
         self, batch: Batch, pending: Pending, address: str | None, f: Mapping[str, Any]
     ) -> None:
-        get = f.get
-        rest = f.keys() - _END
-        ended = [
-            f["time"], f["reason"], get("rule"), get("why"), f["sent"], f["received"],
-            get("sent_datagrams"), get("received_datagrams"), f["seconds"],
-            get("bound"), get("path"), get("application"), get("server_name"),
-            json.dumps({k: f[k] for k in f if k in rest}) if rest else None,
+        get, row = f.get, pending.row
+        ended: Row = [
+            f["time"], f["reason"], get("bound"), f["sent"], f["received"], f["seconds"],
         ]  # fmt: skip
-        row = pending.row
+        if row is not None:
+            row[_END : len(USUAL)] = ended
+            if address is not None:
+                row[_ADDRESS] = address
+            row[_REPLY] = get("reply")
+            if f.keys() <= _PLAIN_END:
+                return
+        rest = f.keys() - _KEPT_END
+        more = (
+            get("rule"), get("why"), get("sent_datagrams"), get("received_datagrams"),
+            get("path"), get("application"), get("server_name"),
+            json.dumps({k: f[k] for k in f if k in rest}) if rest else None,
+        )  # fmt: skip
+        ticket = get("ticket")
         if row is None:
             batch.ends.append(
-                [*ended, address, get("reply"), get("ticket"), pending.key]
+                [*ended, *more, address, get("reply"), ticket, pending.key]
             )
             return
-        row[len(_BEGUN) :] = ended
-        if address is not None:
-            row[_ADDRESS] = address
-        row[_REPLY] = get("reply")
-        ticket = get("ticket")
+        row += (None,) * (len(SESSION) - len(row))
+        row[_END_SO:] = more
         if ticket is not None:
             row[_TICKET] = ticket
 

@@ -7,15 +7,19 @@ the time of SQLAlchemy's own way by name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, final
 
 from sqlalchemy import (
     ClauseElement,
     Dialect,
+    Table,
     bindparam,
+    column,
     func,
     insert,
     literal_column,
+    table,
     update,
 )
 
@@ -32,6 +36,7 @@ class Statements:
 
     @ivar events: adds a row; values as L{rows.EVENT}.
     @ivar sessions: adds a row; values as L{rows.SESSION}.
+    @ivar usual: adds a row; values as L{rows.USUAL}.
     @ivar ends: completes a row; values as L{rows.ENDED}, L{rows.AMENDED}, C{n} and
         C{gateway}.
     @ivar lost: ends what a killed process left open; values: the gateway, and the
@@ -44,11 +49,14 @@ class Statements:
         def text(statement: ClauseElement) -> str:
             return str(statement.compile(dialect=dialect))
 
-        # The columns of an insertion come in the order of the table.
-        assert list(events.c.keys()) == list(rows.EVENT)
-        assert list(sessions.c.keys()) == list(rows.SESSION)
-        self.events = text(insert(events))
-        self.sessions = text(insert(sessions))
+        def adding(into: Table, names: Sequence[str]) -> str:
+            # The columns of an insertion come in the order of the table.
+            ours = table(into.name, *(column(k, into.c[k].type) for k in names))
+            return text(insert(ours))
+
+        self.events = adding(events, rows.EVENT)
+        self.sessions = adding(sessions, rows.SESSION)
+        self.usual = adding(sessions, rows.USUAL)
         c, named = sessions.c, bindparam
         amended: list[tuple[Any, Any]] = [
             (c[k], func.coalesce(named(k), c[k])) for k in rows.AMENDED

@@ -198,17 +198,20 @@ class Writer:
                     "gateway needs a name of its own ([gateway] name, or gateway of the sink)"
                 )
             self._many(sql.events, batch.events)
-            self._many(sql.sessions, batch.sessions)
-            self._many(sql.ends, [[*each, self.gateway] for each in batch.ends])
+            usual = len(rows.USUAL)
+            found = [tuple(row) for row in batch.sessions]
+            self._many(sql.usual, [row for row in found if len(row) == usual])
+            self._many(sql.sessions, [row for row in found if len(row) > usual])
+            self._many(sql.ends, [(*each, self.gateway) for each in batch.ends])
             if batch.started:
                 connection.exec_driver_sql(sql.lost, (self.gateway, batch.started[-1]))
         self._rows.written(batch)
         self.position, self._head = number, head
 
-    def _many(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
+    def _many(self, statement: str, values: list[tuple[Any, ...]]) -> None:
         if values:
             assert self._connection is not None
-            self._connection.exec_driver_sql(statement, [tuple(v) for v in values])
+            self._connection.exec_driver_sql(statement, values)
 
     def tend(self, now: float) -> None:
         """

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from socksgw.warehouse import rows
 from tests.tools.journals import chainOf, decision, ending
 
@@ -13,7 +15,34 @@ from tests.tools.journals import chainOf, decision, ending
 def made(*bodies: str) -> list[dict[str, Any]]:
     """Return the rows of sessions that lines make."""
     batch = rows.Rows("gw").batch(chainOf(bodies))
-    return [dict(zip(rows.SESSION, each, strict=True)) for each in batch.sessions]
+    return [asked(each) for each in batch.sessions]
+
+
+def asked(row: rows.Row) -> dict[str, Any]:
+    """Return a row by its columns."""
+    full = row + [None] * (len(rows.SESSION) - len(row))
+    return dict(zip(rows.SESSION, full, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "columns"),
+    [
+        ({}, {}, {}),
+        ({"tag": "t"}, {}, {"tag": "t"}),
+        ({}, {"rule": "r", "path": "p"}, {"end_rule": "r", "path": "p"}),
+        ({"via": "hop"}, {"novel": 1}, {"via": "hop", "end_extra": '{"novel": 1}'}),
+        ({}, {"ticket": "T"}, {"ticket": "T"}),
+    ],
+)
+def test_mostRowsAreShort(
+    first: dict[str, Any], last: dict[str, Any], columns: dict[str, Any]
+) -> None:
+    """One that has a value in another column has all of them, and loses none."""
+    made = rows.Rows("gw")
+    (row,) = made.batch(chainOf([decision(1, **first), ending(1, **last)])).sessions
+    assert len(row) == len(rows.SESSION if columns else rows.USUAL)
+    usual, *_ = rows.Rows("gw").batch(chainOf([decision(1), ending(1)])).sessions
+    assert asked(row) == {**asked(usual), **columns}
 
 
 def test_whatHasNoColumnIsKept() -> None:

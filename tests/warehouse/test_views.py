@@ -85,10 +85,11 @@ def test_theManualsQueries(place: Any) -> None:
     found = {query: place.query(query) for query in QUERIES}
     most, reached, denied, logins, still, story = found.values()
     assert most == [("alice", 2, 110, 2020)]
-    assert [each[1:4] for each in reached] == [
+    # Both began at one time.
+    assert {each[1:4] for each in reached} == {
         ("example.com", 443, "web-2"),
         ("192.0.2.1", 53, "web"),
-    ]
+    }
     assert denied == [("alice", "192.0.2.7", "example.com", 443, None, "policy", 1)]
     assert logins == [("192.0.2.8", "wrong-credentials", 41)]
     assert still == []

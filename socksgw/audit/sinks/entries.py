@@ -51,9 +51,14 @@ class Line:
 
 @final
 class Lines:
-    """The last lines that were read, shared by the sinks of one journal."""
+    """
+    The last lines that were read, shared by the sinks of one journal.
+
+    @ivar kept: whether lines are kept: there are several sinks.
+    """
 
     def __init__(self) -> None:
+        self.kept = True
         self._known: OrderedDict[int, Line] = OrderedDict()
 
     def line(self, number: int, octets: bytes) -> Line:
@@ -62,6 +67,8 @@ class Lines:
 
         Threads may call this at once: at worst a line is then parsed twice.
         """
+        if not self.kept:
+            return Line(number, octets)
         found = self._known.get(number)
         if found is None or found.octets != octets:
             found = self._known[number] = Line(number, octets)
@@ -77,9 +84,12 @@ class Lines:
 class SinkEntry:
     """
     A line for one sink (L{socksgw.interfaces.Entry}).
+
+    @ivar number: the line's number.
+    @ivar octets: the line as it is in the journal, without its line feed.
     """
 
-    __slots__ = ("_line", "_made")
+    __slots__ = ("_line", "_made", "number", "octets")
 
     def __init__(self, line: Line, made: Format | None) -> None:
         """
@@ -87,16 +97,8 @@ class SinkEntry:
         """
         self._line = line
         self._made = made
-
-    @property
-    def number(self) -> int:
-        """The line's number."""
-        return self._line.number
-
-    @property
-    def octets(self) -> bytes:
-        """The line as it is in the journal, without its line feed."""
-        return self._line.octets
+        self.number = line.number
+        self.octets = line.octets
 
     @property
     def fields(self) -> Mapping[str, Any]:

@@ -93,6 +93,7 @@ class SinkProcess:
         state, journal = Path(orders.state), Path(orders.journal)
         self._take(state / "sinks")
         wanted = {each.name: each for each in orders.sinks}
+        self._lines.kept = len(wanted) > 1
         old = [
             follower
             for name, follower in self._followers.items()
