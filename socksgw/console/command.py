@@ -22,6 +22,7 @@ from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
 from socksgw.console.grant import grantMain
 from socksgw.console.help import helpMain
+from socksgw.console.importing import importMain
 from socksgw.console.operating import explainLive, operateMain
 from socksgw.console.parser import makeParser
 from socksgw.console.passwd import passwdMain
@@ -75,6 +76,18 @@ def _check(options: argparse.Namespace) -> int:
 def _passwd(options: argparse.Namespace) -> int:
     setIn = setSecret if options.secrets else setPassword
     return passwdMain(options.file, options.user, sys.stdin, sys.stderr, setIn=setIn)
+
+
+def _import(options: argparse.Namespace) -> int:
+    return importMain(
+        options.file,
+        options.kind,
+        options.output,
+        options.wider,
+        options.json,
+        sys.stdout,
+        sys.stderr,
+    )
 
 
 def _grant(options: argparse.Namespace) -> int:
@@ -219,6 +232,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "restart": _operate,
     "drain": _operate,
     "diff": _diff,
+    "import": _import,
     "grant": _grant,
     "suggest": _suggest,
     "client-config": _clientConfig,

@@ -11,6 +11,7 @@ from socksgw.console import agent, connect
 from socksgw.console.auditing import auditCommands, configured
 from socksgw.console.clientconfig import KINDS
 from socksgw.console.grant import grantCommands
+from socksgw.console.importing import importingCommand
 from socksgw.console.learning import learningCommands
 from socksgw.console.operating import operatingCommands
 from socksgw.console.report import reportOptions
@@ -182,6 +183,8 @@ def makeParser() -> argparse.ArgumentParser:
     explain.add_argument("--ca", metavar="FILE", help="with --live: as of sessions")
 
     operatingCommands(commands)
+
+    importingCommand(commands)
 
     diff = commands.add_parser(
         "diff",

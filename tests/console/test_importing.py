@@ -1,0 +1,119 @@
+"""
+C{socksgw import}: what is written, what is told, and what is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from socksgw.config.problems import ConfigError
+from socksgw.console.importing import importMain
+from tests.live.running import socksgw
+
+HEAD = "internal: 10.0.0.1 port = 1080\nexternal: 10.0.0.1\nsocksmethod: none\n"
+CLIENTS = "client pass { from: 10.0.0.0/8 to: 0/0 }\n"
+GOOD = HEAD + CLIENTS + "socks pass { from: 0/0 to: 0/0 port = 443 }\n"
+
+
+def imported(
+    directory: Path,
+    text: str,
+    *,
+    output: str = "",
+    wider: bool = False,
+    json_: bool = False,
+) -> tuple[int, str, str]:
+    """The exit status, what is printed, and what is told."""
+    file = directory / "danted.conf"
+    file.write_text(text)
+    out, err = io.StringIO(), io.StringIO()
+    status = importMain(
+        str(file),
+        None,
+        str(directory / output) if output else None,
+        wider,
+        json_,
+        out,
+        err,
+    )
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_whatIsPrintedIsGood(tmp_path: Path) -> None:
+    """Each table tells its lines, and check takes it, with its expectations."""
+    status, text, told = imported(tmp_path, GOOD)
+    assert status == 0
+    assert 'id = "line-5"' in text
+    assert "# lines 5 to 5: pass" in text
+    assert text.count("[[expect]]") > 4
+    assert "timeout.io: connections idle for two hours end here" in told
+    made = tmp_path / "gw.toml"
+    made.write_text(text)
+    done = socksgw("check", str(made))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_aFileIsMadeOnce(tmp_path: Path) -> None:
+    """What is there is not written over."""
+    status, text, told = imported(tmp_path, GOOD, output="gw.toml")
+    assert (status, text) == (0, "")
+    assert "gw.toml is written; next: socksgw check" in told
+    with pytest.raises(ConfigError, match="cannot be made: File exists"):
+        imported(tmp_path, GOOD, output="gw.toml")
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("srchost: nodnsunknown\n", "srchost: there is nothing like it (WIDER)"),
+        ("", "libwrap: left out: there is nothing like it (WIDER)"),
+        ("", "proxyprotocol: left out: rules do not tell protocols apart"),
+    ],
+)
+def test_widerIsAnError(tmp_path: Path, more: str, told: str) -> None:
+    """Unless it is wanted; it is told, and marked in the file."""
+    word = told.partition(":")[0]
+    rule = "socks pass { from: 0/0 to: 0/0\n"
+    rule += "" if more else f"{word}: {'socks_v5' if word[0] == 'p' else 'DENY'}\n"
+    text = HEAD + more + CLIENTS + rule + "}\n"
+    status, out, err = imported(tmp_path, text)
+    assert (status, out) == (1, "")
+    assert told in err
+    assert "nothing is written" in err
+    status, out, err = imported(tmp_path, text, wider=True)
+    assert status == 0
+    assert "(WIDER)" in out
+
+
+def test_asJson(tmp_path: Path) -> None:
+    """What is not the same, for programs."""
+    status, out, err = imported(tmp_path, "logoutput: stderr\n" + GOOD, json_=True)
+    assert (status, err) == (0, "")
+    assert [each["said"] for each in json.loads(out)] == [
+        "logoutput",
+        "timeout.io",
+        "socks pass",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"),
+    [
+        (b"[gateway]\n", "line 1: '[gateway]' begins neither"),
+        (b"\xff\xfe", "begins neither a setting nor a rule"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_otherFiles(tmp_path: Path, octets: bytes | None, why: str) -> None:
+    """They are refused with the line."""
+    file = tmp_path / "other"
+    if octets is not None:
+        file.write_bytes(octets)
+    done = socksgw("import", "--kind", "dante", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert why in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,185 @@
+"""
+A Dante server and a gateway whose configuration was imported from its file, asked the
+same in one network, where every address is of this host.
+
+Run by L{tests.interop.test_import}: C{python -m tests.interop.importing FILE DIRECTORY};
+prints what was asked, and what each of them said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+from socksgw.importing.dante.file import read
+from socksgw.importing.dante.reading import Reading
+from socksgw.importing.dante.rules import Asked, Client, decided
+from socksgw.importing.dante.samples import samples
+from socksgw.importing.draft import Draft
+from socksgw.importing.host import Host
+from socksgw.importing.networks import isBanned
+from tests.live import raw
+from tests.live.netns import ip, spawned
+from tests.live.servers import program
+from tests.tools.waiting import until
+
+#: Who logs in, with this password, as the system's own users.
+USERS = ("alice", "bob", "somebody")
+PASSWORD = b"wonderland-7"
+#: Where each of them listens, in place of Dante's port.
+OURS = 1090
+#: So many requests are made of a file.
+MOST = 400
+BIN = Path(sys.prefix) / "bin"
+
+
+def users(directory: Path) -> None:
+    """Give this mount namespace users of the test."""
+    hashed = subprocess.run(
+        ["openssl", "passwd", "-6", PASSWORD.decode()],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    for name, line in (
+        ("passwd", "{}:x:{}:100::/:/bin/sh\n"),
+        ("shadow", "{}:" + hashed + ":20000:0:99999:7:::\n"),
+        ("group", ""),
+    ):
+        there = Path("/etc", name)
+        text = there.read_text()
+        text += "".join(line.format(user, 5000 + i) for i, user in enumerate(USERS))
+        if name == "group":
+            text += "staff-7:x:5000:alice,somebody\n"
+        made = directory / name
+        made.write_text(text)
+        made.chmod(0o600 if name == "shadow" else 0o644)
+        subprocess.run(["mount", "--bind", made, there], check=True)
+
+
+def echo(host: str, port: int) -> None:
+    """Answer datagrams to an address."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind((host, port))
+
+    def serve() -> None:
+        while True:
+            octets, peer = bound.recvfrom(2000)
+            bound.sendto(octets, peer)
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def passes(at: tuple[str, int], client: Client, asked: Asked) -> bool:
+    """Ask a server, and return whether it lets the request pass."""
+    with (
+        suppress(ConnectionError, AssertionError, TimeoutError),
+        raw.dial(at[1], at[0], (client.source, 0)) as connection,
+    ):
+        connection.settimeout(5)
+        connection.sendall(raw.GREETING_LOGIN if client.user else raw.GREETING)
+        if raw.exactly(connection, 2)[1] == 0xFF:
+            return False
+        if client.user:
+            connection.sendall(raw.login(client.user.encode(), PASSWORD))
+            if raw.exactly(connection, 2)[1]:
+                return False
+        number = {"connect": 1, "bind": 2, "udp": 3}[asked.command]
+        where = ("0.0.0.0", 0) if number == 3 else (asked.host, asked.port)
+        connection.sendall(raw.request5(*where, command=number))
+        code, host, port = raw.reply5(connection)
+        if number == 1:
+            # What is allowed may fail all the same: nobody listens.
+            return code != 2
+        if code:
+            return False
+        if number == 3:
+            return arrives(client.source, (host, port), asked)
+        with socket.socket() as peer:
+            # The other server was reached from there a moment ago.
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            peer.bind((asked.host, asked.port))
+            peer.connect((host, port))
+            return raw.reply5(connection)[0] == 0
+    return False
+
+
+def arrives(source: str, relay: tuple[str, int], asked: Asked) -> bool:
+    """Send a datagram, and return whether it came back."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind((source, 0))
+        own.settimeout(0.2)
+        head = (
+            b"\0\0\0\1" + ip_address(asked.host).packed + asked.port.to_bytes(2, "big")
+        )
+        for _ in range(2):
+            own.sendto(head + b"hello", relay)
+            with suppress(TimeoutError):
+                return own.recv(2000).endswith(b"hello")
+    return False
+
+
+def main(file: str, directory: str) -> None:
+    """Ask both."""
+    folder = Path(directory)
+    ip("route add local 0.0.0.0/0 dev lo", "addr add 10.0.0.1/32 dev lo")
+    users(folder)
+    text = Path(file).read_text()
+    made = folder / "gw.toml"
+    subprocess.run(
+        [BIN / "socksgw", "import", file, "-o", made], check=True, stderr=sys.stderr
+    )
+    ours = made.read_text().replace(":1080", f":{OURS}")
+    # Every address is one of this host's.
+    ours = ours.replace("[timeouts]", "[never]\nto = []\n[timeouts]", 1)
+    made.write_text(f"[gateway]\nstate_dir = '{folder}/var'\n{ours}")
+    host = Host(lambda name: (), lambda name: ("alice", "somebody"), lambda name: None)
+    dante = Reading(read(text), host, Draft())
+    logins = [("none", ""), ("username", "somebody")]
+    with ExitStack() as stack:
+        log = folder / "log"
+        for command in (
+            [program("danted", "dante-server"), "-f", file, "-p", f"{folder}/pid"],
+            [str(BIN / "twistd"), "-n", "--pidfile=", "socksgw", "--config", str(made)],
+        ):
+            stack.enter_context(spawned(*command, log=log))
+        for port in (1080, OURS):
+            until(lambda port=port: reached("10.0.0.1", port), 20)
+        echoing: set[tuple[str, int]] = set()
+        found = []
+        every = [
+            *samples(dante.clients, dante.requests, [*dante.listeners.values()], logins)
+        ]
+        for client, asked in random.Random(1).sample(every, min(MOST, len(every))):
+            if asked.command == "udp" and (asked.host, asked.port) not in echoing:
+                echoing.add((asked.host, asked.port))
+                echo(asked.host, asked.port)
+            own, port = client.listening
+            rule = decided(
+                dante.clients, dante.requests, dante.groups, ["10.0.0.1"], client, asked
+            )
+            said = [
+                passes((own, port), client, asked),
+                passes((own, OURS), client, asked),
+                rule is not None,
+            ]
+            found.append([client, asked, said, isBanned(asked.host)])
+        print(json.dumps(found))
+
+
+def reached(host: str, port: int) -> bool:
+    """Return whether somebody listens."""
+    with suppress(OSError), socket.create_connection((host, port), 1):
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    os._exit(0)

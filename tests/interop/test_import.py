@@ -1,0 +1,93 @@
+"""
+What was imported decides as the original does: Debian's danted and a gateway are asked
+the same, in one network; the requests are made of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.live.netns import alone
+from tests.live.servers import program
+
+HEAD = """\
+logoutput: stderr
+internal: 10.0.0.1 port = 1080
+external: 10.0.0.1
+clientmethod: none
+user.privileged: root
+user.unprivileged: nobody
+"""
+#: Rules as in the examples of Dante and its FAQ.
+OFFICE = """\
+socksmethod: none username
+client block { from: 10.0.5.0/24 to: 0/0 }
+client pass { from: 10.0.0.0/8 to: 0/0 log: connect disconnect }
+socks block { from: 0/0 to: 127.0.0.0/8 }
+socks block { from: 0/0 to: 10.1.0.0/16 port = smtp log: connect }
+socks pass { from: 10.0.0.0/16 to: 10.1.0.0/16 port 20-25
+   command: connect
+   socksmethod: username
+}
+socks pass {
+   from: 0/0 to: 10.2.0.0/16
+   protocol: tcp
+   user: alice bob
+}
+socks pass { from: 0/0 to: 0/0 port != 25
+   command: connect bind udpassociate udpreply bindreply
+   socksmethod: none
+}
+"""
+#: Several rules of clients, groups, conditions of ports; peers of BIND judged apart.
+BRANCHES = """\
+socksmethod: username none
+client pass { from: 10.3.0.0/16 to: 0/0 socksmethod: username }
+client block { from: 10.4.0.0/24 to: 0/0 }
+client pass { from: 10.0.0.0/8 to: 10.0.0.1/32 }
+socks block { from: 10.9.0.0/16 to: 0/0
+   command: bindreply
+}
+socks block { from: 0/0 to: 10.7.0.0/16 port 1000-2000
+   user: bob
+}
+socks pass { from: 10.4.0.0/15 to: 10.7.0.0/16
+   group: staff-7
+   command: connect udpassociate
+}
+socks block { from: 10.3.0.0/16 to: 10.8.0.0/16 port < 1024 }
+socks pass { from: 0.0.0.0/0 to: 10.8.0.0/16 port >= 1000
+  protocol: udp tcp
+}
+socks pass { from: 10.0.0.0/8 to: 10.9.0.0/16 port = 443
+  command: bind connect
+  socksmethod: none
+}
+socks pass { from: 10.0.0.0/8 to: 10.0.0.1/32
+  command: bind
+}
+socks pass { from: 0/0 to: 10.0.0.0/8
+   command: udpreply bindreply
+}
+"""
+
+
+@pytest.mark.parametrize("rules", [OFFICE, BRANCHES], ids=["office", "branches"])
+def test_dante(tmp_path: Path, rules: str) -> None:
+    """Some hundred requests get the same verdict from each of them."""
+    program("danted", "dante-server")
+    program("openssl", "openssl")
+    file = tmp_path / "danted.conf"
+    file.write_text(HEAD + rules)
+    asked = json.loads(alone("tests.interop.importing", str(file), str(tmp_path)))
+    assert len(asked) > 200
+    assert [each for each in asked if len(set(each[2])) > 1] == []
+    verdicts: dict[str, set[bool]] = {
+        command: set() for command in ("connect", "bind", "udp")
+    }
+    for _, (command, _, _), (theirs, _, _), _ in asked:
+        verdicts[command].add(theirs)
+    assert set(map(frozenset, verdicts.values())) == {frozenset({True, False})}
