@@ -32,7 +32,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "limits/script.py": ("limits/test_cluster.py", "a real Redis runs it"),
     **{
         f"limits/{each}.py": ("limits/test_cluster.py", "counters have it")
-        for each in ("leases", "portions", "standing")
+        for each in ("leases", "portions", "membership")
     },
     "limits/window.py": ("limits/test_limits.py", "limits have them"),
     "gateway/readiness.py": ("admin/api/test_health.py", "it is asked there"),

@@ -18,8 +18,8 @@ from socksgw.config.schema import ClusterConfig, Config
 from socksgw.gateway.parts import Part
 from socksgw.gateway.starting import CannotStart
 from socksgw.limits.cluster import ClusterCounters, Members
+from socksgw.limits.membership import boottime
 from socksgw.limits.script import SCRIPT
-from socksgw.limits.standing import boottime
 from socksgw.login.throttle import LoginThrottle
 from socksgw.system.files import FileError
 from socksgw.system.once import Once
@@ -86,7 +86,7 @@ class Cluster(Part):
         @param usedUp: called when a quota may be used up.
         """
         self.counters = ClusterCounters(membersIn(config))
-        self.counters.standing.hurry = self._hurry
+        self.counters.membership.hurry = self._hurry
         self.absent: Sequence[str] = ()
         self.exchanges = self.failures = 0
         self._reactor = reactor
@@ -137,7 +137,7 @@ class Cluster(Part):
             self._hurry()
         # Its own name and the cluster's stay until the next start.
         own = self.counters.members.name
-        self.counters.standing.change(membersIn(config)._replace(name=own))
+        self.counters.membership.change(membersIn(config)._replace(name=own))
         self._divide(self.isAlone)
 
     def _serverOf(self, config: Config, cluster: ClusterConfig) -> RedisServer:
@@ -285,7 +285,7 @@ class Cluster(Part):
         self._failing = True
         self._later(_AGAIN)
         if self._alarm is None and not self.isAlone:
-            left = self.counters.standing.deadline - boottime()
+            left = self.counters.membership.deadline - boottime()
             self._alarm = self._reactor.callLater(left + 0.01, self._ended)
         self._judge()
 

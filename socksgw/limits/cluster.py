@@ -23,8 +23,8 @@ from twisted.internet.defer import Deferred
 
 from socksgw.limits.counters import Key
 from socksgw.limits.leases import FULL, Leases
+from socksgw.limits.membership import Members, Membership, boottime
 from socksgw.limits.portions import Portions
-from socksgw.limits.standing import Members, Standing, boottime
 
 __all__ = ["Answer", "ClusterCounters", "Members"]
 
@@ -53,7 +53,7 @@ class ClusterCounters:
 
     What lives and what happens is counted in L{Leases}, octets in L{Portions}.
 
-    @ivar standing: how this member stands.
+    @ivar membership: what the leases depend on.
     @ivar failures: logins that have failed here, source and name, not told yet.
     @ivar key: what the names of logins are hashed with.
     """
@@ -72,11 +72,11 @@ class ClusterCounters:
         @param clock: seconds that go on while the machine sleeps.
         @param wall: seconds since the epoch, for when Redis cannot be asked.
         """
-        self.standing = standing = Standing(members, clock, wall)
+        self.membership = membership = Membership(members, clock, wall)
         self.failures: list[tuple[bytes, bytes]] = []
         self.key = os.urandom(16)
-        self._leases = leases = Leases(standing)
-        self._portions = portions = Portions(standing)
+        self._leases = leases = Leases(membership)
+        self._portions = portions = Portions(membership)
         self.take, self.happen, self.add = leases.take, leases.happen, leases.add
         self.give, self.counted, self.counts = (
             leases.give,
@@ -96,12 +96,12 @@ class ClusterCounters:
     @property
     def members(self) -> Members:
         """The cluster."""
-        return self.standing.members
+        return self.membership.members
 
     @property
     def alone(self) -> bool:
         """Whether the leases have ended, and the shares count."""
-        return self.standing.alone
+        return self.membership.alone
 
     @property
     def joined(self) -> bool:
@@ -126,15 +126,15 @@ class ClusterCounters:
         windows: Sequence[tuple[Key, float, int]] = (),
     ) -> Deferred[None] | None:
         """As L{Counters.ask}."""
-        now = self.standing.clock()
-        if now >= self.standing.deadline:
+        now = self.membership.clock()
+        if now >= self.membership.deadline:
             return None
         unknown = self._leases.ask(wanted, now)
         if not (windows and self._portions.ask(windows)) and not unknown:
             return None
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
-        self.standing.hurry()
+        self.membership.hurry()
         return waiting
 
     def answer(self) -> None:
@@ -187,20 +187,20 @@ class ClusterCounters:
         if "fenced" in said:
             self.missed()
             return Answer(fenced=str(said["fenced"]))
-        now = self.standing.clock()
+        now = self.membership.clock()
         joined = not self._epoch
         self._epoch = said["epoch"]
         self._exchanges = 0 if joined else self._exchanges + 1
         self._steals = False
         self._last = said["t"]
-        self.standing.heard(sent, int(said["now"]) / 1000)
+        self.membership.heard(sent, int(said["now"]) / 1000)
         # Those who wait here come first: else members would pass it on for ever.
         fresh = self._leases.answered(said["k"], now)
         fresh |= self._portions.answered(said["w"], sent, now)
         for name in said["s"]:
             shed = self._leases.shed, self._portions.shed
             if name not in fresh and any(each(name) for each in shed):
-                self.standing.hurry()
+                self.membership.hurry()
         key = bytes.fromhex(said.get("key") or "")
         if key:
             self.key = key
@@ -217,7 +217,7 @@ class ClusterCounters:
 
     def look(self) -> bool:
         """As L{Kept.look}: give back what was not needed of late."""
-        self.standing.turn += 1
+        self.membership.turn += 1
         self._leases.look()
         self._portions.look()
         return self.ended()

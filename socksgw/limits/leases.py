@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 from socksgw.limits.board import nameOf
 from socksgw.limits.counters import Key
-from socksgw.limits.standing import Standing
+from socksgw.limits.membership import Membership
 
 __all__ = ["FULL", "Lease", "Leases"]
 
@@ -50,7 +50,7 @@ class Lease:
         self.needed = self.shed = False
         self.turn = 0
 
-    def pass_(self, now: float) -> None:
+    def forget(self, now: float) -> None:
         """Forget events that are older than a second."""
         times = self.times
         if times is not None:
@@ -77,11 +77,11 @@ class Leases:
     @ivar byKey: the leases; C{byName}: the same.
     """
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, membership: Membership) -> None:
         """
         Begin without one.
         """
-        self._standing = standing
+        self._membership = membership
         self.byKey: dict[Key, Lease] = {}
         self.byName: dict[str, Lease] = {}
         # What Redis is to be told or asked.
@@ -93,13 +93,13 @@ class Leases:
         """As L{Counters.take}."""
         leases = self.byKey
         found = []
-        alone = self._standing.alone
+        alone = self._membership.alone
         for key, most in wanted:
             lease = leases.get(key)
             if lease is None:
                 lease = self._lease(key)
             bound = (
-                self._standing.members.share(most) if alone else min(lease.cap, most)
+                self._membership.members.share(most) if alone else min(lease.cap, most)
             )
             if lease.used >= bound:
                 lease.most = most
@@ -109,15 +109,15 @@ class Leases:
             lease.most = most
         for lease in found:
             lease.used += 1
-            lease.turn = self._standing.turn
-            if 2 * (lease.cap - lease.used) < lease.ahead(self._standing.count):
+            lease.turn = self._membership.turn
+            if 2 * (lease.cap - lease.used) < lease.ahead(self._membership.count):
                 self._touched[lease] = None
         return None
 
     def _lease(self, key: Key) -> Lease:
         lease = self.byKey[key] = Lease(key, key[0] == "new sessions")
         self.byName[lease.name] = lease
-        lease.turn = self._standing.turn
+        lease.turn = self._membership.turn
         self._idle[lease] = None
         return lease
 
@@ -126,14 +126,14 @@ class Leases:
         lease = self.byKey.get(key)
         if lease is None:
             return 0
-        return lease.used if self._standing.alone else lease.used + lease.others
+        return lease.used if self._membership.alone else lease.used + lease.others
 
     def add(self, keys: Sequence[Key]) -> None:
         """As L{Counters.add}."""
         for key in keys:
             lease = self.byKey.get(key) or self._lease(key)
             lease.used += 1
-            lease.turn = self._standing.turn
+            lease.turn = self._membership.turn
             self._touched[lease] = None
 
     def give(self, keys: Sequence[Key]) -> None:
@@ -153,15 +153,15 @@ class Leases:
         An event has its place for a second, and so a lease that is given back leaves
         none in the last second that was not in it.
         """
-        now = self._standing.clock()
-        alone = now >= self._standing.deadline
+        now = self._membership.clock()
+        alone = now >= self._membership.deadline
         found = []
         for key, most in wanted:
             lease = self.byKey.get(key) or self._lease(key)
-            lease.pass_(now)
+            lease.forget(now)
             lease.most = most
             bound = (
-                self._standing.members.share(most) if alone else min(lease.cap, most)
+                self._membership.members.share(most) if alone else min(lease.cap, most)
             )
             if lease.used >= bound:
                 self._touched[lease] = None
@@ -169,9 +169,9 @@ class Leases:
             found.append(lease)
         for lease in found:
             lease.happen(now)
-            lease.turn = self._standing.turn
+            lease.turn = self._membership.turn
             self._idle[lease] = None
-            if 2 * (lease.cap - lease.used) < lease.ahead(self._standing.count):
+            if 2 * (lease.cap - lease.used) < lease.ahead(self._membership.count):
                 self._touched[lease] = None
         return None
 
@@ -186,7 +186,7 @@ class Leases:
         unknown = False
         for key, most in wanted:
             lease = self.byKey.get(key) or self._lease(key)
-            lease.pass_(now)
+            lease.forget(now)
             if lease.used < min(lease.cap, most) or lease.used >= most:
                 continue
             if now - lease.full < FULL:
@@ -203,21 +203,21 @@ class Leases:
         @param joins: whether it does not know of this process. Places that were taken
             ahead are given up then: others may have them by now.
         """
-        standing, found, asked = self._standing, [], []
-        now = standing.clock()
+        membership, found, asked = self._membership, [], []
+        now = membership.clock()
         if joins:
             self._touched.update(dict.fromkeys(self.byKey.values()))
         touched, self._touched = self._touched, {}
         for lease in touched:
-            lease.pass_(now)
+            lease.forget(now)
             # It may have been added to, or the limit be smaller.
             cap = 0 if joins else min(lease.cap, lease.most)
             lease.cap = cap = max(cap, lease.used)
             need = int(lease.needed)
-            idle = lease.shed or standing.isIdle(lease.turn)
-            ahead = 0 if idle else lease.ahead(standing.count)
+            idle = lease.shed or membership.isIdle(lease.turn)
+            ahead = 0 if idle else lease.ahead(membership.count)
             want = max(need, lease.used + ahead - cap)
-            share = standing.members.share(lease.most)
+            share = membership.members.share(lease.most)
             found.append([lease.name, lease.most, want, need, cap, lease.used, share])
             asked.append((lease, cap, want))
             lease.needed = lease.shed = False
@@ -253,7 +253,7 @@ class Leases:
         lease = self.byName.get(name)
         if lease is None:
             return False
-        lease.pass_(self._standing.clock())
+        lease.forget(self._membership.clock())
         lease.cap = lease.used
         lease.shed = True
         self._touched[lease] = None
@@ -263,13 +263,13 @@ class Leases:
 
     def look(self) -> None:
         """Give back leases that were not needed of late."""
-        now = self._standing.clock()
+        now = self._membership.clock()
         for lease in list(self._idle):
-            lease.pass_(now)
+            lease.forget(now)
             if lease.used:
                 if lease.times is None:
                     del self._idle[lease]
-            elif self._standing.isIdle(lease.turn) and not lease.needed:
+            elif self._membership.isIdle(lease.turn) and not lease.needed:
                 del self._idle[lease]
                 lease.cap = 0
                 self._touched[lease] = None
@@ -278,7 +278,7 @@ class Leases:
         """Forget leases of nothing."""
         for key, lease in list(self.byKey.items()):
             unused = (
-                not lease.used and not lease.cap and self._standing.isIdle(lease.turn)
+                not lease.used and not lease.cap and self._membership.isIdle(lease.turn)
             )
             if unused and lease not in self._touched and lease not in self._idle:
                 del self.byKey[key]

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 from socksgw.limits.board import nameOf
 from socksgw.limits.counters import Key, Row
-from socksgw.limits.standing import Standing
+from socksgw.limits.membership import Membership
 
 __all__ = ["Portion", "Portions"]
 
@@ -90,11 +90,11 @@ class Portions:
     @ivar ended: whether a quota has been used up.
     """
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, membership: Membership) -> None:
         """
         Begin without one.
         """
-        self._standing = standing
+        self._membership = membership
         self.byKey: dict[tuple[Key, float], Portion] = {}
         self.byName: dict[str, Portion] = {}
         self._drawn: dict[Portion, None] = {}
@@ -108,16 +108,16 @@ class Portions:
         """
         portion, alone = self._portion(key, seconds)
         portion.most = most = min(most, _ALL)
-        portion.turn = self._standing.turn
+        portion.turn = self._membership.turn
         if alone:
-            share = max(portion.taken, self._standing.members.share(most))
+            share = max(portion.taken, self._membership.members.share(most))
             return max(0, share - portion.moved)
         left = portion.left
         if left < portion.batch // 2 and not portion.told:
             self._drawn[portion] = None
             if left < min(wanted, _NEED):
                 portion.needed = True
-                self._standing.hurry()
+                self._membership.hurry()
         return max(0, left)
 
     def over(self, key: Key, seconds: float, most: int) -> bool:
@@ -128,7 +128,7 @@ class Portions:
         portion.most = min(most, _ALL)
         if portion.left > 0 or portion.short is None:
             return False
-        return self._standing.clock() - portion.short >= _PATIENCE
+        return self._membership.clock() - portion.short >= _PATIENCE
 
     def left(self, key: Key, seconds: float) -> int:
         """Return how many octets of the present window were taken, and not moved."""
@@ -144,7 +144,7 @@ class Portions:
         """As L{Counters.spend}."""
         portion, _ = self._portion(key, seconds)
         portion.moved += octets
-        portion.turn = self._standing.turn
+        portion.turn = self._membership.turn
         self.changes += 1
         if portion.taken - portion.moved < portion.batch // 2:
             self._drawn[portion] = None
@@ -153,20 +153,20 @@ class Portions:
         portion = self.byKey.get((key, seconds))
         if portion is None:
             portion = self.byKey[key, seconds] = Portion(key, seconds)
-            portion.turn = self._standing.turn
+            portion.turn = self._membership.turn
             self.byName[portion.name] = portion
         return portion
 
     def _portion(self, key: Key, seconds: float) -> tuple[Portion, bool]:
         """Return what there is of the present window, and whether we are alone."""
-        now = self._standing.clock()
-        alone = now >= self._standing.deadline
+        now = self._membership.clock()
+        alone = now >= self._membership.deadline
         portion = self.byKey.get((key, seconds)) or self._made(key, seconds)
         if alone and portion.number < 0:
-            portion.begin(*self._standing.present(now, seconds))
+            portion.begin(*self._membership.present(now, seconds))
         elif now >= portion.ends:
             portion.begin(
-                *(self._standing.present(now, seconds) if alone else _UNKNOWN)
+                *(self._membership.present(now, seconds) if alone else _UNKNOWN)
             )
         return portion, alone
 
@@ -194,8 +194,8 @@ class Portions:
         @param joins: whether it does not know of this process. What was taken of a
             window stays taken, whoever lives.
         """
-        standing, found, asked = self._standing, [], []
-        now = standing.clock()
+        membership, found, asked = self._membership, [], []
+        now = membership.clock()
         drawn, self._drawn = self._drawn, {}
         for (_, seconds), portion in self.byKey.items():
             if not joins and portion not in drawn:
@@ -205,12 +205,12 @@ class Portions:
             portion.taken = max(portion.taken, portion.moved)
             want = portion.wanted()
             need = min(want, _NEED) if portion.needed else 0
-            if portion.told or portion.shed or standing.isIdle(portion.turn):
+            if portion.told or portion.shed or membership.isIdle(portion.turn):
                 want = need
             found.append(
                 [
                     portion.name, seconds, portion.most, want, need, portion.taken,
-                    portion.number, portion.exact, standing.members.share(portion.most),
+                    portion.number, portion.exact, membership.members.share(portion.most),
                 ]
             )  # fmt: skip
             asked.append(portion)
@@ -278,7 +278,7 @@ class Portions:
     def look(self) -> None:
         """Give back octets that were not needed of late."""
         for portion in self.byKey.values():
-            if portion.taken > portion.moved and self._standing.isIdle(portion.turn):
+            if portion.taken > portion.moved and self._membership.isIdle(portion.turn):
                 portion.taken = portion.moved
                 self._drawn[portion] = None
             elif portion.short is not None or portion.told:
@@ -288,17 +288,17 @@ class Portions:
 
     def sweep(self) -> None:
         """Forget windows that are over."""
-        now = self._standing.clock()
+        now = self._membership.clock()
         for at, portion in list(self.byKey.items()):
             over = now >= portion.ends or (portion.number < 0 and not portion.moved)
-            if over and self._standing.isIdle(portion.turn):
+            if over and self._membership.isIdle(portion.turn):
                 del self.byKey[at]
                 del self.byName[portion.name]
                 self._drawn.pop(portion, None)
 
     def rows(self) -> list[Row]:
         """Return what this member has moved."""
-        now = self._standing.clock()
+        now = self._membership.clock()
         return [
             (key[1], key[2], key[3], seconds, portion.number, portion.moved)
             for (key, seconds), portion in self.byKey.items()
@@ -310,7 +310,7 @@ class Portions:
         for per, rule, who, seconds, number, octets in rows:
             portion = self._made(("octets", per, rule, who), seconds)
             if portion.number < 0:
-                ends = (number + 1) * seconds - self._standing.offset
+                ends = (number + 1) * seconds - self._membership.offset
                 moved = portion.moved
                 portion.begin(number, ends)
                 portion.moved = portion.taken = octets + moved

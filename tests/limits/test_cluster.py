@@ -423,7 +423,7 @@ def test_leaving(redis: LiveRedis) -> None:
     assert answer.absent == ["a"]
     # It is taken out of the configuration.
     for each in (b, c):
-        each.counters.standing.change(Members(each.name, ("b", "c"), 30.0))
+        each.counters.membership.change(Members(each.name, ("b", "c"), 30.0))
     time.sleep(0.21)
     assert sure(b, (c,), nine)
 

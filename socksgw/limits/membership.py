@@ -1,5 +1,5 @@
 """
-How one member of a cluster stands.
+What a member of a cluster knows of it, and until when it counts as one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, final
 
-__all__ = ["Members", "Standing", "boottime"]
+__all__ = ["Members", "Membership", "boottime"]
 
 #: The part of their time after which leases end here.
 _SAFE: Final = 0.8
@@ -39,7 +39,7 @@ class Members(NamedTuple):
 
 
 @final
-class Standing:
+class Membership:
     """
     What a member's leases of all kinds depend on.
 
