@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fakes.threads import PATIENCE, ThreadedReactor
+from tests.live import nursery
 from tests.live.postgres import Postgres
 from tests.live.running import Running, running
 from tests.live.servers import Certificate
@@ -56,6 +57,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 2 - item.nodeid.startswith(_FIRST) - item.nodeid.startswith(_VERY_FIRST)
 
     items.sort(key=turn)
+
+
+def pytest_unconfigure() -> None:
+    """Leave no process behind."""
+    nursery.closed()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from socksgw.audit.verify import verify
 from tests.live import raw
@@ -65,7 +66,7 @@ def attempt(gateway: Restarted, server: Destination, when: float, old: bool) -> 
                 # It has taken over, or ends: it has not everything. What it would wait
                 # for, were the end of the old one not noticed, takes 15 seconds.
                 until(lambda: new.poll() is not None or served(gateway, server), 12)
-                left = new
+                left: Any = new
             else:
                 # The old one goes on, or ends after it had handed over.
                 if took:

@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 from socksgw.audit.verify import verify
 from socksgw.console.command import main
+from tests.live.nursery import Process, forked
 from tests.tools.catalogue import catalogued
 from tests.tools.waiting import until
 
@@ -177,13 +178,22 @@ class Running:
         if configuration is not None:
             (directory / "gw.toml").write_text(withWorkers(configuration))
             command += ["--config", "gw.toml"]
+        command += arguments
+        env = environment(PYTHONUNBUFFERED="1", **(extra or {}))
+        self.process: Process | subprocess.Popen[bytes]
         with self._log.open("ab") as log:
+            out = log if stdout is None else stdout
+            if not prefix and preexec is None and not isinstance(out, int):
+                begun = forked(command, directory, env, out.fileno(), log.fileno())
+                if begun is not None:
+                    self.process = begun
+                    return
             self.process = subprocess.Popen(
-                [*prefix, *command, *arguments],
+                [*prefix, *command],
                 cwd=directory,
-                env=environment(PYTHONUNBUFFERED="1", **(extra or {})),
+                env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=log if stdout is None else stdout,
+                stdout=out,
                 stderr=log,
                 preexec_fn=preexec,
             )
