@@ -25,7 +25,7 @@ from socksgw.policy.telling import tellable
 from socksgw.policy.told import Told
 from socksgw.wire.address import Address
 
-__all__ = ["Decision", "Policy", "combined", "refused"]
+__all__ = ["Decision", "Judged", "Policy", "combined", "refused"]
 
 #: Is called before a look-up; may raise a C{SocksError} that refuses the request.
 Arrive = Callable[[], None]
@@ -103,6 +103,11 @@ class Decision:
         self.error = error
 
 
+#: An address of a name, the verdict about it, which allows it, and the seconds that its
+#: look-up took, where that is all there is to decide; else the whole decision.
+Judged = tuple[Address, Verdict, float] | Decision
+
+
 @final
 class Policy:
     """
@@ -114,13 +119,11 @@ class Policy:
     """
 
     __slots__ = (
-        "_around", "_clock", "_deciders", "_meters", "_of", "_others", "_plain", "_resolver",
-        "_ruleset",
-        "judge", "told",
+        "_around", "_clock", "_deciders", "_meters", "_others", "_plain", "_remembered",
+        "_resolver", "_ruleset", "judge", "told",
     )  # fmt: skip
 
     judge: Callable[[Question, Address], Verdict]
-    _of: Callable[[Asker, str, str | None, int, Address], Verdict]
 
     def __init__(
         self,
@@ -162,8 +165,8 @@ class Policy:
     def ruleset(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
         self._plain = not self._deciders and not ruleset.reporting
-        remembered = Remembered(ruleset, self._around)
-        self.judge, self._of = remembered.judge, remembered.of
+        self._remembered = Remembered(ruleset, self._around)
+        self.judge = self._remembered.judge
 
     async def decide(
         self,
@@ -236,14 +239,14 @@ class Policy:
         if isinstance(host, Address):
             if self.told.name(asker, host) is not None:
                 return None
-            return host, self._of(asker, command, None, port, host)
+            return host, self._remembered.of(asker, command, None, port, host)
         if self.ruleset.there:
             return None
         known = self._others.get(asker.listener, self._resolver).known(host)
         if known is None or len(known) != 1:
             return None
         address = known[0]
-        verdict = self._of(asker, command, host, port, address)
+        verdict = self._remembered.of(asker, command, host, port, address)
         if not verdict.allowed or verdict.obligations.leaving is not None:
             return None
         arrive()
@@ -257,27 +260,24 @@ class Policy:
         name: str,
         port: int,
         arrive: Arrive,
-        done: Callable[[Decision], None],
-    ) -> Decision | Looking | None:
+        done: Callable[[Judged], None],
+    ) -> Judged | Looking | None:
         """
         Decide about a name as L{decide} does, where it waits only for the look-up.
 
-        @param done: called later with the decision, where it is not returned.
+        @param done: called later with what was decided, where it is not returned.
         @return: L{None} where L{decide} has to be asked.
         """
         if not self._plain or port == 0 or self.ruleset.there:
             return None
-        question = Question(asker, command, name, port)
-        if self.ruleset.hopeless(question) is not None:
+        if self._remembered.of(asker, command, name, port, None) is not None:
             return None
         began = None
 
-        def judge(address: Address) -> Verdict:
-            return self.judge(question, address)
-
         def answered(answer: tuple[Address, ...] | SocksError) -> None:
-            done(self._judged(question, judge, answer, began))
+            done(self._looked(asker, command, name, port, answer, began))
 
+        answer: tuple[Address, ...] | SocksError | Looking
         try:
             arrive()
             resolver = self._others.get(asker.listener, self._resolver)
@@ -286,8 +286,32 @@ class Policy:
         except SocksError as e:
             answer = e
         if isinstance(answer, (tuple, SocksError)):
-            return self._judged(question, judge, answer, began)
+            return self._looked(asker, command, name, port, answer, began)
         return answer
+
+    def _looked(
+        self,
+        asker: Asker,
+        command: str,
+        name: str,
+        port: int,
+        answer: tuple[Address, ...] | SocksError,
+        began: float | None,
+    ) -> Judged:
+        """
+        Judge the answer of a look-up; usually there is one address, which is allowed.
+
+        @param began: as of L{_judged}.
+        """
+        if isinstance(answer, tuple) and len(answer) == 1 and began is not None:
+            address = answer[0]
+            verdict = self._remembered.of(asker, command, name, port, address)
+            if verdict.allowed and verdict.obligations.leaving is None:
+                waited = self._clock() - began
+                self._meters.lookUps["found"].observe(waited)
+                return address, verdict, waited
+        question = Question(asker, command, name, port)
+        return self._judged(question, lambda a: self.judge(question, a), answer, began)
 
     def _hint(
         self, question: Question, name: str, address: Address, verdict: Verdict

@@ -8,7 +8,7 @@ one question does not either, but for the time of day and for what leads to this
 from __future__ import annotations
 
 import time
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, Protocol, final, overload
 
 from socksgw.policy.questions import Asking, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
@@ -18,6 +18,8 @@ __all__ = ["Remembered", "Surroundings"]
 
 #: The most verdicts that are remembered of one ruleset.
 _MOST: Final = 4096
+#: In the place of a name that no rule knows: rules tell no such two apart.
+_UNKNOWN: Final = ""
 
 
 class Surroundings(Protocol):
@@ -40,7 +42,9 @@ class Remembered:
     @ivar ruleset: the rules.
     """
 
-    __slots__ = ("_around", "_known", "_passes", "_sources", "_timed", "ruleset")
+    __slots__ = (
+        "_around", "_known", "_names", "_passes", "_sources", "_timed", "ruleset",
+    )  # fmt: skip
 
     def __init__(self, ruleset: Ruleset, around: Surroundings | None) -> None:
         """
@@ -51,7 +55,8 @@ class Remembered:
         """
         self.ruleset = ruleset
         self._around = around
-        self._known: dict[Any, Verdict] = {}
+        self._known: dict[Any, Verdict | None] = {}
+        self._names = ruleset.names
         # Where the gateway listens may change at any time.
         self._passes = around is None or ruleset.placed
         # Most rulesets tell no sources apart.
@@ -69,11 +74,28 @@ class Remembered:
             return self.ruleset.judge(question, address)
         return self.of(asker, question.command, question.name, question.port, address)
 
+    @overload
     def of(
         self, asker: Asking, command: str, name: str | None, port: int, address: Address
-    ) -> Verdict:
+    ) -> Verdict: ...
+
+    @overload
+    def of(
+        self, asker: Asking, command: str, name: str, port: int, address: None
+    ) -> Verdict | None: ...
+
+    def of(
+        self,
+        asker: Asking,
+        command: str,
+        name: str | None,
+        port: int,
+        address: Address | None,
+    ) -> Verdict | None:
         """
         Return the same of a question that is not asked yet: mostly it need not be.
+
+        @param address: with L{None} what L{Ruleset.hopeless} says is returned.
         """
         user, source, listener = asker.user, asker.source, asker.listener
         if (
@@ -84,12 +106,14 @@ class Remembered:
             or self._around is None
             or (seen := self._around.seen(listener)) is None
         ):
-            question = Question(asker, command, name, port)
-            return self.ruleset.judge(question, address)
+            return self._ask(asker, command, name, port, address)
+        named = name
+        if name is not None and name not in self._names:
+            named = _UNKNOWN
         key = (
-            address.packed,
+            None if address is None else address.packed,
             port,
-            name,
+            named,
             command,
             user.name,
             user.groups,
@@ -101,17 +125,32 @@ class Remembered:
             seen,
             period := self._period() if self._timed else 0,
         )
-        known = self._known.get(key)
-        if known is None:
-            known = self.ruleset.judge(Question(asker, command, name, port), address)
-            # What was noticed only now is in the verdict, and not in the key.
-            if self._around.seen(listener) == seen and (
-                not self._timed or self._period() == period
-            ):
-                if len(self._known) >= _MOST:
-                    self._known.clear()
-                self._known[key] = known
+        try:
+            return self._known[key]
+        except KeyError:
+            pass
+        known = self._ask(asker, command, name, port, address)
+        # What was noticed only now is in the verdict, and not in the key.
+        if self._around.seen(listener) == seen and (
+            not self._timed or self._period() == period
+        ):
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[key] = known
         return known
+
+    def _ask(
+        self,
+        asker: Asking,
+        command: str,
+        name: str | None,
+        port: int,
+        address: Address | None,
+    ) -> Verdict | None:
+        question = Question(asker, command, name, port)
+        if address is None:
+            return self.ruleset.hopeless(question)
+        return self.ruleset.judge(question, address)
 
     def _period(self) -> int:
         """Return what tells the present time from others at which other rules hold."""

@@ -11,6 +11,7 @@ from socksgw.policy.answers import GROUPS, INSPECTED, KEEPS_ALLOWING, TO, YES, A
 from socksgw.policy.conditions import Addresses, Never
 from socksgw.policy.index import Finding, Preceded, indexOf
 from socksgw.policy.leaving import Leaving
+from socksgw.policy.patterns import NamePatterns
 from socksgw.policy.periods import Periods
 from socksgw.policy.questions import DEFAULT, NEVER, Question, Verdict
 from socksgw.policy.rules import Rule
@@ -62,6 +63,8 @@ class Ruleset:
     @ivar index: finds the rules that a question may concern.
     @ivar inspects: whether some rules depend on what a session carries.
     @ivar localWords: the words for users and groups of this machine that rules name.
+    @ivar names: the patterns of all rules: whether one matches is all that they want to
+        know of a name.
     @ivar reporting: whether some rules only report.
     @ivar placed: whether verdicts depend on where the gateway listens.
     @ivar tellsSources: whether some rules are for some sources alone.
@@ -70,7 +73,7 @@ class Ruleset:
 
     __slots__ = (
         "_byName", "_leads", "_periods", "_timed", "index", "inspects", "localWords",
-        "never", "placed", "reporting", "rules", "tellsSources", "there",
+        "names", "never", "placed", "reporting", "rules", "tellsSources", "there",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +96,9 @@ class Ruleset:
         self.there = any(rule.there for rule in rules)
         words = (rule.who.words for rule in rules if rule.who is not None)
         self.localWords: frozenset[str] = frozenset().union(*words)
+        self.names = NamePatterns(
+            (), [rule.to.names for rule in rules if rule.to and rule.to.names]
+        )
         self.placed = _isPlaced(never.banned) or any(
             _isPlaced(each)
             for rule in rules

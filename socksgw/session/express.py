@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn, Protocol, final
 from twisted.internet.defer import CancelledError
 
 from socksgw.errors import LeadsHere, LimitReached, NotCounted, SocksError
-from socksgw.policy.decision import Decision, refused
+from socksgw.policy.decision import Decision, Judged, refused
 from socksgw.policy.naming import Looking
 from socksgw.policy.questions import UNSEEN, Verdict
 from socksgw.relay.tally import Tally
@@ -192,11 +192,7 @@ class Express(Hearing):
             self._rest = octets[found[4] :]
         command, host, port, asked, _ = found
         session.requested(user)
-        gateway, generation, record = (
-            session.gateway,
-            session.generation,
-            session.record,
-        )
+        generation, record = session.generation, session.record
         if isinstance(host, BadHost) or self._dialect.commands.get(command) != _CONNECT:
             self._hand(session.judge(self._read()))
             return
@@ -226,6 +222,11 @@ class Express(Hearing):
         if not verdict.allowed:
             self._decided(Decision(verdict))
             return
+        self._allow(address, verdict)
+
+    def _allow(self, address: Address, verdict: Verdict) -> None:
+        """Take what the session needs, since its one address is allowed."""
+        session, record = self._session, self._session.record
         rule = verdict.rule
         record.allowed = True
         record.rule = record.decidedBy = rule
@@ -234,7 +235,7 @@ class Express(Hearing):
         session.obligations = verdict.obligations
         session.verdicts = self._verdicts = {address: verdict}
         try:
-            session.claim = gateway.limits.take(
+            session.claim = session.gateway.limits.take(
                 session.asker, _CONNECT, rule, session.arrived
             )
         except LimitReached as e:
@@ -250,7 +251,7 @@ class Express(Hearing):
     def _lookUp(self, name: str) -> None:
         """Decide about a name when its addresses are known."""
         session = self._session
-        found: Decision | Looking | None
+        found: Judged | Looking | None
         try:
             found = session.generation.policy.begin(
                 session.asker,
@@ -264,18 +265,25 @@ class Express(Hearing):
             found = None
         if found is None:
             self._hand(session.judge(self._read()))
-        elif isinstance(found, Decision):
-            self._decided(found)
+        elif isinstance(found, (tuple, Decision)):
+            self._answer(found)
         else:
             self._waits, self._awaited = _ANSWER, found
 
-    def _answered(self, decision: Decision) -> None:
+    def _answered(self, judged: Judged) -> None:
         """Go on with what was decided about a name."""
         self._waits = NOTHING
         try:
-            self._decided(decision)
+            self._answer(judged)
         except Exception as e:
             self.fail(e)
+
+    def _answer(self, judged: Judged) -> None:
+        if isinstance(judged, Decision):
+            self._decided(judged)
+        else:
+            address, verdict, self._session.record.waited = judged
+            self._allow(address, verdict)
 
     def _decided(self, decision: Decision) -> None:
         """Write down what was decided, as L{Session.judge} does."""

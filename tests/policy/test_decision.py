@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from socksgw.config.schema import Config
 from socksgw.errors import LimitReached, LookupFailed, SocksError
 from socksgw.interfaces import Asker
-from socksgw.policy.decision import Decision, Policy
+from socksgw.policy.decision import Decision, Judged, Policy
 from socksgw.policy.questions import Question
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
@@ -539,10 +539,13 @@ def test_aNameWithoutACoroutine(
     arriving, names = Arriving(0 if refuses else 1), Scripted(answer)
     expected = said(run(Policy(rules, names).decide(*whole, arriving)))
     here, other = Arriving(0 if refuses else 1), Scripted(answer)
-    later: list[Decision] = []
+    later: list[Judged] = []
     found = Policy(rules, other).begin(*whole, here, later.append)
     assert not later
     if found is not None:
+        if isinstance(found, tuple):
+            address, verdict, _ = found
+            found = Decision(verdict, (address,))
         assert isinstance(found, Decision)
         assert (said(found), here.came) == (expected, arriving.came)
         assert other.asked == names.asked
@@ -558,3 +561,45 @@ def test_aNameWithoutACoroutine(
     if not refuses:
         decision = Decision(verdict, (address,))
         assert (said(decision), known.came) == (expected, arriving.came)
+
+
+class Always:
+    """Surroundings that never change."""
+
+    def seen(self, listener: str) -> int:
+        """As L{socksgw.policy.remembered.Surroundings.seen}."""
+        return 0
+
+
+def test_aNameOfOneAddressThatIsAllowed() -> None:
+    """
+    All there is to decide is told without a decision, in whatever order names come
+    that no rule knows.
+    """
+    rules = ruleset(
+        """
+        [[rule]]
+        id = "not that"
+        deny = ["connect"]
+        to = ["*.bad.example"]
+        [[rule]]
+        id = "all"
+        allow = ["connect"]
+        to = ["any"]
+        ports = [443]
+        """
+    )
+    policy = Policy(rules, Scripted(*[[PUBLIC]] * 9), around=Always())
+    asker = Asker(ANONYMOUS, Address.parse("192.168.7.7"), "main")
+
+    def begin(name: str, port: int = 443) -> Any:
+        return policy.begin(asker, "connect", name, port, Arriving(1), lambda _: None)
+
+    for _ in range(2):
+        for name in ("good.example", "other.example"):
+            address, verdict, waited = begin(name)
+            assert (address.text, verdict.allowed) == (PUBLIC, True)
+            assert (verdict.rule, waited >= 0) == ("all", True)
+        # The other lane tells why nothing is looked up.
+        assert begin("a.bad.example") is None
+        assert begin("good.example", 80) is None

@@ -215,6 +215,55 @@ def test_theSameQuestionIsAnsweredOnce(asked: mock.Mock) -> None:
     assert asked.call_count == 1 + len(others) + 1
 
 
+NAMED = """
+[[rule]]
+id = "theirs"
+deny = ["connect"]
+to = ["*.theirs.example"]
+[[rule]]
+id = "ours"
+allow = ["connect"]
+to = ["=www.example", "192.0.2.0/24"]
+"""
+
+
+def test_namesThatNoRuleKnowsAreOne(asked: mock.Mock) -> None:
+    """Each name is asked about by itself only where a rule has a pattern for it."""
+    verdicts = Remembered(ruleset(NAMED), Around())
+    public = Address.parse("8.8.8.8")
+
+    def told(name: str, address: Address) -> tuple[bool, str]:
+        question = Question(Asker(ALICE, CLIENT, "main"), "connect", name, 443)
+        verdict = verdicts.judge(question, address)
+        return verdict.allowed, verdict.rule
+
+    for _ in range(2):
+        for name in ("a.example", "b.example", "theirs.example"):
+            assert told(name, public) == (False, "default")
+        assert asked.call_count == 1
+    assert told("www.example", public) == (True, "ours")
+    assert told("a.theirs.example", public) == (False, "theirs")
+    assert told("b.theirs.example", public) == (False, "theirs")
+    assert asked.call_count == 4
+
+
+def test_whatNoAddressCanMendIsRememberedToo() -> None:
+    """And apart from what is remembered of addresses."""
+    verdicts = Remembered(ruleset(NAMED), Around())
+    asker = Asker(ALICE, CLIENT, "main")
+    with mock.patch.object(
+        Ruleset, "hopeless", autospec=True, side_effect=Ruleset.hopeless
+    ) as hopeless:
+        for _ in range(3):
+            assert verdicts.of(asker, "connect", "a.example", 443, None) is None
+            denied = verdicts.of(asker, "connect", "a.theirs.example", 443, None)
+            assert denied is not None
+            assert denied.rule == "theirs"
+            found = verdicts.of(asker, "connect", "a.example", 443, TARGET)
+            assert found.rule == "default"
+    assert hopeless.call_count == 2
+
+
 def test_sourcesCountWhereRulesTellThemApart(asked: mock.Mock) -> None:
     """One source is allowed, another one is not, in whatever order they come."""
     verdicts = Remembered(ruleset(FROM), Around())
