@@ -33,7 +33,7 @@ _NO_NAME: Final = 3
 _POINTER: Final = 0xC000
 #: A pointer, type, class, time to live, and length (RFC 1035 section 4.1.3).
 _RECORD: Final = struct.Struct("!HHHIH")
-_COUNTS: Final = struct.Struct("!4H")
+_HEADER: Final = struct.Struct("!2B4H")
 _IN: Final = 1
 _CNAME: Final = 5
 #: Octets of an address, by its type: A and AAAA.
@@ -81,8 +81,7 @@ def addressesIn(
     @raise Unusual: it is no plain answer to this question.
     """
     try:
-        questions, answers, _, more = _COUNTS.unpack_from(octets, 4)
-        high, low = octets[2], octets[3]
+        high, low, questions, answers, _, more = _HEADER.unpack_from(octets, 2)
         code = low & _CODE
         if (
             high & _KIND != _RESPONSE

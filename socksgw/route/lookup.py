@@ -45,7 +45,15 @@ _USUAL: Final = 1024
 
 
 class Both(Protocol):
-    """Both questions about a name."""
+    """
+    Both questions about a name.
+
+    @ivar bounded: whether both end by themselves in the time that a look-up has.
+    """
+
+    @property
+    def bounded(self) -> bool:
+        """See above."""
 
     def cancel(self, version: int) -> None:
         """Have one of them fail, if it can be ended."""
@@ -121,6 +129,8 @@ class Each:
     """
 
     __slots__ = ("_asked",)
+
+    bounded: Final = False
 
     def __init__(
         self,

@@ -1,9 +1,14 @@
 """
 The two questions about a name, for its addresses of either version.
 
-They are sent by one socket, as the C library sends them. Nearly always both have plain
-answers soon, and that is all that is seen to here. Each question for which anything
-else happens goes on as one of its own (L{socksgw.route.asking}).
+They are sent by one socket, as the C library sends them. To forge an answer somebody has
+to guess no less than where each has a socket (RFC 5452 section 9.2): the port, which
+the kernel chooses anew for each name; the number of the question, of which there are two
+that have nothing in common; and the question itself has to come back with it.
+
+Nearly always both have plain answers soon, and that is all that is seen to here. Each
+question for which anything else happens goes on as one of its own
+(L{socksgw.route.asking}).
 """
 
 from __future__ import annotations
@@ -36,8 +41,9 @@ __all__ = ["VERSIONS", "Came", "Pair", "lookupError"]
 
 #: That of IPv6 is sent first (RFC 8305 section 3).
 VERSIONS: Final = (6, 4)
-_KINDS: Final = tuple((version, TYPES[version]) for version in VERSIONS)
-_ENDS: Final = tuple(ENDS[kind] for _, kind in _KINDS)
+#: By version: the type, and what stands behind the name in a question.
+_KINDS: Final = {v: (TYPES[v], ENDS[TYPES[v]]) for v in VERSIONS}
+_ENDS: Final = tuple(end for _, end in _KINDS.values())
 _DATAGRAMS: Final = socket.SOCK_DGRAM
 
 #: Takes a version, and its addresses, or why there are none.
@@ -69,6 +75,8 @@ class Pair:
         "_askings", "_came", "_deadline", "_edns", "_name", "_order", "_server",
         "_servers", "_since", "_socket", "_tries", "_waiting",
     )  # fmt: skip
+
+    bounded: Final = True
 
     def __init__(
         self, servers: Servers, order: Sequence[Server], name: str, came: Came
@@ -151,16 +159,20 @@ class Pair:
             if attempt is not None:
                 attempt.came(octets)
             return
-        kind = TYPES[version]
+        kind, end = _KINDS[version]
         try:
-            found = addressesIn(octets, self._name + ENDS[kind], kind, RECORDS)
+            found = addressesIn(octets, self._name + end, kind, RECORDS)
         except Unusual:
             self._hand(number).came(octets)
             return
         self._servers.answered(self._server)
         if self._edns:
             self._server.spoken = True
-        self.drop(number)
+        del self._waiting[number]
+        if not self._waiting:
+            self._alone()
+            if not self._tries:
+                self._close()
         self._came(
             version, NoSuchName() if found is None else list(map(Address, found))
         )

@@ -23,6 +23,7 @@ __all__ = [
     "Question",
     "Request",
     "again",
+    "kept",
     "outcome",
 ]
 
@@ -199,6 +200,17 @@ def outcome(answers: Answers, versions: tuple[int, ...]) -> Found:
         return again(known)
     errors.sort(key=lambda error: isinstance(error, NoSuchName))
     return again(errors[0]) if errors else LookupFailed("no such host")
+
+
+def kept(answer: list[Address] | SocksError) -> Answer:
+    """Return what is remembered of an answer."""
+    if isinstance(answer, SocksError):
+        # Its frames would hold the whole answer.
+        answer.__traceback__ = answer.__context__ = None
+        return answer
+    if len(answer) < 2:
+        return tuple(answer)
+    return tuple(dict.fromkeys(answer))[:ADDRESSES]
 
 
 def again(error: SocksError) -> SocksError:

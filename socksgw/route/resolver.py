@@ -9,7 +9,7 @@ each source may have so many look-ups under way, and the sources take turns.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
@@ -25,7 +25,7 @@ from socksgw.route.hostsfile import HostsFile
 from socksgw.route.librarylookup import LibraryLookup, askLibrary
 from socksgw.route.lookup import Lookup, NoLookup, ServersLookup
 from socksgw.route.nameserver import ServerSettings, parseServer
-from socksgw.route.pair import lookupError
+from socksgw.route.pair import VERSIONS, lookupError
 from socksgw.route.request import (
     ADDRESSES,
     Answer,
@@ -35,9 +35,11 @@ from socksgw.route.request import (
     Question,
     Request,
     again,
+    kept,
     outcome,
 )
 from socksgw.route.resolvconf import HostChoice
+from socksgw.route.sole import Sole
 from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import Domain, Sockets
 from socksgw.system.fairly import Places, TooManyWaiting
@@ -123,14 +125,16 @@ class Resolver:
         """
         self.reactor = reactor
         self._lookup = lookup
-        self._versions = _versions(family)
-        self._timeout = timeout
-        self._setDeadline = setDeadline
-        self._clock = clock
+        self.versions = _versions(family)
+        self.timeout = timeout
+        self.setDeadline = setDeadline
+        self.clock = clock
         self._known: OrderedDict[Key, tuple[Answer, float]] = OrderedDict()
         self._asked: dict[Key, Question] = {}
+        #: Names that one request alone asks for.
+        self._soles: dict[str, Sole] = {}
         # A name whose addresses of both versions are asked for has one turn.
-        share = len(self._versions)
+        share = len(self.versions)
         self._turns = Places(
             max(1, lookup.places // share),
             max(1, lookup.perSource // share),
@@ -226,31 +230,75 @@ class Resolver:
         """
         As L{socksgw.policy.naming.NameResolver.lookUp}.
         """
-        versions = self._versions
-        found = outcome(await self._answers(name, versions, source), versions)
+        asked: Request | Sole
+        waiting: Awaited[Found] = Awaited(lambda _: asked.cancel())
+        found = self.ask(name, source, waiting.callback)
+        if not isinstance(found, (tuple, SocksError)):
+            asked = found
+            found = await waiting
         if isinstance(found, SocksError):
             raise found
         return found
 
     def ask(
         self, name: str, source: Address, done: Callable[[Found], None]
-    ) -> Found | Request:
+    ) -> Found | Request | Sole:
         """
         As L{socksgw.policy.naming.NameResolver.ask}.
         """
-        versions = self._versions
+        versions = self.versions
+        if len(versions) == 2:
+            sole = self._sole(name, source.sourceKey)
+            if sole is not None:
+                return sole.start(self._lookup, done)
         request = self._ask(
             name, versions, source, lambda answers: done(outcome(answers, versions))
         )
         return request if request.missing else outcome(request.answers, versions)
+
+    def _sole(self, name: str, source: bytes) -> Sole | None:
+        """
+        Return what asks for a name that is neither known nor asked for.
+
+        It has a place of the source; L{None} where there is none now.
+        """
+        sole = self._soles.get(name)
+        if sole is not None:
+            sole.share()
+            return None
+        now = self.clock()
+        for version in VERSIONS:
+            key = name, version
+            known = self._known.get(key)
+            if (known is not None and now < known[1]) or key in self._asked:
+                return None
+        if not self._turns.take(source):
+            return None
+        sole = self._soles[name] = Sole(self, name, source, now)
+        return sole
+
+    def over(self, name: str, source: bytes) -> None:
+        """As L{socksgw.route.sole.Asker.over}."""
+        del self._soles[name]
+        self._turns.leave(source)
+
+    def share(self, name: str, questions: Iterable[Question]) -> None:
+        """As L{socksgw.route.sole.Asker.share}."""
+        del self._soles[name]
+        for question in questions:
+            self._asked[question.key] = question
+
+    def left(self, source: bytes) -> None:
+        """As L{socksgw.route.sole.Asker.left}."""
+        self._turns.leave(source)
 
     def known(self, name: str) -> tuple[Address, ...] | None:
         """
         As L{socksgw.policy.naming.NameResolver.known}.
         """
         found: tuple[Address, ...] = ()
-        now = self._clock()
-        for version in self._versions:
+        now = self.clock()
+        for version in self.versions:
             answer = self._known.get((name, version))
             if answer is None or now >= answer[1]:
                 return None
@@ -295,7 +343,7 @@ class Resolver:
         """
         answers: Answers = {}
         missing: list[Key] = []
-        now = self._clock()
+        now = self.clock()
         for version in versions:
             known = self._known.get((subject, version))
             if known is not None and now < known[1]:
@@ -322,7 +370,7 @@ class Resolver:
                 "too many names are being looked up for this source"
             ) from None
         if request.missing:
-            request.wait(self._timeout, self._setDeadline, done)
+            request.wait(self.timeout, self.setDeadline, done)
         return request
 
     def _join(self, key: Key, request: Request) -> Question:
@@ -376,7 +424,7 @@ class Resolver:
             left -= 1
             if not left:
                 self._turns.leave(source)
-            self._settle(byVersion[version], _kept(answer))
+            self.settle(byVersion[version], kept(answer))
 
         name = questions[0].key[0]
         assert isinstance(name, str)
@@ -390,10 +438,10 @@ class Resolver:
 
         def settle(answer: Answer) -> None:
             self._turns.leave(source)
-            self._settle(question, answer)
+            self.settle(question, answer)
 
         def failed(failure: Failure) -> None:
-            settle(_kept(lookupError(failure.value)))
+            settle(kept(lookupError(failure.value)))
 
         if isinstance(subject, Address):
             named = maybeDeferred(self._lookup.pointer, subject)
@@ -407,9 +455,10 @@ class Resolver:
             failed(Failure())
             return
         question.running = found.cancel
-        found.addCallbacks(lambda each: settle(_kept(each)), failed)
+        found.addCallbacks(lambda each: settle(kept(each)), failed)
 
-    def _settle(self, question: Question, answer: Answer) -> None:
+    def settle(self, question: Question, answer: Answer) -> None:
+        """As L{socksgw.route.sole.Asker.settle}."""
         if self._asked.get(question.key) is question:
             del self._asked[question.key]
             self.remember(question.key, answer)
@@ -424,7 +473,7 @@ class Resolver:
         Give this answer for some seconds.
         """
         lasts = _SECONDS_FAILED if isinstance(answer, SocksError) else _SECONDS
-        self._known[key] = (answer, self._clock() + lasts)
+        self._known[key] = (answer, self.clock() + lasts)
         self._known.move_to_end(key)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
@@ -456,14 +505,3 @@ def _hostName(text: str) -> str:
     if not isinstance(host, str):
         raise LookupFailed("the address has no name")
     return host
-
-
-def _kept(answer: list[Address] | SocksError) -> Answer:
-    """Return what is remembered of an answer."""
-    if isinstance(answer, SocksError):
-        # Its frames would hold the whole answer.
-        answer.__traceback__ = answer.__context__ = None
-        return answer
-    if len(answer) < 2:
-        return tuple(answer)
-    return tuple(dict.fromkeys(answer))[:ADDRESSES]

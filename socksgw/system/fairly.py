@@ -134,27 +134,46 @@ class Places:
             it needs none any more. What took a place calls L{leave}.
         @raise TooManyWaiting: as many wait already.
         """
-        if not (self._giving or len(self._queue)) and self._isFree(source):
-            self._take(source, begin)
+        if self.take(source):
+            if not begin():
+                self.leave(source)
             return
         if self._queue.of(source) >= self._waiting:
             raise TooManyWaiting
         self._queue.push(source, begin)
         self._give()
 
+    def take(self, source: bytes) -> bool:
+        """
+        Take a place for the source, if it need not wait for one.
+
+        What took a place calls L{leave}.
+        """
+        held = self._held.get(source, 0)
+        if (
+            held >= self._perSource
+            or self.taken >= self._places
+            or self._giving
+            or len(self._queue)
+        ):
+            return False
+        self.taken += 1
+        self._held[source] = held + 1
+        return True
+
     def leave(self, source: bytes) -> None:
         """Give back a place of the source."""
         self.taken -= 1
-        self._held[source] -= 1
-        if not self._held[source]:
+        held = self._held[source] - 1
+        if held:
+            self._held[source] = held
+        else:
             del self._held[source]
-        self._give()
+        if len(self._queue):
+            self._give()
 
     def _mayHave(self, source: bytes) -> bool:
         return self._held.get(source, 0) < self._perSource
-
-    def _isFree(self, source: bytes) -> bool:
-        return self.taken < self._places and self._mayHave(source)
 
     def _take(self, source: bytes, begin: Callable[[], bool]) -> None:
         self.taken += 1

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
@@ -18,116 +17,19 @@ from socksgw.config.schema import ResolverConfig
 from socksgw.errors import LimitReached, LookupFailed
 from socksgw.route import resolver as resolvers
 from socksgw.route.dnsmessages import NoSuchName
-from socksgw.route.lookup import Each
-from socksgw.route.pair import Came
 from socksgw.route.resolver import Resolver
-from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import HERE, Domain
 from socksgw.system.watch import Watch
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
+from tests.route.lookups import US, Answers, World
 
-US = Address.parse("192.0.2.200")
 THEM = Address.parse("2001:db8::bad")
 
 
-class Answers:
-    """
-    Look-ups that the test answers.
-
-    @ivar asked: every look-up: the name, the version, the answer.
-    @ivar ended: those that were cancelled.
-    """
-
-    places = 8
-    perSource = 4
-
-    def __init__(self, cancels: bool) -> None:
-        self.cancels = cancels
-        self.asked: list[tuple[str | Address, int, Deferred[Any]]] = []
-        self.ended: list[str | Address] = []
-
-    def addresses(self, name: str, version: int) -> Deferred[list[Address]]:
-        return self._ask(name, version)
-
-    def both(self, name: str, came: Came) -> Each:
-        return Each(self.addresses, name, came)
-
-    def pointer(self, address: Address) -> Deferred[str]:
-        return self._ask(address, 0)
-
-    def _ask(self, subject: str | Address, version: int) -> Deferred[Any]:
-        answer: Deferred[Any] = Deferred(lambda _: self.ended.append(subject))
-        self.asked.append((subject, version, answer))
-        return answer
-
-    def names(self, version: int) -> list[str | Address]:
-        """What was asked for of one version."""
-        return [name for name, its, _ in self.asked if its == version]
-
-    def _of(self, name: str | Address, version: int) -> Deferred[Any]:
-        return next(
-            answer
-            for asked, its, answer in reversed(self.asked)
-            if asked == name and its == version and not answer.called
-        )
-
-    def give(self, version: int, *texts: str, name: str = "www.example") -> None:
-        """Answer about one version."""
-        self._of(name, version).callback([Address.parse(text) for text in texts])
-
-    def fail(self, version: int, why: Exception, name: str = "www.example") -> None:
-        """Fail about one version."""
-        self._of(name, version).errback(why)
-
-    def answer(self, *texts: str, name: str = "www.example") -> None:
-        """Answer about both versions."""
-        for version in (4, 6):
-            every = [text for text in texts if (":" in text) == (version == 6)]
-            self.give(version, *every, name=name)
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-
-class World:
-    """A resolver, its clock, and what is asked."""
-
-    def __init__(self, family: str = "prefer6", cancels: bool = True) -> None:
-        self.clock = Clock()
-        self.deadlines = Deadlines(self.clock.seconds)
-        self.answers = Answers(cancels)
-        self.resolver = Resolver(
-            self.clock,
-            self.answers,
-            family,
-            5.0,
-            self.deadlines.set,
-            self.clock.seconds,
-        )
-
-    def ask(
-        self, name: str = "www.example", source: Address = US
-    ) -> tuple[list[Any], Deferred[Any]]:
-        """Look up; what comes of it will be in the list."""
-        found: list[Any] = []
-        asking = Deferred.fromCoroutine(self.resolver.lookUp(name, source))
-        asking.addCallbacks(
-            lambda addresses: found.append([a.text for a in addresses]),
-            lambda failure: found.append(failure.value),
-        )
-        return found, asking
-
-    def advance(self, seconds: float) -> None:
-        for _ in range(int(seconds * 4)):
-            self.clock.advance(0.25)
-            self.deadlines.scan()
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
+@pytest.fixture(params=[False, True], ids=["apart", "bounded"])
+def world(request: pytest.FixtureRequest) -> World:
+    return World(bounded=request.param)
 
 
 @pytest.mark.parametrize(
@@ -348,8 +250,9 @@ def test_whatIsToldOfANameWithoutAddresses(
 # Deadlines, and who goes away.
 
 
-def test_theDeadlineIsEachAskersOwn(world: World) -> None:
+def test_theDeadlineIsEachAskersOwn() -> None:
     """A resolver that does not answer costs those who asked their deadline."""
+    world = World()
     first, _ = world.ask()
     world.advance(3)
     second, _ = world.ask()
