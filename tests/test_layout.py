@@ -29,6 +29,21 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "config/schema/cluster.py": ("config/test_schema.py", "the schema is one table"),
     "gateway/cluster.py": ("interop/test_cluster.py", "gateways and a real Redis"),
+    **{
+        f"importing/threeproxy/{each}.py": (
+            "importing/threeproxy/test_writing.py",
+            "what is written is made of it",
+        )
+        for each in (
+            "chains",
+            "conditions",
+            "limits",
+            "passwords",
+            "samples",
+            "services",
+        )
+    },
+    "console/idlerules.py": ("console/test_importing.py", "import leaves them out"),
     "limits/script.py": ("limits/test_cluster.py", "a real Redis runs it"),
     **{
         f"limits/{each}.py": ("limits/test_cluster.py", "counters have it")

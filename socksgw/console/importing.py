@@ -11,10 +11,13 @@ import pwd
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 from typing import Any, Final, TextIO
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from socksgw.config.problems import ConfigError, Problem
+from socksgw.console.idlerules import leaveIdle
 from socksgw.importing.draft import Draft
 from socksgw.importing.host import Host, Unreadable
 from socksgw.importing.kinds import KINDS, kindOf
@@ -34,8 +37,8 @@ def importingCommand(commands: Any) -> None:
     importing = commands.add_parser(
         "import",
         help="write another server's configuration as ours",
-        description="Read danted.conf (or sockd.conf) of Dante 1.4, and print a "
-        "configuration for this gateway: each rule with the line that it was made of, "
+        description="Read danted.conf (or sockd.conf) of Dante 1.4, or 3proxy.cfg of "
+        "3proxy 1.0, and print a configuration for this gateway: each rule with the line that it was made of, "
         "and requests that check tries ([[expect]]). What is not the same here is "
         "printed on standard error, and in the file. Nothing is written where more "
         "would be allowed than there, but with --wider.",
@@ -106,6 +109,7 @@ def importMain(
         raise ConfigError(
             file, [Problem("", f"{e}; it is read as a file of {which.server}")]
         ) from None
+    leaveIdle(draft, path.name)
     if asJson:
         print(json.dumps([each._asdict() for each in draft.left], indent=1), file=out)
     else:
@@ -138,17 +142,32 @@ def _written(
     if output is None:
         if not asJson:
             out.write(text)
+        for name in draft.secrets:
+            print(f"{name} has secrets: it is made with -o alone", file=err)
         return 0
+    for name, secret in draft.secrets.items():
+        beside = str(Path(output).parent / name)
+        _make(beside, secret, 0o600)
+        print(f"{beside} is written; nobody else may read it", file=err)
+    _make(output, text, 0o644)
+    print(f"{output} is written; next: socksgw check {output}", file=err)
+    return 0
+
+
+def _make(file: str, text: str, mode: int) -> None:
+    """
+    Make a file that is not there yet.
+
+    @raise ConfigError: it cannot be made.
+    """
     try:
-        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(fd, "w", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as e:
         raise ConfigError(
-            output, [Problem("", f"cannot be made: {e.strerror}")]
+            file, [Problem("", f"cannot be made: {e.strerror}")]
         ) from None
-    print(f"{output} is written; next: socksgw check {output}", file=err)
-    return 0
 
 
 def _host(path: Path) -> Host:
@@ -157,7 +176,20 @@ def _host(path: Path) -> Host:
             return _text(path.parent / name)
         return None
 
-    return Host(_addressesOf, _membersOf, beside)
+    def matching(pattern: str) -> Sequence[str]:
+        return sorted(map(str, glob(str(path.parent / pattern))))
+
+    return Host(_addressesOf, _membersOf, beside, matching, _zone())
+
+
+def _zone() -> str:
+    """Return the name of this host's time zone; UTC where that is not known."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    _, _, zone = os.path.realpath("/etc/localtime").partition("/zoneinfo/")
+    for each in (named, zone):
+        with suppress(ValueError, OSError, ZoneInfoNotFoundError):
+            return ZoneInfo(each).key
+    return "UTC"
 
 
 def _addressesOf(interface: str) -> Sequence[str]:

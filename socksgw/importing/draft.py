@@ -44,11 +44,14 @@ class Draft:
     Tables in the order in which they are written.
 
     @ivar left: what is not the same, in the order of the lines.
+    @ivar secrets: texts of files that go beside the configuration, by their names, and
+        that nobody else may read.
     """
 
     def __init__(self) -> None:
         self._tables: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = []
         self.left: list[Left] = []
+        self.secrets: dict[str, str] = {}
         self._expected: Counter[Hashable] = Counter()
 
     def add(self, table: str, values: Mapping[str, Any], *comments: str) -> None:
@@ -62,6 +65,16 @@ class Draft:
         said = {key: value for key, value in values.items() if value is not None}
         self._tables.append((table, said, comments))
 
+    def drop(self, number: int, why: str) -> None:
+        """
+        Take a rule out again, and take note of it.
+
+        @param number: counted from 0 in the order of the rules.
+        """
+        places = [i for i, each in enumerate(self._tables) if each[0] == "[[rule]]"]
+        _, values, comments = self._tables.pop(places[number])
+        self.leave(0, f"{values['id']} ({'; '.join(comments)})", why)
+
     def leave(self, line: int, said: str, why: str, wider: bool = False) -> None:
         """Take note of something that is not the same (L{Left})."""
         self.left.append(Left(line, said, why, wider))
@@ -70,6 +83,10 @@ class Draft:
         """Take note of it, if nothing of that name is noted yet."""
         if not any(each.said == said for each in self.left):
             self.leave(line, said, why, wider)
+
+    def hide(self, name: str, text: str) -> None:
+        """Add a file with secrets beside the configuration; it is never printed."""
+        self.secrets[name] = text
 
     def isWanted(self, by: Hashable) -> bool:
         """Return whether one more request that something decides should be tried."""

@@ -17,11 +17,15 @@ class Host(NamedTuple):
     @ivar interface: returns the addresses of an interface; empty where it is not there.
     @ivar members: returns the members of a group; L{None} where it is not there.
     @ivar text: returns what a file beside it has; L{None} where that cannot be read.
+    @ivar files: returns the names of the files that a pattern means, in order.
+    @ivar zone: the name of its time zone.
     """
 
     interface: Callable[[str], Sequence[str]]
     members: Callable[[str], Sequence[str] | None]
     text: Callable[[str], str | None]
+    files: Callable[[str], Sequence[str]] = lambda _: ()
+    zone: str = "UTC"
 
 
 class Unreadable(Exception):

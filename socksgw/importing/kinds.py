@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from socksgw.importing.dante.writing import draftOf as ofDante
 from socksgw.importing.draft import Draft
 from socksgw.importing.host import Host
+from socksgw.importing.threeproxy.writing import draftOf as ofThreeProxy
 
 __all__ = ["KINDS", "Kind", "kindOf"]
 
@@ -32,7 +33,10 @@ class Kind(NamedTuple):
     draftOf: Callable[[str, Host], Draft]
 
 
-KINDS: Final = (Kind("dante", ("danted.conf", "sockd.conf"), "Dante 1.4", ofDante),)
+KINDS: Final = (
+    Kind("dante", ("danted.conf", "sockd.conf"), "Dante 1.4", ofDante),
+    Kind("3proxy", ("3proxy.cfg",), "3proxy 1.0", ofThreeProxy),
+)
 
 
 def kindOf(path: str, name: str | None) -> Kind | None:

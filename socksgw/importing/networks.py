@@ -5,7 +5,7 @@ Sets of addresses that can be calculated with, as tuples of networks.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from socksgw.policy.special import SPECIAL, kinds
@@ -15,7 +15,9 @@ __all__ = [
     "EVERYWHERE",
     "Network",
     "Networks",
+    "after",
     "common",
+    "includes",
     "inside",
     "isBanned",
     "isEverywhere",
@@ -66,6 +68,20 @@ def isEverywhere(some: Iterable[Network]) -> bool:
 def inside(network: Network) -> str:
     """Return an address of a network: not its first, if it has others."""
     return str(network[1 if network.num_addresses > 2 else 0])
+
+
+def after(network: Network) -> str | None:
+    """Return the address behind a network; L{None} behind the last one."""
+    last = int(network.broadcast_address) + 1
+    if last == 1 << network.max_prefixlen:
+        return None
+    return str(type(network.network_address)(last))
+
+
+def includes(some: Iterable[Network], address: str) -> bool:
+    """Return whether a set has an address."""
+    own = ip_address(address)
+    return any(own in each for each in some)
 
 
 def isBanned(host: str) -> bool:

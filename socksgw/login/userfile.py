@@ -41,7 +41,14 @@ from socksgw.system.files import (
     unreadable,
 )
 
-__all__ = ["PasswordFileError", "UserFile", "WrongLine", "readUsers", "setUser"]
+__all__ = [
+    "PasswordFileError",
+    "UserFile",
+    "WrongLine",
+    "isUserName",
+    "readUsers",
+    "setUser",
+]
 
 _log = Logger()
 
@@ -176,6 +183,11 @@ def _withRemedy(line: WrongLine, command: str) -> WrongLine:
     return line._replace(why=line.why + remedy)
 
 
+def isUserName(name: str) -> bool:
+    """Return whether a file of users can have a name."""
+    return bool(_NAME.match(name)) and not isReserved(name)
+
+
 def setUser(
     path: Path,
     user: str,
@@ -194,7 +206,7 @@ def setUser(
     @raise PasswordFileError: the file cannot be used.
     @raise OSError: it cannot be written.
     """
-    if not _NAME.match(user) or isReserved(user):
+    if not isUserName(user):
         raise ValueError(
             "a user name has no colon, no control character, no @ or # in front, "
             'and is not "anonymous" or "users"'

@@ -117,3 +117,30 @@ def test_otherFiles(tmp_path: Path, octets: bytes | None, why: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert why in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_whatNeverMatches(tmp_path: Path) -> None:
+    """Is left out, since check takes it for a mistake."""
+    first = "socks pass { from: 0/0 to: 0/0 }\n"
+    status, text, told = imported(tmp_path, HEAD + CLIENTS + first + first)
+    assert (status, text.count("[[rule]]")) == (0, 2)
+    assert "line-6 (lines 6 to 6: pass): left out" in told
+
+
+def test_secrets(tmp_path: Path) -> None:
+    """They go into files that nobody else may read, and only with C{-o}."""
+    file = tmp_path / "3proxy.cfg"
+    file.write_text(
+        "users alice:CL:canary-1\nauth strong\nallow alice 127.0.0.0/8 *.example\n"
+        "internal 127.0.0.1\nsocks\n"
+    )
+    done = socksgw("import", str(file))
+    assert (done.returncode, "canary" in done.stdout + done.stderr) == (0, False)
+    assert "3proxy.users has secrets: it is made with -o alone" in done.stderr
+    done = socksgw("import", str(file), "-o", str(tmp_path / "gw.toml"))
+    assert done.returncode == 0
+    users = tmp_path / "3proxy.users"
+    assert users.stat().st_mode & 0o777 == 0o600
+    assert "canary" not in users.read_text()
+    done = socksgw("check", str(tmp_path / "gw.toml"))
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -100,7 +100,7 @@ def passes(at: tuple[str, int], client: Client, asked: Asked) -> bool:
         if code:
             return False
         if number == 3:
-            return arrives(client.source, (host, port), asked)
+            return arrives(client.source, (host, port), asked.host, asked.port)
         with socket.socket() as peer:
             # The other server was reached from there a moment ago.
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,14 +110,12 @@ def passes(at: tuple[str, int], client: Client, asked: Asked) -> bool:
     return False
 
 
-def arrives(source: str, relay: tuple[str, int], asked: Asked) -> bool:
+def arrives(source: str, relay: tuple[str, int], there: str, port: int) -> bool:
     """Send a datagram, and return whether it came back."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind((source, 0))
         own.settimeout(0.2)
-        head = (
-            b"\0\0\0\1" + ip_address(asked.host).packed + asked.port.to_bytes(2, "big")
-        )
+        head = b"\0\0\0\1" + ip_address(there).packed + port.to_bytes(2, "big")
         for _ in range(2):
             own.sendto(head + b"hello", relay)
             with suppress(TimeoutError):

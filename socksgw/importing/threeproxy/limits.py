@@ -1,0 +1,121 @@
+"""
+Limits of a 3proxy server in the words of ours.
+
+They are lists of rules of their own. One for everything is C{[[limit]]}; one whose
+condition is that of an C{allow} belongs to that rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from socksgw.importing.draft import Draft
+from socksgw.importing.threeproxy.rules import Ace
+from socksgw.importing.threeproxy.services import Service
+
+__all__ = ["Limits"]
+
+#: Windows of quotas by the letters of 3proxy.
+_WINDOWS: Final = {"H": "1h", "D": "1d"}
+_EVERYTHING: Final = (None,) * 8
+
+
+class Limits:
+    """
+    What the limits of a file come to.
+    """
+
+    def __init__(self, limits: Sequence[Ace], draft: Draft) -> None:
+        self._draft = draft
+        self._all: dict[str, Any] = {}
+        self._by: dict[tuple[object, ...], dict[str, Any]] = {}
+        self._lines: dict[tuple[object, ...], list[Ace]] = {}
+        for each in limits:
+            self._read(each)
+
+    def _read(self, limit: Ace) -> None:
+        if limit.action.startswith("no"):
+            why = "left out: the limit holds for these, too"
+            self._draft.leave(limit.line, limit.action, why)
+            return
+        value = self._valueOf(limit)
+        if value is None:
+            return
+        key, number = value
+        where = self._all
+        if limit.condition != _EVERYTHING:
+            where = self._by.setdefault(limit.condition, {})
+            self._lines.setdefault(limit.condition, []).append(limit)
+        if key not in where:
+            where[key] = number
+        elif key == "rate":
+            where[key] = f"{min(_number(where[key]), _number(number))}B/s"
+
+    def _valueOf(self, limit: Ace) -> tuple[str, Any] | None:
+        words = limit.limit
+        if limit.action in ("bandlimin", "bandlimout"):
+            why = "a rate holds for each direction by itself, with one number for both"
+            self._draft.leave(limit.line, limit.action, why)
+            return "rate", f"{max(1, int(words[0]) // 8)}B/s"
+        if limit.action == "connlim":
+            if int(words[1]) == 0:
+                return "sessions", int(words[0])
+            if int(words[1]) == 1:
+                return "new_sessions", int(words[0])
+            why = "left out: new sessions are counted within a second here"
+            self._draft.leave(limit.line, "connlim", why, wider=True)
+            return None
+        window = _WINDOWS.get(words[1])
+        if window is None:
+            why = "left out: quotas begin anew after hours or days here, as 30d"
+            self._draft.leave(limit.line, limit.action, why, wider=True)
+            return None
+        if limit.action != "countall":
+            why = "a quota holds for both directions together"
+            self._draft.leave(limit.line, limit.action, why)
+        return "quota", f"{int(words[2])}MB/{window}"
+
+    def of(self, rule: Ace) -> dict[str, Any] | None:
+        """Return the limits of a rule that allows."""
+        found = self._by.get(rule.condition)
+        if found is None:
+            return None
+        self._lines.pop(rule.condition, None)
+        return {"per": "rule", **found}
+
+    def write(self, groups: Sequence[Service], services: Sequence[Service]) -> None:
+        """
+        Write the limits of everything, and tell which ones have no place.
+
+        @param groups: one service of those that share rules each.
+        """
+        for limits in self._lines.values():
+            for each in limits:
+                why = "left out: a limit has to be for all, or for what one allow says"
+                self._draft.leave(each.line, each.action, why, wider=True)
+        for condition in self._by:
+            rules = [
+                rule
+                for service in groups
+                for rule in service.rules
+                if rule.action == "allow" and rule.condition == condition
+            ]
+            if len(rules) > 1:
+                why = "each of several rules counts by itself here"
+                self._draft.leave(rules[0].line, "limits", why, wider=True)
+        if self._all:
+            self._draft.add("[[limit]]", {"per": "all", **self._all})
+        most = {each.most for each in services}
+        if len(most) > 1:
+            why = f"one number holds for each listener: {min(most)}"
+            self._draft.leave(0, "maxconn", why)
+        if most:
+            self._draft.add(
+                "[[limit]]", {"per": "listener", "sessions": min(most)},
+                "maxconn; 100 where the file says nothing",
+            )  # fmt: skip
+
+
+def _number(rate: str) -> int:
+    return int(rate.removesuffix("B/s"))
