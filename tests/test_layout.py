@@ -361,7 +361,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "gateway/role.py": ("workers/test_workforce.py", "a worker has another one"),
     **{
         f"workers/{each}.py": ("workers/test_workforce.py", "they are real processes")
-        for each in ("__main__", "child")
+        for each in ("__main__", "child", "questions")
     },
     **{
         f"workers/{each}.py": (

@@ -34,9 +34,10 @@ from socksgw.login.ring import Ring
 from socksgw.metrics.merging import counted, unpacked
 from socksgw.metrics.merging import packed as packedSnapshot
 from socksgw.metrics.snapshot import Snapshot
-from socksgw.system.channel import ChannelGone, Message
+from socksgw.system.channel import Message
 from socksgw.workers.child import Child
 from socksgw.workers.orders import NotForWorkers, findings, packed
+from socksgw.workers.questions import Questions
 from socksgw.workers.relieving import awaitAll, moved, relieved
 from socksgw.workers.steering import Steering
 from socksgw.workers.storm import Storm
@@ -54,10 +55,6 @@ _SILENT: Final = 15
 _STARTING: Final = 60
 #: Seconds after which another process is started that waits.
 _SPARE: Final = 2.0
-#: Seconds that a worker may take to say what it has been asked.
-_ANSWER: Final = 30.0
-#: The same where somebody waits to see all: what is not said by then is left out.
-_SEEN: Final = 3.0
 #: Seconds that a worker may take to end after its last session.
 _END: Final = 20.0
 
@@ -117,6 +114,7 @@ class Workforce(Part, Role):
         self.deaths: Counter[int] = Counter()
         self._past = Snapshot(0.0)
         self._steering = Steering(self._held.groupOf)
+        self._questions = Questions(reactor, self._all)
 
     def of(self, gateway: Gateway) -> None:
         """Belong to a gateway, which has been built with this as its role."""
@@ -435,42 +433,7 @@ class Workforce(Part, Role):
             wrong: Deferred[Sequence[Finding]] = Deferred()
             wrong.callback([Finding(config.file, "", str(e))])
             return wrong
-        asked = [(each, self._asked(each, order)) for each in self._all()]
-        answers = DeferredList([answer for _, answer in asked], consumeErrors=True)
-        return answers.addCallback(self._answered, [child for child, _ in asked])
-
-    def _asked(self, child: Child, order: dict[str, Any]) -> Deferred[dict[str, Any]]:
-        """Ask one worker, which is ended when it says nothing."""
-        late = self._reactor.callLater(_ANSWER, child.kill)
-
-        def done(result: Any) -> Any:
-            if late.active():
-                late.cancel()
-            return result
-
-        return child.ask(order).addBoth(done)
-
-    def _answered(
-        self, answers: Sequence[tuple[bool, Any]], asked: Sequence[Child]
-    ) -> Sequence[Finding]:
-        """
-        Return why a configuration cannot be used.
-
-        A worker that has died meanwhile has no say: another one takes its place, and
-        begins with what is in force then.
-        """
-        problems: list[Finding] = []
-        for (succeeded, answer), child in zip(answers, asked, strict=True):
-            if succeeded:
-                problems += findings(answer)
-            elif self.children.get(child.number) is child:
-                problems.append(
-                    Finding(
-                        "", "", f"worker {child.number}: {answer.getErrorMessage()}"
-                    )
-                )
-        # Each of them says the same.
-        return list(dict.fromkeys(problems))
+        return self._questions.agree(order)
 
     def forget(self) -> None:
         """As L{Role.forget}."""
@@ -496,44 +459,12 @@ class Workforce(Part, Role):
 
     def askAll(self, question: Message) -> Deferred[list[dict[str, Any]]]:
         """As L{Role.askAll}."""
-        answers = [
-            each.ask(question).addTimeout(_SEEN, self._reactor)
-            for each in self._all()
-            if each.serves
-        ]
-        all_: Deferred[Any] = DeferredList(answers, consumeErrors=True)
-        return all_.addCallback(self._told, question)
-
-    def _told(
-        self, answers: Sequence[tuple[bool, Any]], question: Message
-    ) -> list[dict[str, Any]]:
-        """Return the answers of those that have answered."""
-        for succeeded, answer in answers:
-            if not succeeded and not answer.check(ChannelGone):
-                _log.error(
-                    "a worker did not do {what}: {why}",
-                    what=question.get("part") or question["do"],
-                    why=answer.getErrorMessage(),
-                )
-        return [answer for succeeded, answer in answers if succeeded]
+        return self._questions.ask(question)
 
     def measured(self) -> Deferred[list[Snapshot]]:
         """As L{Role.measured}."""
-        measuring = []
-        for each in self._all():
-            if each.serves:
-                asked = each.ask({"do": "measure"}).addTimeout(_SEEN, self._reactor)
-                asked.addCallback(partial(self._measured, each))
-                measuring.append(asked)
-        all_: Deferred[Any] = DeferredList(measuring, consumeErrors=True)
-        return all_.addCallback(self._counts)
-
-    def _measured(self, child: Child, answer: dict[str, Any]) -> None:
-        child.measured = unpacked(answer)
-
-    def _counts(self, _: object) -> list[Snapshot]:
-        found = [each.measured for each in self._all() if each.measured is not None]
-        return [self._past, *found]
+        measuring = self._questions.measured()
+        return measuring.addCallback(lambda found: [self._past, *found])
 
     def regranted(self) -> None:
         """As L{Role.regranted}."""
