@@ -146,6 +146,7 @@ class Gateway:
         self.pools = self._shared.threads
         self.throttle = self._shared.throttle
         role.join(self.throttle)
+        self._shared.checks = role.checks
         self._checkers = checkers
         self.since = time.time()
         self.generation = Generation(config, self._shared, checkers)

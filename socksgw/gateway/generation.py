@@ -224,6 +224,7 @@ class Generation:
             self._holding.share,
             base.append,
             found.identities.own,
+            base.checks,
         )
         self.handsOn = self.upstreams.handsOn
         self._leaving: dict[tuple[str, Leaving], Ways] = {}

@@ -26,6 +26,7 @@ from socksgw.limits.allowance import Bucket
 from socksgw.limits.counters import Kept, Key, ProcessCounters
 from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.snapshot import Snapshot
+from socksgw.route.upstreams.checks import ALONE, Checks
 from socksgw.system.channel import Message
 
 __all__ = ["Role", "WorkerStanding"]
@@ -148,6 +149,11 @@ class Role:
 
     def join(self, throttle: LoginThrottle) -> None:
         """Have logins that fail count for all."""
+
+    @property
+    def checks(self) -> Checks:
+        """Who checks upstreams."""
+        return ALONE
 
     def commons(self, clock: Callable[[], float]) -> Commons | None:
         """Return what counts half-open clients, together with others."""

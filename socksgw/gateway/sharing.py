@@ -22,6 +22,7 @@ from socksgw.metrics.meters import Meters
 from socksgw.policy.told import Told
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.route.outward import Outward
+from socksgw.route.upstreams.checks import ALONE
 from socksgw.system.threads import Threads
 from socksgw.system.usage import UsagePool
 from socksgw.system.watch import Watch
@@ -35,6 +36,7 @@ class Shared:
     The parts of a gateway that outlive a generation.
 
     @ivar append: adds a line to the journal.
+    @ivar checks: which process checks upstreams.
     @ivar clock: returns monotonic seconds.
     @ivar meters: what sessions count.
     @ivar memory: counts the octets that wait for slow readers.
@@ -59,6 +61,7 @@ class Shared:
         @param netns: the directory of the sockets of brokers.
         """
         self.append = append
+        self.checks = ALONE
         self.reactor = reactor
         self.clock = clock
         self.setDeadline = setDeadline

@@ -5,6 +5,7 @@ The upstreams of one generation, and the ways that lead through them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import SystemRandom
 from typing import Final, Protocol, TypeVar, final
 
@@ -19,7 +20,7 @@ from socksgw.route.chosen import Chosen
 from socksgw.route.upstreams.asserting import Asserting
 from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.chain import chained
-from socksgw.route.upstreams.checks import Check, Prober
+from socksgw.route.upstreams.checks import ALONE, Check, Checked, Checks, Prober
 from socksgw.route.upstreams.ground import Ground, Straight
 from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
@@ -68,6 +69,7 @@ class Upstreams:
         share: Share,
         append: Callable[[str], None],
         signing: Mapping[str, SigningKey] = _NO_KEYS,
+        checks: Checks = ALONE,
     ) -> None:
         """
         Take the parts.
@@ -81,8 +83,12 @@ class Upstreams:
         @param append: adds a line to the journal.
         @param signing: by which key who the client is is signed for an upstream, by
             its name.
+        @param checks: which process checks them.
         """
         self._signing = signing
+        self._who = checks
+        # Whether a change of health is in the journal already.
+        self._known = False
         self._tables = {each.name: each for each in tables}
         self._share = share
         self._append = append
@@ -149,6 +155,8 @@ class Upstreams:
 
     def _standing(self, table: Upstream, domain: Domain) -> Standing:
         def changed(state: str, why: str) -> None:
+            if self._known:
+                return
             line = upstreamLine(
                 table.name,
                 domain.tag,
@@ -169,7 +177,9 @@ class Upstreams:
         standing = Standing(table.name, health)
         return standing
 
-    def _check(self, hop: Hop, before: Opener, names: Names, listener: str) -> None:
+    def _check(
+        self, hop: Hop, domain: Domain, before: Opener, names: Names, listener: str
+    ) -> None:
         """
         Have an upstream checked, if its table says so and it is not yet.
 
@@ -178,7 +188,7 @@ class Upstreams:
         @param listener: whose routing domain that begins in.
         """
         table = self._tables[hop.name].check
-        if table is None or hop in self._checks:
+        if table is None or hop in self._checks or not self._who.own:
             return
         prober = Prober(
             hop,
@@ -190,7 +200,7 @@ class Upstreams:
             Asker(ANYBODY, UNSPECIFIED4, listener),
         )
         check = self._checks[hop] = Check(
-            hop.standing.health,
+            partial(self._checked, hop.standing, domain),
             prober.probe,
             table.every,
             self._timeout,
@@ -199,6 +209,33 @@ class Upstreams:
         )
         if self._running:
             check.start()
+
+    def _checked(self, standing: Standing, domain: Domain, reason: str) -> None:
+        """Take note of a check, and tell other processes of it."""
+        health = standing.health
+        before = health.out
+        health.checked(reason)
+        self._who.tell(Checked(standing.name, domain.tag, reason, health.out != before))
+
+    def heard(self, checked: Checked) -> None:
+        """Take note of a check that another process has made, and has recorded."""
+        for domain, standing in self.standings:
+            if (standing.name, domain.tag) == checked[:2]:
+                self._known = checked.changed
+                try:
+                    for _ in range(checked.times):
+                        standing.health.checked(checked.reason, False)
+                finally:
+                    self._known = False
+
+    @property
+    def failing(self) -> list[Checked]:
+        """What another process has to hear that begins now."""
+        return [
+            Checked(each.name, domain.tag, each.health.why, True, check.fall)
+            for domain, each in self.standings
+            if each.health.out and (check := self._tables[each.name].check)
+        ]
 
     def through(
         self,
@@ -231,7 +268,7 @@ class Upstreams:
         for each in leaving.via:
             hops = [self._hopTo(name, domain) for name in each if name != DIRECT]
             for hop in hops:
-                self._check(hop, chained(ground, places), names, listener)
+                self._check(hop, domain, chained(ground, places), names, listener)
             last = Straight(direct.connect) if DIRECT in each else None
             places.append(Place(hops, order, last))
         return Through(

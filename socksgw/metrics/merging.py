@@ -27,6 +27,7 @@ _ITS_OWN: Final = frozenset(
         "socksgw_sink_missed_total", "socksgw_sink_aside_total", "socksgw_reloads_total",
         "socksgw_configuration_since_seconds", "socksgw_configuration_info",
         "socksgw_rules", "socksgw_certificate_expiry_seconds",
+        "socksgw_upstream_checks_total",
     }
 )  # fmt: skip
 #: What the supervisor has, too, and does not use.
@@ -34,8 +35,8 @@ _THEIRS: Final = frozenset(
     {
         "socksgw_clients_limit", "socksgw_held_limit_bytes", "socksgw_upstream_up",
         "socksgw_upstream_sessions", "socksgw_upstream_opened_total",
-        "socksgw_upstream_failed_total", "socksgw_upstream_checks_total",
-        "socksgw_upstream_ejections_total", "socksgw_reactor_lag_seconds",
+        "socksgw_upstream_failed_total", "socksgw_upstream_ejections_total",
+        "socksgw_reactor_lag_seconds",
     }
 )  # fmt: skip
 _GREATEST: Final = frozenset(

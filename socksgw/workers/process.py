@@ -44,6 +44,7 @@ from socksgw.limits.sharedrates import SharedRates
 from socksgw.login.ring import Ring
 from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.merging import packed
+from socksgw.route.upstreams.checks import Checked, Checks
 from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.clock import steady
 from socksgw.system.log import Log
@@ -118,6 +119,11 @@ class Place(Role):
         counters = SharedCounters(self._board, self.number, clock)
         counters.tell = lambda names: self.tell(names)
         return counters
+
+    @property
+    def checks(self) -> Checks:
+        """As L{Role.checks}: the supervisor does, and tells us."""
+        return Checks(False, lambda _: None)
 
     def commons(self, clock: Callable[[], float]) -> Commons:
         """As L{Role.commons}: beside what sessions are counted by."""
@@ -229,6 +235,9 @@ class Worker:
             gateway.grants.look()
         elif what == "forget":
             self._forget(gateway)
+        elif what == "checked":
+            for each in message["checks"]:
+                gateway.generation.upstreams.heard(Checked(*each))
         elif what == "relieve":
             connection = socket.socket(fileno=descriptors.pop())
             self._leaver = Leaver(

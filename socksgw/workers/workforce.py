@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -34,6 +34,7 @@ from socksgw.login.ring import Ring
 from socksgw.metrics.merging import counted, unpacked
 from socksgw.metrics.merging import packed as packedSnapshot
 from socksgw.metrics.snapshot import Snapshot
+from socksgw.route.upstreams.checks import Checked, Checks
 from socksgw.system.channel import Message
 from socksgw.workers.child import Child
 from socksgw.workers.orders import NotForWorkers, findings, packed
@@ -136,6 +137,17 @@ class Workforce(Part, Role):
         except OSError as e:
             raise JournalError(f"memory for workers: {e.strerror}") from None
         journal.share(self._end)
+
+    @property
+    def checks(self) -> Checks:
+        """As L{Role.checks}: this process does, and tells all."""
+        return Checks(True, lambda found: self._tellOf([found], self._all()))
+
+    def _tellOf(self, found: Sequence[Checked], whom: Iterable[Child]) -> None:
+        """Tell workers of checks of upstreams."""
+        for each in whom:
+            if each.serves:
+                each.tell({"do": "checked", "checks": found})
 
     def counters(self, clock: Callable[[], float]) -> Kept:
         """As L{Role.counters}: those of all workers."""
@@ -322,6 +334,8 @@ class Workforce(Part, Role):
             child.kill()
             return
         child.serves, child.silent = True, 0
+        assert self._gateway is not None
+        self._tellOf(self._gateway.generation.upstreams.failing, [child])
         self._steer()
         _log.info(
             "worker {number} serves (process {pid})", number=child.number, pid=child.pid

@@ -17,6 +17,7 @@ from socksgw.errors import ConnectFailed
 from socksgw.gateway.upstreamclients import clientFor
 from socksgw.gateway.upstreams import Upstreams
 from socksgw.policy.leaving import Leaving
+from socksgw.route.upstreams.checks import ALONE, Checked, Checks
 from socksgw.system.domains import OWN, Domain
 from socksgw.system.usage import Holding, UsagePool
 from tests.fakes.loops import Timers
@@ -56,7 +57,10 @@ class House(Timers):
         self.lines: list[dict[str, Any]] = []
 
     def generation(
-        self, tables: Sequence[Upstream] = (CHECKED,), domain: Domain = OWN
+        self,
+        tables: Sequence[Upstream] = (CHECKED,),
+        domain: Domain = OWN,
+        checks: Checks = ALONE,
     ) -> Upstreams:
         """Make the upstreams of one, which are used in a domain."""
         nothing: Any = None
@@ -70,6 +74,7 @@ class House(Timers):
             120.0,
             Holding(self.pool).share,
             lambda line: self.lines.append(json.loads("{" + line + "}")),
+            checks=checks,
         )
         made.through("main", domain, self.direct, self.direct, nothing, LEAVING)
         return made
@@ -136,3 +141,39 @@ def test_onlyWhatIsUsed(check: UpstreamCheck | None) -> None:
     made.start()
     assert house.pending == (check is not None)
     made.stop()
+
+
+def test_anotherProcessChecks() -> None:
+    """
+    What one process finds out the other hears: it is ejected and returns there, without
+    a line and a count of its own; one that begins later hears what has failed.
+    """
+    one, other, late = House(), House(), House()
+    there = other.generation(checks=Checks(False, lambda _: None))
+    found: list[Checked] = []
+
+    def hear(checked: Checked) -> None:
+        found.append(checked)
+        there.heard(checked)
+
+    here = one.generation(checks=Checks(True, hear))
+    here.start()
+    there.start()
+    assert other.pending == 0
+    one.advance(3 * EVERY)
+    here.stop()
+    assert [each.changed for each in found[:2]] == [False, True]
+    for made in (here, there):
+        ((_, standing),) = made.standings
+        assert standing.state == "ejected"
+    assert (standing.health.missed, other.lines) == (0, [])
+    assert len(one.lines) == 1
+    after = late.generation(checks=Checks(False, lambda _: None))
+    for each in here.failing:
+        after.heard(each)
+    ((_, standing),) = after.standings
+    assert (standing.state, late.lines) == ("ejected", [])
+    for _ in range(2):
+        after.heard(Checked("edge", "", "", False))
+    # Here it returns for a reason of its own: that is told.
+    assert (standing.state, late.lines[0]["state"]) == ("up", "returned")

@@ -5,13 +5,12 @@ Active checks: a real dialogue with an upstream, again and again.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, NamedTuple, Protocol, final
 
 from twisted.internet.defer import CancelledError
 
 from socksgw.errors import LimitReached, SocksError, UpstreamFailed
 from socksgw.interfaces import Asker, SetDeadline, Timer
-from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Names, Opener, Trip
@@ -19,12 +18,45 @@ from socksgw.system.coroutines import Running
 from socksgw.system.upkeep import defect
 from socksgw.wire.address import Address
 
-__all__ = ["Check", "Prober"]
+__all__ = ["ALONE", "Check", "Checked", "Checks", "Prober"]
 
 #: How much the time between two checks varies.
 _JITTER: Final = 0.1
 #: The reason of a check that takes too long.
 _LATE: Final = "upstream-timeout"
+
+
+class Checked(NamedTuple):
+    """
+    What a check has found.
+
+    @ivar upstream: its name, and C{domain}: the tag of its routing domain.
+    @ivar reason: why it has failed; empty if it has passed.
+    @ivar changed: whether that has ejected it, or brought it back, where it was checked.
+    @ivar times: how many checks in a row found that.
+    """
+
+    upstream: str
+    domain: str
+    reason: str
+    changed: bool
+    times: int = 1
+
+
+class Checks(NamedTuple):
+    """
+    Who checks, where several processes serve as one gateway.
+
+    @ivar own: whether this process does.
+    @ivar tell: tells the others of each check.
+    """
+
+    own: bool
+    tell: Callable[[Checked], object]
+
+
+#: There is one process.
+ALONE: Final = Checks(True, lambda _: None)
 
 
 class Random(Protocol):
@@ -44,13 +76,13 @@ class Check:
     """
 
     __slots__ = (
-        "_deadline", "_every", "_expired", "_health", "_next", "_probe", "_random",
-        "_running", "_setDeadline", "_timeout",
+        "_deadline", "_every", "_expired", "_next", "_probe", "_random", "_running",
+        "_setDeadline", "_tell", "_timeout",
     )  # fmt: skip
 
     def __init__(
         self,
-        health: Health,
+        tell: Callable[[str], object],
         probe: Callable[[], Coroutine[Any, Any, bool]],
         every: float,
         timeout: float,
@@ -60,13 +92,13 @@ class Check:
         """
         Begin with nothing under way.
 
-        @param health: is told of each result.
+        @param tell: is told of each result: why it has failed, or nothing.
         @param probe: does the dialogue; raises C{SocksError} if it fails. Its result
             is false where it has found nothing out.
         @param every: seconds from the end of a check to the next one.
         @param timeout: seconds that a check may take.
         """
-        self._health = health
+        self._tell = tell
         self._probe = probe
         self._every = every
         self._timeout = timeout
@@ -129,10 +161,7 @@ class Check:
         except Exception as e:
             defect("the check of an upstream", e)
             reason = "internal"
-        if reason:
-            self._health.checkFailed(reason)
-        else:
-            self._health.checkPassed()
+        self._tell(reason)
 
     def _ended(self, running: Running[None]) -> None:
         if self._running is running:

@@ -47,7 +47,7 @@ class Health:
     @ivar why: why it is ejected, or was last; empty if it never was.
     @ivar until: the clock's seconds before which nothing tries it again.
     @ivar ejections: how often it was ejected.
-    @ivar passed: how many checks have passed.
+    @ivar passed: how many checks of this process have passed.
     @ivar missed: how many have failed.
     """
 
@@ -126,23 +126,40 @@ class Health:
             self.why = f"tried again, and failed: {reason}"
             self._wait()
 
-    def checkPassed(self) -> None:
-        """Note that a check has passed."""
+    def checked(self, reason: str, own: bool = True) -> None:
+        """
+        Note what a check has found.
+
+        @param reason: why it has failed; empty if it has passed.
+        @param own: as of L{checkPassed}.
+        """
+        if reason:
+            self.checkFailed(reason, own)
+        else:
+            self.checkPassed(own)
+
+    def checkPassed(self, own: bool = True) -> None:
+        """
+        Note that a check has passed.
+
+        @param own: whether it was one of this process.
+        """
         self._missed = 0
         self._passed += 1
-        self.passed += 1
+        self.passed += own
         if self.out and self._passed >= self._rise and self._clock() >= self.until:
             self._return(f"{self._passed} checks in a row passed")
 
-    def checkFailed(self, reason: str) -> None:
+    def checkFailed(self, reason: str, own: bool = True) -> None:
         """
         Note that a check has failed.
 
         @param reason: as that of L{failed}.
+        @param own: as of L{checkPassed}.
         """
         self._passed = 0
         self._missed += 1
-        self.missed += 1
+        self.missed += own
         if not self.out and self._missed >= self._fall:
             # The checks that have to pass take their time already.
             self._eject(f"{self._missed} checks in a row failed: {reason}", False)

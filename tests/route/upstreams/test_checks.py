@@ -40,7 +40,7 @@ class Checked(Timers):
             checked=True,
         )
         self.check = Check(
-            self.health, self.probe, EVERY, TIMEOUT, self.setDeadline, random
+            self.health.checked, self.probe, EVERY, TIMEOUT, self.setDeadline, random
         )
         self.check.start()
 
