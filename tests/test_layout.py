@@ -28,6 +28,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "it is of a listener's TLS",
     ),
     "config/schema/cluster.py": ("config/test_schema.py", "the schema is one table"),
+    "gateway/places.py": ("gateway/test_listeners.py", "listeners are at them"),
     "gateway/cluster.py": ("interop/test_cluster.py", "gateways and a real Redis"),
     **{
         f"importing/threeproxy/{each}.py": (

@@ -72,11 +72,12 @@ class ListeningPort(tcp.Port):
     @ivar watch: tells clients' connections what there is to read.
     @ivar diverting: whether the kernel diverts connections here that go elsewhere
         (C{tproxy}).
+    @ivar isShared: whether other processes serve at the same socket.
     """
 
     exhausted: Callable[[], None]
     watch: Watcher
-    diverting = False
+    diverting = isShared = False
     sockets: Sockets = HERE
     _paused = True
 
@@ -120,6 +121,16 @@ class ListeningPort(tcp.Port):
         return succeed(None)
 
     stopListening = loseConnection
+
+    def part(self, stays: bool) -> None:
+        """
+        Choose what becomes of the socket when it is closed here.
+
+        @param stays: whether it goes on listening for whoever else has it. If not, it
+            ends for all, and its address can be listened on at once.
+        """
+        if not self.isShared:
+            self._shouldShutdown = not stays
 
     def surrender(self) -> None:
         """

@@ -101,6 +101,7 @@ def address(
         reactor, text, factory, exhausted, watch, diverting, sockets, there
     )
     found: ListeningPort = port
+    found.isShared = True
     return found
 
 

@@ -82,14 +82,15 @@ class _Holding:
 
     def split(self, count: int) -> None:
         """
-        Open a socket for each of the other processes.
+        Open a socket for each of the processes that has none.
 
+        @param count: how many processes there are.
         @raise OSError: that is not possible.
         """
         port: Any = self
         where: Any = self.socket.getsockname()
         _join(self.socket)
-        for _ in range(count - 1):
+        for _ in range(count - 1 - len(self.members)):
             member = port.createInternetSocket()
             self.members.append(member)
             _join(member)
@@ -124,6 +125,8 @@ class _Stream(_Holding):
 
 class _HeldPort(_Stream, ListeningPort):
     """A TCP port."""
+
+    isShared = True
 
 
 class _HeldPath(_Holding, UnixPort):
@@ -347,8 +350,8 @@ class Held:
             port._preexistingSocket, *port.members = given
             port.leaving = self._left.leaving
             port.startListening()
-            return port
-        self._left.start(port)
+        else:
+            self._left.start(port)
         try:
             prepare(port.socket)
             port.split(self._count)

@@ -30,6 +30,7 @@ from socksgw.gateway.listeners import Listeners
 from socksgw.gateway.pacports import PacPorts
 from socksgw.gateway.parts import Part, Parts
 from socksgw.gateway.pauses import Pauses
+from socksgw.gateway.places import Keeper
 from socksgw.gateway.rates import Rates
 from socksgw.gateway.relief import Predecessor, Relief
 from socksgw.gateway.reload import STOPPING, Answer, Reload
@@ -325,6 +326,14 @@ class Gateway:
         self._listeners.dropGiven()
         self._listeners.give(sockets)
 
+    def keptBy(self, keeper: Keeper) -> None:
+        """Have the sockets of listeners kept for the next process."""
+        self._listeners.keeper = keeper
+
+    def places(self) -> list[tuple[str, ...]]:
+        """Return what tells each place of the configuration, as L{ports} does."""
+        return self._listeners.places(self.config.listen)
+
     def placed(self) -> list[Place]:
         """Return the same with the networks that these are in."""
         return list(self._listeners.bound())
@@ -548,7 +557,7 @@ class Gateway:
         """
         if not self.stopping:
             self.stopping = True
-            self._listeners.close()
+            self._listeners.close(last=True)
             self._parts.draining()
             seconds = float(self.config.timeouts.drain)
             for each in list(self.relief.predecessors):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -34,13 +34,22 @@ from socksgw.accept.unixport import (
     permissionsOf,
     remedyForPath,
 )
-from socksgw.config.listening import UNIX, parseListenAddress
+from socksgw.config.listening import UNIX
 from socksgw.config.schema import Config, Listen
 from socksgw.errors import ConnectFailed
 from socksgw.gateway.generation import Generation
+from socksgw.gateway.places import (
+    DATAGRAMS,
+    DIVERTED,
+    Keeper,
+    Key,
+    NoKeeper,
+    keysOf,
+    portOf,
+)
 from socksgw.gateway.role import Role
 from socksgw.gateway.starting import CannotStart
-from socksgw.system.domains import HERE, OWN, Domain, Sockets
+from socksgw.system.domains import HERE, Domain, Sockets
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.server import configured
@@ -48,61 +57,6 @@ from socksgw.wire.server import configured
 __all__ = ["Listeners"]
 
 _log = Logger()
-
-#: What comes to a port: clients that speak to the gateway, connections that are
-#: diverted to it, datagrams that are.
-_SPOKEN, _DIVERTED, _DATAGRAMS = "spoken", "diverted", "datagrams"
-
-
-class Key(NamedTuple):
-    """
-    One place where a listener listens.
-
-    @ivar name: the listener's name.
-    @ivar where: the address or the endpoint.
-    @ivar endpoint: which of them it is: both may begin with C{unix:}.
-    @ivar what: what comes there.
-    @ivar domain: the routing domain that it is in.
-    """
-
-    name: str
-    where: str
-    endpoint: bool = False
-    what: str = _SPOKEN
-    domain: Domain = OWN
-
-    @property
-    def place(self) -> tuple[object, ...]:
-        """What is listened on, whatever the listener's name."""
-        return self[1:]
-
-    def __str__(self) -> str:
-        return f"{self.where} ({self.domain})" if self.domain.name else self.where
-
-    @property
-    def told(self) -> tuple[str, ...]:
-        """The key in words, for another process."""
-        kind = "endpoint" if self.endpoint else "address"
-        return self.name, self.where, kind, self.what, self.domain.tag
-
-
-def _keysOf(listens: Sequence[Listen]) -> list[Key]:
-    return [
-        Key(listen.name, where, where == listen.endpoint, what, listen.domain)
-        for listen in listens
-        for where in listen.places
-        for what in (
-            (_DIVERTED, _DATAGRAMS) if listen.transparent == "tproxy" else (_SPOKEN,)
-        )
-    ]
-
-
-def _portOf(where: str) -> int:
-    """Return the port of an address; 0 for any, and for endpoints."""
-    try:
-        return parseListenAddress(where)[1]
-    except ValueError:
-        return 0
 
 
 @final
@@ -139,6 +93,7 @@ class Listeners:
     The listeners of a gateway, with their ports.
 
     @ivar byName: the listeners; one that is closed stays while it has clients.
+    @ivar keeper: has the sockets kept for the next process.
     """
 
     def __init__(
@@ -160,6 +115,7 @@ class Listeners:
         @param role: how ports are opened.
         """
         self._role = role or Role()
+        self.keeper: Keeper = NoKeeper()
         self._socketsOf = socketsOf
         self._wanted: list[Key] = []
         self._service = service
@@ -230,9 +186,10 @@ class Listeners:
         @raise CannotStart: one cannot be opened.
         """
         skipped: list[str] = []
-        self._wanted = _keysOf(listens)
+        self._wanted = keysOf(listens)
         for key in self._wanted:
             self._open(key, skipped if lenient else None)
+        self.keeper.changed()
         return skipped
 
     def named(self, name: str) -> Listener:
@@ -265,6 +222,10 @@ class Listeners:
             for each in sockets:
                 each.close()
         self._given.clear()
+
+    def places(self, listens: Sequence[Listen]) -> list[tuple[str, ...]]:
+        """Return what tells each place of some listeners, as L{handles} does."""
+        return [key.told for key in keysOf(listens)]
 
     def handles(self) -> list[tuple[tuple[str, ...], int]]:
         """
@@ -306,6 +267,7 @@ class Listeners:
                 self._open(key, None)
             except CannotStart as e:
                 failed.append(str(e))
+        self.keeper.changed()
         return failed
 
     def change(self, listens: Sequence[Listen]) -> None:
@@ -318,7 +280,7 @@ class Listeners:
         @raise CannotStart: one cannot be opened. An endpoint's plug-in may raise
             anything else, with the same effect.
         """
-        wanted = _keysOf(listens)
+        wanted = keysOf(listens)
         gone = [key for key in self._ports if key not in wanted]
         new = [key for key in wanted if key not in self._ports]
         renamed = self._renamed(gone, new)
@@ -335,6 +297,7 @@ class Listeners:
         for name, listener in self.byName.items():
             if name not in open_:
                 listener.close()
+        self.keeper.changed()
 
     def _replace(self, gone: Sequence[Key], new: Sequence[Key]) -> None:
         """
@@ -345,7 +308,7 @@ class Listeners:
         try:
             self._openAll(new)
         except CannotStart as e:
-            if e.taken not in {_portOf(key.where) for key in gone} - {0}:
+            if e.taken not in {portOf(key.where) for key in gone} - {0}:
                 raise
             # A port that is to be closed may be the one that is taken.
             self._closeAll(gone)
@@ -411,10 +374,18 @@ class Listeners:
             self._closeAll(opened)
             raise
 
-    def _closeAll(self, keys: Sequence[Key]) -> None:
+    def _closeAll(self, keys: Sequence[Key], stay: bool = False) -> None:
+        """
+        Close ports.
+
+        @param stay: whether the next process has their sockets.
+        """
         for key in keys:
             self.byName[key.name].leaving += 1
-            maybeDeferred(self._ports.pop(key).stopListening)
+            port = self._ports.pop(key)
+            if isinstance(port, ListeningPort):
+                port.part(stay)
+            maybeDeferred(port.stopListening)
 
     def _open(self, key: Key, skipped: list[str] | None) -> None:
         where = key.where
@@ -424,7 +395,7 @@ class Listeners:
             return
         given = self._take(key)
         try:
-            if key.what is _DATAGRAMS:
+            if key.what is DATAGRAMS:
                 port: Any = self._role.datagrams(
                     where, listener, self._watch, self._host, given
                 )
@@ -435,7 +406,7 @@ class Listeners:
                     listener,
                     self._exhausted,
                     self._watch,
-                    key.what is _DIVERTED,
+                    key.what is DIVERTED,
                     self._socketsOf(key.domain),
                     given,
                 )
@@ -446,7 +417,7 @@ class Listeners:
         except (CannotListenError, OSError) as e:
             line = remedyFor(str(key), e)
             if skipped is None or not isMissingFamily(where, e):
-                taken = _portOf(where) if isTaken(e) else 0
+                taken = portOf(where) if isTaken(e) else 0
                 raise CannotStart(line, taken) from None
             skipped.append(f"left out: {line}")
         else:
@@ -512,7 +483,7 @@ class Listeners:
         One where UDP is open, too, comes once.
         """
         for key, port in self._ports.items():
-            if key.what is _DATAGRAMS:
+            if key.what is DATAGRAMS:
                 continue
             host = port.getHost()
             if isinstance(host, (IPv4Address, IPv6Address)):
@@ -550,8 +521,13 @@ class Listeners:
         """Accept connections again."""
         self.goOn()
 
-    def close(self) -> None:
-        """Close every port."""
-        self._closeAll(list(self._ports))
+    def close(self, last: bool = False) -> None:
+        """
+        Close every port.
+
+        @param last: whether the process ends: what is kept goes on listening then.
+        """
+        self._closeAll(list(self._ports), last and self.keeper.keeps)
+        self.keeper.changed()
         for listener in self.byName.values():
             listener.close()

@@ -17,6 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
 
 from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.kept import KeptPorts
 from socksgw.gateway.reload import Answer
 from socksgw.gateway.starting import CannotStart
 from socksgw.system.floors import outdated
@@ -150,6 +151,8 @@ class GatewayService(Service):
         self._console = console
         self._log = log
         self._manager = Manager()
+        self._kept = KeptPorts(gateway, self._manager)
+        gateway.adjoin(self._kept)
         self._statuses = statuses
         self._before = before
         self._reloading = 0
@@ -175,6 +178,8 @@ class GatewayService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         if self._before is not None:
             self._try(self._before.prepare)
+        else:
+            self._kept.give()
         for line in (
             *self.gateway.generation.warnings,
             *self._try(self.gateway.listen),

@@ -183,10 +183,12 @@ class Transfer:
         self._leaving = Leaving(gateway, self.channel)
         over = gateway.handOver(GivenLines(self.channel))
         self._telling.start(_TELL, now=False)
-        gateway.relief.leave().addBoth(self._partsLeft)
+        leaving = gateway.relief.leave()
         moving: list[Deferred[Any]] = [gateway.role.leave(), self._move(), self._parts]
         gatherResults(moving).addCallbacks(self._arrived, lambda _: None)
         self._release(self, over)
+        # Only then does the service manager hear the other process.
+        leaving.addBoth(self._partsLeft)
 
     def _left(self) -> int:
         """Return how many sessions are here, and in processes before this one."""

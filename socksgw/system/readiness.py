@@ -10,17 +10,22 @@ from __future__ import annotations
 import os
 import socket
 import time
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, final
 
 from twisted.logger import Logger
 
 from socksgw.system.once import Once
 
-__all__ = ["Manager", "notify"]
+__all__ = ["Manager", "notify", "received"]
 
 _log: Final = Logger()
 
 _UNUSABLE: Final = "NOTIFY_SOCKET cannot be used: {why}"
+#: The first descriptor that the manager passes on (sd_listen_fds(3)).
+_FIRST: Final = 3
 
 
 def notify(state: str) -> None:
@@ -36,10 +41,51 @@ def notify(state: str) -> None:
         _log.error(_UNUSABLE, why=why)
 
 
-def _send(states: str) -> str:
+def received(prefix: str) -> dict[str, int]:
+    """
+    Return the descriptors that the manager has kept for us, by their names.
+
+    They are closed when a program is executed; others stay as they are.
+
+    @param prefix: of the names of ours (C{LISTEN_FDNAMES}). What has a name that came
+        before is closed.
+    """
+    given = _atTheStart()
+    count = given.get("LISTEN_FDS", "")
+    if not count.isdecimal() or given.get("LISTEN_PID", "") != str(os.getpid()):
+        return {}
+    found: dict[str, int] = {}
+    names = given.get("LISTEN_FDNAMES", "").split(":")
+    for fd, name in zip(range(_FIRST, _FIRST + int(count)), names, strict=False):
+        if not name.startswith(prefix):
+            continue
+        if name in found:
+            os.close(fd)
+            continue
+        os.set_inheritable(fd, False)
+        found[name] = fd
+    return found
+
+
+def _atTheStart() -> dict[str, str]:
+    """
+    Return the environment that the process was started with.
+
+    Twisted takes the names of sockets out of it when it is imported.
+    """
+    try:
+        octets = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (os.fsdecode(each).partition("=") for each in octets.split(b"\0"))
+    return {name: value for name, _, value in pairs}
+
+
+def _send(states: str, descriptors: Sequence[int] = ()) -> str:
     """
     Tell the service manager about states, one in each line.
 
+    @param descriptors: go with them.
     @return: why it could not be told; empty where it could, or where there is none.
     """
     place = os.environ.get("NOTIFY_SOCKET", "")
@@ -51,7 +97,9 @@ def _send(states: str) -> str:
     kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     try:
         with socket.socket(socket.AF_UNIX, kind) as told:
-            told.sendto(states.encode("utf-8"), place)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+            control = [rights] if descriptors else []
+            told.sendmsg([states.encode("utf-8")], control, 0, place)
     except OSError as e:
         return e.strerror or str(e)
     return ""
@@ -102,12 +150,40 @@ class Manager:
         """Tell people how it stands, in one line."""
         self._tell(*_status(text))
 
-    def _tell(self, *states: str) -> None:
-        why = _send("\n".join(states))
+    @property
+    def isThere(self) -> bool:
+        """Whether there is one."""
+        return os.environ.get("NOTIFY_SOCKET", "").startswith(("/", "@"))
+
+    def keep(self, name: str, descriptor: int) -> bool:
+        """
+        Have a descriptor kept for the next process, also when this one crashes.
+
+        Without C{FileDescriptorStoreMax=} in the unit the manager closes it. What it
+        has already stays as it is.
+
+        @param name: what L{received} calls it there.
+        @return: whether it was told.
+        """
+        # A hang-up would take it out of the store.
+        states = "FDSTORE=1", f"FDNAME={name}", "FDPOLL=0"
+        return self._tell(*states, descriptors=[descriptor])
+
+    def forget(self, name: str) -> bool:
+        """
+        Have what has a name kept no longer.
+
+        @return: whether it was told.
+        """
+        return self._tell("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+    def _tell(self, *states: str, descriptors: Sequence[int] = ()) -> bool:
+        why = _send("\n".join(states), descriptors)
         if not why:
             self._failing.ends()
         elif self._failing.begins():
             _log.error(_UNUSABLE, why=why)
+        return not why
 
 
 def _status(text: str) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from twisted.logger import capturedLogs
 from socksgw.accept.admission import Census
 from socksgw.accept.endpoints import ListeningPort
 from socksgw.config.schema import Config, Listen
-from socksgw.gateway.listeners import Key, Listeners
+from socksgw.gateway.listeners import Listeners
+from socksgw.gateway.places import Key
 from socksgw.gateway.starting import CannotStart
 
 

@@ -43,6 +43,7 @@ def test_readyWhenTheReactorRuns(
         service = GatewayService(reactor, gateway, console, signals, False)
         service.privilegedStartService()
         service.startService()
+        assert manager.recv(100).startswith(b"FDSTORE=1\nFDNAME=socksgw-spoken-0-")
         with pytest.raises(BlockingIOError):
             manager.recv(100)
         assert told == []

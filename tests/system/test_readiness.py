@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from socksgw.system.readiness import Manager, notify
+from tests.live.running import environment
 
 
 def test_nobodyWantsToKnow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +97,53 @@ def test_watchdog(
     monkeypatch.setenv("WATCHDOG_USEC", microseconds)
     monkeypatch.setenv("WATCHDOG_PID", process)
     assert Manager().every == seconds
+
+
+def test_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor goes with its name; whoever cannot be told has not been."""
+    with (
+        closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as told,
+        closing(socket.socket()) as kept,
+    ):
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        manager = Manager()
+        assert manager.isThere
+        assert not manager.keep("one", kept.fileno())
+        told.bind(str(tmp_path / "notify"))
+        assert manager.keep("one", kept.fileno())
+        text, fds, *_ = socket.recv_fds(told, 100, 2)
+        assert text == b"FDSTORE=1\nFDNAME=one\nFDPOLL=0"
+        assert [os.fstat(fd).st_ino for fd in fds] == [os.fstat(kept.fileno()).st_ino]
+        os.close(fds[0])
+        assert manager.forget("one")
+        assert told.recv(100) == b"FDSTOREREMOVE=1\nFDNAME=one"
+
+
+_RECEIVED = """
+import os, sys
+from socksgw.system.readiness import received
+os.environ.clear()
+print(received("ours-"), os.get_inheritable(3), os.get_inheritable(4))
+"""
+
+
+def test_received() -> None:
+    """What is named as ours, once; what was given to another process is not."""
+    names = "ours-a:another:ours-a:ours-b"
+    for process, expected in (
+        ("", "{'ours-a': 3, 'ours-b': 6} False True"),
+        ("1", "{}"),
+    ):
+        pid = process or "$$"
+        script = (
+            "exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null;"
+            f'LISTEN_PID={pid} LISTEN_FDS=4 LISTEN_FDNAMES={names} exec "$@"'
+        )
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", sys.executable, "-c", _RECEIVED],
+            capture_output=True,
+            env=environment(),
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(expected)
