@@ -16,11 +16,12 @@ from socksgw.config.defaults import defaultConfig, listeningOn, withoutCheckers
 from socksgw.config.loading import ConfigError, load
 from socksgw.config.schema import Config
 from socksgw.console.banner import Console
+from socksgw.console.denials import Denials
 from socksgw.gateway.examining.sinks import writesToStdout
 from socksgw.gateway.examining.workers import workersOf
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.push import MetricsPush
-from socksgw.gateway.service import GatewayService, fail
+from socksgw.gateway.service import Foreground, GatewayService, fail
 from socksgw.handover.place import Nobody, connect
 from socksgw.handover.program import Program, handed
 from socksgw.handover.succession import Succession
@@ -28,6 +29,7 @@ from socksgw.handover.taking import Taking, tell
 from socksgw.system import output
 from socksgw.system.clock import steady
 from socksgw.system.log import observing
+from socksgw.system.logformats import inJournal
 from socksgw.system.signals import hangups
 from socksgw.workers.workforce import Workforce
 
@@ -177,13 +179,14 @@ def makeService(options: Options) -> GatewayService:
         fail([str(e)], 1)
     parent: Any = options.parent or {}
     foreground = bool(parent.get("nodaemon"))
-    console = log = None
+    console: Foreground | None = None
+    log = None
     if foreground:
         # Standard output is replaced before twistd opens its log on it.
         out = output.install(reactor, taken=writesToStdout(config))
         # Programs that read JSON expect nothing else.
         if not options["quiet"] and config.log.format == "text":
-            console = Console(reactor, out)
+            console = (Denials if inJournal(out) else Console)(reactor, out)
     if parent:
         log = observing(parent, config.log.format, config.log.level)
     service = GatewayService(

@@ -21,7 +21,7 @@ from socksgw.wire.codes import Method
 if TYPE_CHECKING:
     from socksgw.gateway.gateway import Gateway
 
-__all__ = ["Console", "banner"]
+__all__ = ["Console", "banner", "placesOf"]
 
 #: How curl calls the protocols.
 _SCHEMES: Final = {"socks5": "socks5h", "http": "http", "socks4": "socks4a"}
@@ -41,7 +41,7 @@ def banner(gateway: Gateway, colour: bool = False, width: int = 0) -> str:
     config = gateway.config
     bold, plain = ("\x1b[1m", "\x1b[0m") if colour else ("", "")
     rows = [
-        ("listens on", ", ".join(_places(gateway)) or "nothing"),
+        ("listens on", ", ".join(placesOf(gateway)) or "nothing"),
         *(("serves", line) for line in _served(gateway)),
         *(("denies", line) for line in _denied(config)),
         *(("workers", line) for line in _workers(gateway)),
@@ -67,7 +67,8 @@ def _wrapped(text: str, width: int) -> list[str]:
     return wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
-def _places(gateway: Gateway) -> Iterator[str]:
+def placesOf(gateway: Gateway) -> Iterator[str]:
+    """Yield where a gateway listens."""
     for host, port, domain in gateway.placed():
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         yield f"{place} in {domain}" if domain.name else place
@@ -122,7 +123,7 @@ def _denied(config: Config) -> Iterator[str]:
 
 
 def _trial(gateway: Gateway) -> str:
-    place = next(_places(gateway), "127.0.0.1:1080").partition(" in ")[0]
+    place = next(placesOf(gateway), "127.0.0.1:1080").partition(" in ")[0]
     place = place.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
     if place.startswith(f"{UNIX}/"):
         # As curl writes it.

@@ -103,6 +103,11 @@ class Systemd:
         assert status in (None, done.returncode), f"{command}: {said}"
         return done
 
+    @property
+    def network(self) -> str:
+        """Its network, for L{tests.live.netns.within}."""
+        return f"/proc/{self._pid}/ns/net"
+
     def shown(self, unit: str, what: str) -> str:
         """Return a property of a unit."""
         return self.run("systemctl", "show", "-P", what, unit).stdout.strip()
@@ -157,9 +162,7 @@ def booted(directory: Path, **units: str) -> Iterator[Systemd]:
     group.mkdir()
     files = directory / "units"
     files.mkdir()
-    (files / _UNIT).write_text(
-        "[Unit]\nWants=dbus.service systemd-journald.service\n"
-    )
+    (files / _UNIT).write_text("[Unit]\nWants=dbus.service systemd-journald.service\n")
     for name, text in units.items():
         (files / name.replace("__", ".")).write_text(text)
     (directory / "t").mkdir()
@@ -194,8 +197,9 @@ def booted(directory: Path, **units: str) -> Iterator[Systemd]:
         until(begun, 60)
         made = Systemd(inner[0])
         until(
-            lambda: made.run("systemctl", "is-active", _UNIT, status=None).returncode
-            == 0,
+            lambda: (
+                made.run("systemctl", "is-active", _UNIT, status=None).returncode == 0
+            ),
             60,
         )
         yield made
