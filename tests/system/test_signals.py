@@ -214,6 +214,8 @@ def test_readyForAReload(tmp_path: Path) -> None:
         manager.settimeout(60)
         gateway = Running(tmp_path, extra={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         try:
+            # Its listening socket, and then itself.
+            assert manager.recv(1000).startswith(b"FDSTORE=1\n")
             assert manager.recv(1000).startswith(b"READY=1\n")
             gateway.process.send_signal(signal.SIGHUP)
             assert manager.recv(1000).startswith(b"RELOADING=1\n")
