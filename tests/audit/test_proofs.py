@@ -23,6 +23,12 @@ BODIES = [
     '"event":"decision","struck":[["192.0.2.1","never"]],"x":-1.5e3,"y":[1,2]',
     '"event":"decision","addresses":[],"rule":"r","n_2":0,"why":""',
     '"event":"missing","from":3,"to":4',
+    '"event":"decision","session":7,"listener":"lan","client":"192.0.2.7:1",'
+    '"protocol":"socks5","user":"a","method":"none","command":"connect","asked":"x",'
+    '"name":null,"port":22,"verdict":"deny","rule":null,"why":"","addresses":[],'
+    '"struck":[["192.0.2.1","a rule: \\"x\\" \\u00e9"]],"offered":[0,2]',
+    '"event":"end","session":7,"address":null,"bound":null,"sent":0,"received":0,'
+    '"seconds":1.5,"reason":"closed","reply":0,"reasons":{"policy":40,"tls":1}',
     '"event":"note","text":"\\"event\\":\\"missing\\""',
 ]
 
@@ -85,16 +91,22 @@ DAMAGES: dict[str, Damage] = {
     "a file twice": lambda x: x[3].write_bytes(x[2].read_bytes()),
     "rehashed": rewrite(b'"session":1', b'"session":2'),
     "no JSON": rewrite(b'"session":1', b'"session":'),
-    "another number": rewrite(b'"n":13', b'"n":99'),
+    "another number": rewrite(b'"n":17', b'"n":99'),
     "two numbers": rewrite(b'"session":1', b'"n":99'),
     "a leading zero": rewrite(b'"session":1', b'"session":01'),
     "a space": rewrite(b'"session":1', b'"session": 1'),
     "no list": rewrite(b'["h2","x"]', b'["h2","x"'),
     "a control": rewrite(b'"h2"', b'"h\t"'),
     "a carriage return": write(2, lambda o: o.replace(b"\n", b"\r\n", 1)),
+    "a number that is none": rewrite(b'"policy":40', b'"policy":04'),
+    "no object": rewrite(b'"tls":1}', b'"tls":1'),
+    "no escape": rewrite(b"\\u00e9", b"\\u00g9"),
+    "half an escape": rewrite(b"\\u00e9", b"\\"),
+    "two numbers behind": rewrite(b'"offered":[0,2]', b'"n":99'),
+    "no list of lists": rewrite(b'\\u00e9"]]', b'\\u00e9"]'),
     "lines are missing": rewrite(b'"from":3,"to":4', b'"from":90,"to":91'),
     "they are, and a file is": lambda x: (
-        rewrite(b'"from":3,"to":4', b'"from":19,"to":24')(x),
+        rewrite(b'"from":3,"to":4', b'"from":25,"to":32')(x),
         x[3].unlink(),
     ),
 }
@@ -128,7 +140,9 @@ def test_theSameFindings(
                 patched.setattr("os.sched_getaffinity", lambda _: {0, 1})
             elif way == "lines":
                 patched.setattr(module, "prove", lambda *_: None)
-            heads = [(6, end(journal / chain.nameOf(1)))] if how == "none" else []
+            heads = (
+                [(len(BODIES), end(journal / chain.nameOf(1)))] if how == "none" else []
+            )
             result = asdict(verify(journal, heads, 0, [seen]))
         found.append((result, seen.lines))
     assert found[0] == found[2]
@@ -139,11 +153,11 @@ def test_theSameFindings(
 def test_unusualLinesAreProven(journal: Path) -> None:
     """A file with JSON of any layout is proven: it takes longer, and that is all."""
     files = chain.files(journal)
-    proof = prove(files[1], end(files[0]), {8})
+    proof = prove(files[1], end(files[0]), {10})
     assert proof is not None
-    assert (proof.lines, proof.head) == (6, end(files[1]))
+    assert (proof.lines, proof.head) == (len(BODIES), end(files[1]))
     assert proof.missed == [(3, 4)]
-    assert proof.hashes == {8: chain.hashIn(files[1].read_bytes().splitlines()[1])}
+    assert proof.hashes == {10: chain.hashIn(files[1].read_bytes().splitlines()[1])}
     assert prove(files[1], end(files[1]), set()) is None
 
 
@@ -154,7 +168,7 @@ def test_aKilledProcess(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "prove", _killed)
     with module.proofs(chain.files(journal), ()) as proven:
         assert list(proven) == [None] * 5
-    assert verify(journal).lines == 30
+    assert verify(journal).lines == 5 * len(BODIES)
 
 
 def _killed(*_: object) -> None:

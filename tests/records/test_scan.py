@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.audit.shapes import shaped
+from socksgw.records import scan
 from socksgw.records.criteria import EVERYTHING
 from socksgw.records.extents import Extent, extentsOf
 from socksgw.records.scan import chunks, found, wanted
@@ -21,6 +22,29 @@ def test_chunks(journal: Path, octets: int) -> None:
     several = list(chunks(extent, octets))
     assert all(each.endswith(b"\n") for each in several)
     assert b"".join(several) == extent.file.read_bytes()
+
+
+@pytest.mark.parametrize("octets", [7, 40, 10**4])
+def test_noPartOfALongLine(
+    tmp_path: Path, octets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that is too long is passed over whole, and so is one that does not end."""
+    monkeypatch.setattr(scan, "_LONGEST", 100)
+    file = tmp_path / "audit-000000000001.jsonl"
+    short = b"".join(b"line %d\n" % n for n in range(20))
+    text = short + b"x" * 20_000 + b"\n" + short + b"y" * 20_000
+    file.write_bytes(text)
+    several = list(chunks(Extent(file, 0, len(text)), octets))
+    assert b"".join(several) == short + short
+    assert all(each.endswith(b"\n") for each in several)
+
+
+def test_aFileThatIsCut(tmp_path: Path) -> None:
+    """Its lines end sooner than was known."""
+    file = tmp_path / "audit-000000000001.jsonl"
+    file.write_bytes(b"one\ntwo\nthr")
+    assert list(chunks(Extent(file, 0, 100))) == [b"one\ntwo\n"]
+    assert list(chunks(Extent(file, 50, 100))) == []
 
 
 def test_aFileThatIsGone(tmp_path: Path) -> None:
