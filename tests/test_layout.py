@@ -29,6 +29,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "config/schema/cluster.py": ("config/test_schema.py", "the schema is one table"),
     "gateway/places.py": ("gateway/test_listeners.py", "listeners are at them"),
+    "console/judging.py": ("console/test_diff.py", "the command prints what it says"),
     "gateway/cluster.py": ("interop/test_cluster.py", "gateways and a real Redis"),
     **{
         f"importing/threeproxy/{each}.py": (

@@ -4,6 +4,7 @@ Find lines of the journal by their numbers, and lines that belong together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, final
@@ -15,6 +16,11 @@ __all__ = ["ENDS", "JournalLines", "Line"]
 
 #: Events of decisions, each with the event that ends what was allowed.
 ENDS: Final = {"decision": "end", "flow": "flow-end"}
+
+_START: Final = b'"event":"start"'
+_HEAD: Final = re.compile(rb'\{"v":1,"n":([0-9]{1,18}),')
+#: Octets that are read at once.
+_BLOCK: Final = 1 << 18
 
 Line = Mapping[str, Any]
 
@@ -38,7 +44,7 @@ class JournalLines:
         Return the line with a number, or L{None} when there is none (any more).
         """
         for octets in self._from(number):
-            line = shaped(octets)
+            line = shaped(octets[: octets.index(b"\n")])
             return line if line is not None and line["n"] == number else None
         return None
 
@@ -53,15 +59,17 @@ class JournalLines:
         return None
 
     def _from(self, number: int) -> Iterator[bytes]:
-        """Yield the whole lines from a number on."""
+        """Yield the whole lines from a number on, many at once."""
         for i, file in enumerate(self._files):
             first = chain.firstOf(file)
             following = self._files[i + 1 : i + 2]
             if following and chain.firstOf(following[0]) <= number:
                 continue
-            for at, (octets, whole) in enumerate(chain.lines(file), first):
-                if whole and at >= number:
-                    yield octets
+            for octets in _blocks(file):
+                behind = first + octets.count(b"\n")
+                if behind > number:
+                    yield _without(octets, number - first)
+                first = behind
 
     def outcome(self, line: Line) -> Line | None:
         """
@@ -73,10 +81,10 @@ class JournalLines:
         end = ENDS[line["event"]].encode()
         mark = b'"event":"%b","session":%d,' % (end, line["session"])
         for octets in self._from(line["n"] + 1):
-            if b'"event":"start"' in octets:
-                return None
-            if mark in octets:
-                found = shaped(octets)
+            for each in _having(octets, _START, mark):
+                if _START in each:
+                    return None
+                found = shaped(each)
                 if found is not None and (
                     line["event"] == "decision" or _isOf(found, line)
                 ):
@@ -85,29 +93,72 @@ class JournalLines:
 
     def decision(self, line: Line) -> Line | None:
         """Return the decision that a later line of the same session belongs to."""
-        mark = b'"event":"decision","session":%d,' % line["session"]
-        flow = b'"event":"flow","session":%d,' % line["session"]
+        event = "flow" if line["event"] == "flow-end" else "decision"
+        mark = b'"event":"%b","session":%d,' % (event.encode(), line["session"])
         for file in reversed(self._files):
-            if chain.firstOf(file) >= line["n"]:
+            first = chain.firstOf(file)
+            if first >= line["n"]:
                 continue
             found: Line | None = None
             started = False
-            lines = enumerate(chain.lines(file), chain.firstOf(file))
-            for at, (octets, whole) in lines:
-                if not whole or at >= line["n"]:
+            for octets in _blocks(file):
+                for each in _having(octets, _START, mark):
+                    if _numberOf(each) >= line["n"]:
+                        break
+                    if _START in each:
+                        # Each process numbers its sessions from 1 on.
+                        found, started = None, True
+                        continue
+                    one = shaped(each)
+                    if event == "decision" or (one is not None and _isOf(line, one)):
+                        found = one
+                first += octets.count(b"\n")
+                if first >= line["n"]:
                     break
-                if b'"event":"start"' in octets:
-                    # Each process numbers its sessions from 1 on.
-                    found, started = None, True
-                elif line["event"] == "flow-end" and flow in octets:
-                    each = shaped(octets)
-                    if each is not None and _isOf(line, each):
-                        found = each
-                elif line["event"] != "flow-end" and mark in octets:
-                    found = shaped(octets)
             if found is not None or started:
                 return found
         return None
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    """
+    Yield the whole lines of a file, many at once.
+
+    @raise OSError: the file cannot be read.
+    """
+    with file.open("rb", buffering=_BLOCK) as opened:
+        while octets := opened.read(_BLOCK):
+            octets += opened.readline(chain.LONGEST)
+            # What is cut here is too long, or not whole yet.
+            lines = octets[: octets.rfind(b"\n") + 1]
+            if lines:
+                yield lines
+
+
+def _without(octets: bytes, count: int) -> bytes:
+    """Return lines without some at the beginning."""
+    at = 0
+    for _ in range(count):
+        at = octets.index(b"\n", at) + 1
+    return octets[at:]
+
+
+def _having(octets: bytes, *marks: bytes) -> Iterator[bytes]:
+    """Yield the lines that have one of some octets, in their order."""
+    starts: set[int] = set()
+    for mark in marks:
+        at = octets.find(mark)
+        while at >= 0:
+            starts.add(octets.rfind(b"\n", 0, at) + 1)
+            at = octets.find(mark, octets.index(b"\n", at))
+    for start in sorted(starts):
+        yield octets[start : octets.index(b"\n", start)]
+
+
+def _numberOf(octets: bytes) -> int:
+    """Return the number of a line; 0 where it is none of a journal."""
+    match = _HEAD.match(octets)
+    return int(match[1]) if match else 0
 
 
 def _isOf(end: Line, flow: Line) -> bool:

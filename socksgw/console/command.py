@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,9 @@ from socksgw.errors import LookupFailed
 from socksgw.gateway.asked import factsAsked
 from socksgw.gateway.examination import Examination, examine
 from socksgw.gateway.host import HostAddresses
+from socksgw.gateway.keptroutes import KeptRoutes
+from socksgw.gateway.kernelroutes import KernelRoutes
+from socksgw.gateway.probedroutes import ProbedRoutes
 from socksgw.login.passwords import setPassword
 from socksgw.login.secrets import setSecret
 from socksgw.route.resolver import lookUpNow
@@ -156,15 +160,16 @@ def _explained(options: argparse.Namespace, config: Config, found: Examination) 
     return explainFacts(facts, offers, ruleset, lookUp, sys.stdout, options.json)
 
 
-def _examined(config: Config) -> Examination:
+def _examined(config: Config, host: HostAddresses | None = None) -> Examination:
     """
     Examine a configuration, whose policy must be without errors.
 
+    @param host: what leads to this host; by default that is asked when it matters.
     @raise ConfigError: the policy has errors; others are in the result.
     """
     from twisted.internet import reactor
 
-    found = examine(config, HostAddresses.of(config), reactor)
+    found = examine(config, host or HostAddresses.of(config), reactor)
     if found.unclear:
         raise refused(config, found.errors)
     return found
@@ -172,8 +177,11 @@ def _examined(config: Config) -> Examination:
 
 def _diff(options: argparse.Namespace) -> int:
     judges = []
+    # Both are judged at one moment, as it were.
+    ask = cache(lambda: KeptRoutes(KernelRoutes))
+    probe = cache(lambda: KeptRoutes(ProbedRoutes))
     for config in (load(options.old), load(options.new)):
-        found = _examined(config)
+        found = _examined(config, HostAddresses.of(config, ask, probe))
         if found.errors:
             for line in refused(config, found.errors).lines():
                 print(f"warning: {line}", file=sys.stderr)

@@ -5,139 +5,131 @@ Compare two configurations by the recorded traffic: C{socksgw diff}.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TextIO, final
+from typing import Any, Final, NamedTuple, TextIO
 
-from socksgw.audit import chain
-from socksgw.audit.lines import ENDS
 from socksgw.audit.shapes import shaped
-from socksgw.config.schema import Config
-from socksgw.gateway.offers import Offers
-from socksgw.policy.facts import Facts, factsOf
-from socksgw.policy.outcome import consider
-from socksgw.policy.questions import Missing
-from socksgw.policy.ruleset import Ruleset
-from socksgw.wire.address import Address
+from socksgw.console.judging import Judges, Judging, NoLine
+from socksgw.records.extents import Extent, extentsOf
+from socksgw.records.scan import chunks, wanted
+from socksgw.records.workers import overParts
 
 __all__ = ["diffMain"]
 
 #: How many kinds of changes are shown.
 _SHOWN: Final = 100
-#: How many verdicts are remembered.
-_KNOWN: Final = 1 << 16
+_START: Final = b'"event":"start"'
+_VERDICT: Final = b'"verdict":'
+_CARRIED: Final = b'"application":'
 
-#: A configuration, its rules, and who can log in.
-Judging = tuple[Config, Ruleset, Offers]
-
-
-def _verdict(ruleset: Ruleset, offers: Offers, facts: Facts) -> str:
-    try:
-        verdict = consider(ruleset, facts, offers, everyRule=False).verdict
-    except Missing as e:
-        return f"depends on {e.fact}"
-    return f'{"allow" if verdict.allowed else "deny"} by rule "{verdict.rule}"'
+#: What a session has carried, by its number.
+Carried = dict[int, Mapping[str, Any]]
 
 
-@final
-class _Judges:
+class _Wrong(Exception):
+    """There is a line that is none of a journal; the text says where."""
+
+
+class _Found(NamedTuple):
     """
-    Two configurations that judge lines of a journal.
+    What was found in one part of the journal.
 
-    The same users go to the same places: what both have said of a line holds for all
-    lines that differ from it in nothing that either asks for.
+    @ivar decisions: how many there are.
+    @ivar changed: those that would change, for people, and how often each comes.
     """
 
-    def __init__(self, old: Judging, new: Judging) -> None:
-        self._both = old, new
-        rulesets = old[1], new[1]
-        self._sources = any(each.tellsSources for each in rulesets)
-        self._timed = [each for each in rulesets if each.timed]
-        self._entries: dict[tuple[str, str], Hashable] = {}
-        self._known: dict[Hashable, tuple[str, str] | None] = {}
-
-    def verdicts(
-        self, line: Mapping[str, Any], carried: Mapping[str, Any] | None
-    ) -> tuple[str, str] | None:
-        """
-        Return what each says of a decision.
-
-        @param carried: a later line that tells what the session carried.
-        @return: L{None} where the policy was not asked (L{factsOf}).
-        """
-        key = self._key(line)
-        if carried is None and key in self._known:
-            return self._known[key]
-        old, new = self._both
-        before, after = (factsOf(line, each[0], carried) for each in (old, new))
-        found = None
-        if before is not None and after is not None:
-            found = _verdict(*old[1:], before), _verdict(*new[1:], after)
-        if carried is None:
-            if len(self._known) >= _KNOWN:
-                self._known.clear()
-            self._known[key] = found
-        return found
-
-    def _key(self, line: Mapping[str, Any]) -> Hashable:
-        """Return all that verdicts about a line depend on."""
-        client, listener = line["client"].rpartition(":")[0], line["listener"]
-        periods: tuple[int, ...] = ()
-        if self._timed:
-            at = datetime.fromisoformat(line["time"]).timestamp()
-            periods = tuple(each.period(at) for each in self._timed)
-        return (
-            client if self._sources else self._entry(listener, client),
-            listener,
-            line["event"],
-            line["user"],
-            line["method"],
-            line["command"],
-            line["asked"],
-            line["name"],
-            line["port"],
-            tuple(line["addresses"]),
-            tuple(address for address, _ in line.get("struck", ())),
-            line.get("secured"),
-            line.get("tag"),
-            tuple(line.get("groups", ())),
-            periods,
-        )
-
-    def _entry(self, listener: str, client: str) -> Hashable:
-        """Return what tells one source from others for those who ask it to log in."""
-        found = self._entries.get((listener, client))
-        if found is None:
-            if len(self._entries) >= _KNOWN:
-                self._entries.clear()
-            try:
-                source = Address.parse(client.strip("[]"))
-            except ValueError:
-                return client
-            entries = [each[2].entry(listener, source) for each in self._both]
-            found = self._entries[listener, client] = (*entries, source.isLoopback)
-        return found
+    decisions: int
+    changed: Counter[str]
 
 
-def _carried(files: Iterable[Path]) -> dict[tuple[int, int], Mapping[str, Any]]:
+def _carried(extent: Extent) -> list[Carried]:
     """
     Return the lines that tell what sessions have carried.
 
-    @return: by the start of the gateway that they follow, and the session's number.
+    @return: those before the first start of the gateway, those behind it, and so on:
+        each process numbers its sessions from 1 on.
     """
-    found: dict[tuple[int, int], Mapping[str, Any]] = {}
-    run = 0
-    for file in files:
-        for octets, whole in chain.lines(file):
-            if whole and b'"event":"start"' in octets:
-                run += 1
-            elif whole and b'"application":' in octets:
-                line = shaped(octets)
-                if line is None or "session" not in line:
-                    continue
-                found[run, line["session"]] = line
+    runs: list[Carried] = [{}]
+    for octets in chunks(extent):
+        for each in wanted(octets, [[_START, _CARRIED]]):
+            if _START in each:
+                runs.append({})
+                continue
+            line = shaped(each)
+            if line is not None and "session" in line:
+                runs[-1][line["session"]] = line
+    return runs
+
+
+def _judged(
+    judges: Judges, runs: Mapping[Extent, Sequence[Carried]], extent: Extent
+) -> _Found:
+    """
+    Judge the decisions of a part of the journal.
+
+    @param runs: what the sessions of each part have carried, as of L{_carried}.
+    @raise _Wrong: there is a line that is none of a journal.
+    """
+    changed: Counter[str] = Counter()
+    decisions = 0
+    theirs = iter(runs.get(extent, ()))
+    carried = next(theirs, None)
+    needles = [_VERDICT] if carried is None else [_VERDICT, _START]
+    for octets in chunks(extent):
+        for line in wanted(octets, [needles]):
+            if carried is not None and _START in line:
+                carried = next(theirs, None)
+                continue
+            try:
+                found = judges.of(line, carried)
+            except NoLine:
+                raise _Wrong(_placeOf(extent, line)) from None
+            if found is None:
+                continue
+            decisions += 1
+            if found:
+                changed[found] += 1
+    return _Found(decisions, changed)
+
+
+def _placeOf(extent: Extent, line: bytes) -> str:
+    """Return the file and the number of a line there, for people."""
+    before = 0
+    for octets in chunks(extent._replace(start=0)):
+        at = octets.find(line + b"\n")
+        if at >= 0:
+            number = before + octets.count(b"\n", 0, at) + 1
+            return f"{extent.file.name}:{number}"
+        before += octets.count(b"\n")
+    return extent.file.name
+
+
+def _runs(extents: Sequence[Extent]) -> dict[Extent, Sequence[Carried]]:
+    """
+    Return what sessions have carried, for each part of the journal.
+
+    @return: for each run of the gateway in a part; a run goes on in the next part.
+    """
+    parts = list(overParts(_carried, extents))
+    joined: list[Carried] = [{}]
+    found: dict[Extent, Sequence[Carried]] = {}
+    begins: list[int] = []
+    for _, runs in parts:
+        begins.append(len(joined) - 1)
+        joined[-1].update(runs[0])
+        joined += runs[1:]
+    for (part, runs), begin in zip(parts, begins, strict=True):
+        found[part] = joined[begin : begin + len(runs)]
     return found
+
+
+def _all(extents: Sequence[Extent], judges: Judges) -> Iterator[_Found]:
+    runs = _runs(extents) if judges.inspects else {}
+    work = partial(_judged, judges, runs)
+    for _, found in overParts(work, extents, portable=False):
+        yield found
 
 
 def diffMain(
@@ -161,34 +153,18 @@ def diffMain(
     """
     changed: Counter[str] = Counter()
     decisions = 0
-    judges = _Judges(old, new)
     try:
-        files = list(chain.files(journal)) if journal.is_dir() else [journal]
-        carried = _carried(files) if old[1].inspects or new[1].inspects else {}
-        run = 0
-        for file in files:
-            for place, (octets, whole) in enumerate(chain.lines(file), 1):
-                if not whole or b'"verdict":' not in octets:
-                    run += b'"event":"start"' in octets
-                    continue
-                line = shaped(octets)
-                if line is None:
-                    raise ValueError(f"{file.name}:{place}")
-                if line["event"] not in ENDS:
-                    continue
-                found = judges.verdicts(line, carried.get((run, line["session"])))
-                if found is None:
-                    continue
-                decisions += 1
-                was, becomes = found
-                if was.split()[0] != becomes.split()[0]:
-                    target = f"{line['name'] or line['asked']}:{line['port']}"
-                    text = f"{line['user']} {line['command']} {target}"
-                    changed[f"{text}: {was} → {becomes}"] += 1
+        if journal.is_dir():
+            extents = extentsOf(journal)
+        else:
+            extents = [Extent(journal, 0, journal.stat().st_size)]
+        for found in _all(extents, Judges(old, new)):
+            decisions += found.decisions
+            changed.update(found.changed)
     except OSError as e:
         print(f"{journal}: {e.strerror}; name a journal with --replay", file=out)
         return 2
-    except (ValueError, KeyError) as e:
+    except _Wrong as e:
         print(f"{journal}: not a journal: {e}", file=out)
         return 2
     for text, count in changed.most_common(_SHOWN):

@@ -199,13 +199,20 @@ class HostAddresses:
         self.advertised: frozenset[Address] = frozenset()
 
     @classmethod
-    def of(cls, config: Config) -> HostAddresses:
+    def of(
+        cls,
+        config: Config,
+        ask: Callable[[], HostRoutes] = KernelRoutes,
+        probe: Callable[[], HostRoutes] = ProbedRoutes,
+    ) -> HostAddresses:
         """
         Return this host as if the gateway ran with that configuration.
 
         What is its own in network namespaces is not known, as only brokers tell.
+
+        @param ask: as of L{HostAddresses}, and so is C{probe}.
         """
-        found = cls(tuple)
+        found = cls(tuple, ask, probe)
         found._suppose(config)
         return found
 

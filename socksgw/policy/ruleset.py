@@ -156,6 +156,12 @@ class Ruleset:
             )
             if banned is not None:
                 return Verdict(False, NEVER, banned)
+        return self.unbanned(question, address, trace)
+
+    def unbanned(
+        self, question: Question, address: Address | None, trace: Trace | None = None
+    ) -> Verdict:
+        """Return the same verdict about an address that is not banned before all."""
         rule = self._first(question, address, trace)
         if rule is None or not rule.allow:
             return self._denial(rule, question)

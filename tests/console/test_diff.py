@@ -5,6 +5,8 @@ C{socksgw diff}: recorded traffic, judged by another policy.
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -14,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from socksgw.console import diff
+from socksgw.console import judging
 from socksgw.console.entry import main
+from socksgw.records import workers
 from tests.live.running import OPEN, Running, socksgw
 from tests.tools.waiting import until
 
@@ -117,7 +120,51 @@ OTHERS: list[dict[str, Any]] = [
     {"command": "udp"},
     {"command": "bind"},
     {"verdict": "deny", "rule": "default", "addresses": [], "asked": "9.9.9.9"},
+    {"addresses": ["9.9.9.9", "8.8.8.8"], "asked": "x.example", "name": "x.example"},
+    {"addresses": [], "struck": [["8.8.8.8", "x"]], "verdict": "deny"},
+    {"addresses": ["10.2.2.2"], "groups": ["staff"]},
+    {"addresses": ["127.0.0.1"]},
+    {"addresses": ["::ffff:8.8.8.8"], "asked": "::ffff:8.8.8.8"},
+    {"addresses": ["08.8.8.8"], "asked": "08.8.8.8"},
+    {"event": "flow", "command": "udp"},
+    {"command": "resolve", "port": 0, "asked": "a.b", "name": "a.b"},
+    {"client": "nowhere:1"},
+    {"user": 'al"ice'},
+    {"why": 'a "rule"', "port": 80, "listener": "second", "tag": "blue"},
 ]
+
+
+#: Ways to come to the same: from memory, without, slowly, and in two processes.
+WAYS: list[list[tuple[Any, str, Any]]] = [
+    [],
+    [(judging, "_KNOWN", 0)],
+    [(judging, "_DECISION", re.compile(b"(?!)"))],
+    [
+        (workers, "_PART", 2_000),
+        (workers, "_FEW", 0),
+        (workers, "_start", lambda: "fork"),
+        (os, "sched_getaffinity", lambda _: {0, 1}),
+    ],
+]
+
+
+def _body(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, separators=(",", ":")) + "\n"
+
+
+def _line(**fields: Any) -> str:
+    return _body({**LINE, **fields})
+
+
+def _said(directory: Path) -> tuple[int, str]:
+    """What the command says of the journal and the files there."""
+    out = StringIO()
+    with redirect_stdout(out):
+        status = main(
+            ["diff", "--replay", str(directory / "journal.jsonl"),
+             str(directory / "old.toml"), str(directory / "new.toml")]
+        )  # fmt: skip
+    return status, out.getvalue()
 
 
 @pytest.mark.parametrize("sources", [False, True])
@@ -125,8 +172,9 @@ def test_whatIsRememberedChangesNothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: bool
 ) -> None:
     """
-    Lines that differ in one fact, each several times, are judged as without a memory:
-    also where rules tell sources apart.
+    Lines that differ in one fact, each several times, are judged as without a memory,
+    as by those that read each line whole, and as by several processes: also where rules
+    tell sources apart.
     """
     (tmp_path / "users").write_text("")
     (tmp_path / "users").chmod(0o600)
@@ -143,20 +191,64 @@ def test_whatIsRememberedChangesNothing(
     with (tmp_path / "journal.jsonl").open("w") as journal:
         for _ in range(3):
             for other in OTHERS:
-                journal.write(json.dumps({**LINE, **other}) + "\n")
+                journal.write(_line(**other))
     changed = 0
     for new in news:
         (tmp_path / "new.toml").write_text(new)
         said = []
-        for remembered in (1 << 16, 0):
-            monkeypatch.setattr(diff, "_KNOWN", remembered)
-            out = StringIO()
-            with redirect_stdout(out):
-                status = main(
-                    ["diff", "--replay", str(tmp_path / "journal.jsonl"),
-                     str(tmp_path / "old.toml"), str(tmp_path / "new.toml")]
-                )  # fmt: skip
-            said.append((status, out.getvalue()))
-        assert said[0] == said[1]
+        for way in WAYS:
+            with monkeypatch.context() as patched:
+                for where, name, value in way:
+                    patched.setattr(where, name, value)
+                said.append(_said(tmp_path))
+        assert said == said[:1] * len(WAYS)
         changed += said[0][0] == 1
     assert changed == len(news)
+
+
+CARRYING = RULES.replace('id = "web"', 'id = "web"\napplication = ["tls"]')
+
+
+def test_whatSessionsCarried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A session is one of its run of the gateway, wherever the parts end in which the
+    journal is read; of others it is said what their verdict depends on.
+    """
+    (tmp_path / "users").write_text("")
+    (tmp_path / "users").chmod(0o600)
+    (tmp_path / "old.toml").write_text(RULES)
+    (tmp_path / "new.toml").write_text(CARRYING)
+    begin = {"v": 1, "n": 1, "time": LINE["time"], "event": "start", "gateway": "x"}
+    end = {
+        "v": 1, "n": 1, "time": LINE["time"], "event": "end", "session": 1,
+        "address": "8.8.8.8", "bound": None, "sent": 0, "received": 0, "seconds": 1,
+        "reason": "closed", "reply": 0,
+    }  # fmt: skip
+    lines = []
+    for application in ("tls", "ssh", "http", "tls"):
+        lines.append(_body({**begin, "pid": 4}))
+        lines += [_line(), _line(session=2, command="bind")] * 10
+        lines.append(_body({**end, "application": application}))
+    (tmp_path / "journal.jsonl").write_text("".join(lines))
+    said = []
+    for way in (WAYS[0], WAYS[2], WAYS[3]):
+        with monkeypatch.context() as patched:
+            for where, name, value in way:
+                patched.setattr(where, name, value)
+            said.append(_said(tmp_path))
+    assert said == said[:1] * 3
+    status, text = said[0]
+    assert status == 1
+    assert text.splitlines()[-1] == "of 80 decisions 20 would change"
+    assert "20 × alice connect 8.8.8.8:443: allow by rule" in text
+
+
+def test_whatIsNoJournal(tmp_path: Path) -> None:
+    """The line is named."""
+    (tmp_path / "users").write_text("")
+    (tmp_path / "users").chmod(0o600)
+    for name in ("old.toml", "new.toml"):
+        (tmp_path / name).write_text(RULES)
+    (tmp_path / "journal.jsonl").write_text(_line() + 'x"verdict":x\n')
+    status, text = _said(tmp_path)
+    assert (status, "not a journal: journal.jsonl:2" in text) == (2, True)
