@@ -67,22 +67,24 @@ def test_aFileIsMadeOnce(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("setting", "within", "told"),
     [
-        ("srchost: nodnsunknown\n", "srchost: there is nothing like it (WIDER)"),
-        ("", "libwrap: left out: there is nothing like it (WIDER)"),
-        ("", "proxyprotocol: left out: rules do not tell protocols apart"),
+        ("srchost: nodnsunknown\n", "", "srchost: names of clients are not looked up"),
+        ("libwrap.hosts_access: yes\n", "", "libwrap.hosts_access: hosts.allow and"),
+        ("something.new: 7\n", "", "something.new: this setting is not known"),
+        ("", "libwrap: DENY", "libwrap: left out: nothing is run"),
+        ("", "something.new: 7", "something.new: left out: this keyword is not"),
+        ("", "session.throttle: 7/60", "session.throttle: 7 in 60 s are 1 in each"),
     ],
 )
-def test_widerIsAnError(tmp_path: Path, more: str, told: str) -> None:
+def test_widerIsAnError(tmp_path: Path, setting: str, within: str, told: str) -> None:
     """Unless it is wanted; it is told, and marked in the file."""
-    word = told.partition(":")[0]
-    rule = "socks pass { from: 0/0 to: 0/0\n"
-    rule += "" if more else f"{word}: {'socks_v5' if word[0] == 'p' else 'DENY'}\n"
-    text = HEAD + more + CLIENTS + rule + "}\n"
+    rule = f"socks pass {{ from: 0/0 to: 0/0\n{within}\n}}\n"
+    text = HEAD + setting + CLIENTS + rule
     status, out, err = imported(tmp_path, text)
     assert (status, out) == (1, "")
-    assert told in err
+    line = next(each for each in err.splitlines() if told in each)
+    assert line.endswith("(WIDER)")
     assert "nothing is written" in err
     status, out, err = imported(tmp_path, text, wider=True)
     assert status == 0
@@ -97,6 +99,7 @@ def test_asJson(tmp_path: Path) -> None:
         "logoutput",
         "timeout.io",
         "socks pass",
+        "to",
     ]
 
 
@@ -123,7 +126,7 @@ def test_whatNeverMatches(tmp_path: Path) -> None:
     """Is left out, since check takes it for a mistake."""
     first = "socks pass { from: 0/0 to: 0/0 }\n"
     status, text, told = imported(tmp_path, HEAD + CLIENTS + first + first)
-    assert (status, text.count("[[rule]]")) == (0, 2)
+    assert (status, text.count("[[rule]]")) == (0, 1)
     assert "line-6 (lines 6 to 6: pass): left out" in told
 
 

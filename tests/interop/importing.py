@@ -15,14 +15,15 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack, suppress
-from ipaddress import ip_address
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from socksgw.importing.dante.file import read
 from socksgw.importing.dante.reading import Reading
-from socksgw.importing.dante.rules import Asked, Client, decided
+from socksgw.importing.dante.rules import Asked, Client
 from socksgw.importing.dante.samples import samples
+from socksgw.importing.dante.writing import decidedBy
 from socksgw.importing.draft import Draft
 from socksgw.importing.host import Host
 from socksgw.importing.networks import isBanned
@@ -36,8 +37,8 @@ USERS = ("alice", "bob", "somebody")
 PASSWORD = b"wonderland-7"
 #: Where each of them listens, in place of Dante's port.
 OURS = 1090
-#: So many requests are made of a file.
-MOST = 400
+#: So many requests are made of a file: of four, some 500.
+MOST = 150
 BIN = Path(sys.prefix) / "bin"
 
 
@@ -61,6 +62,15 @@ def users(directory: Path) -> None:
         made.write_text(text)
         made.chmod(0o600 if name == "shadow" else 0o644)
         subprocess.run(["mount", "--bind", made, there], check=True)
+
+
+def names(directory: Path, known: dict[str, str]) -> None:
+    """Give this mount namespace names of hosts."""
+    made = directory / "hosts"
+    lines = "".join(f"{host} {name}\n" for name, host in known.items())
+    made.write_text(f"127.0.0.1 localhost\n{lines}")
+    made.chmod(0o644)
+    subprocess.run(["mount", "--bind", made, "/etc/hosts"], check=True)
 
 
 def echo(host: str, port: int) -> None:
@@ -91,16 +101,16 @@ def passes(at: tuple[str, int], client: Client, asked: Asked) -> bool:
             if raw.exactly(connection, 2)[1]:
                 return False
         number = {"connect": 1, "bind": 2, "udp": 3}[asked.command]
-        where = ("0.0.0.0", 0) if number == 3 else (asked.host, asked.port)
+        there = asked.name.encode() or asked.host
+        where = ("0.0.0.0", 0) if number == 3 else (there, asked.port)
         connection.sendall(raw.request5(*where, command=number))
         code, host, port = raw.reply5(connection)
         if number == 1:
-            # What is allowed may fail all the same: nobody listens.
-            return code != 2
+            return code == 0
         if code:
             return False
         if number == 3:
-            return arrives(client.source, (host, port), asked.host, asked.port)
+            return arrives(client.source, (host, port), there, asked.port)
         with socket.socket() as peer:
             # The other server was reached from there a moment ago.
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,12 +120,47 @@ def passes(at: tuple[str, int], client: Client, asked: Asked) -> bool:
     return False
 
 
-def arrives(source: str, relay: tuple[str, int], there: str, port: int) -> bool:
+@contextmanager
+def listening(asked: Asked) -> Iterator[None]:
+    """Have somebody listen where a CONNECT leads."""
+    with ExitStack() as stack:
+        if asked.command == "connect":
+            found = stack.enter_context(socket.socket())
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind((asked.host, asked.port))
+            found.listen()
+        yield
+
+
+def upstream(directory: Path, addresses: list[str]) -> Path:
+    """Make the configuration of a proxy that lets everything pass."""
+    made = directory / "upstream.toml"
+    made.write_text(f"""\
+[gateway]
+state_dir = "{directory}/beyond"
+[[listen]]
+name = "any"
+address = {json.dumps(addresses)}
+protocols = ["socks5", "socks4", "http"]
+[[auth.choose]]
+from = ["10.0.0.0/8"]
+methods = ["none"]
+[never]
+to = []
+[[rule]]
+id = "all"
+allow = ["connect"]
+""")
+    return made
+
+
+def arrives(source: str, relay: tuple[str, int], there: str | bytes, port: int) -> bool:
     """Send a datagram, and return whether it came back."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind((source, 0))
         own.settimeout(0.2)
-        head = b"\0\0\0\1" + ip_address(there).packed + port.to_bytes(2, "big")
+        # A datagram's head is a request's, but for its first octets.
+        head = b"\0\0\0" + raw.request5(there, port)[3:]
         for _ in range(2):
             own.sendto(head + b"hello", relay)
             with suppress(TimeoutError):
@@ -123,50 +168,79 @@ def arrives(source: str, relay: tuple[str, int], there: str, port: int) -> bool:
     return False
 
 
-def main(file: str, directory: str) -> None:
-    """Ask both."""
+def main(file: str, directory: str, *options: str) -> None:
+    """
+    Ask both.
+
+    @param options: what C{socksgw import} is given besides.
+    """
     folder = Path(directory)
     ip("route add local 0.0.0.0/0 dev lo", "addr add 10.0.0.1/32 dev lo")
     users(folder)
     text = Path(file).read_text()
     made = folder / "gw.toml"
     subprocess.run(
-        [BIN / "socksgw", "import", file, "-o", made], check=True, stderr=sys.stderr
+        [BIN / "socksgw", "import", file, "-o", made, *options],
+        check=True,
+        stderr=sys.stderr,
     )
-    ours = made.read_text().replace(":1080", f":{OURS}")
+    ours = made.read_text().replace("10.0.0.1:1080", f"10.0.0.1:{OURS}")
     # Every address is one of this host's.
     ours = ours.replace("[timeouts]", "[never]\nto = []\n[timeouts]", 1)
     made.write_text(f"[gateway]\nstate_dir = '{folder}/var'\n{ours}")
     host = Host(lambda name: (), lambda name: ("alice", "somebody"), lambda name: None)
     dante = Reading(read(text), host, Draft())
     logins = [("none", ""), ("username", "somebody")]
+    logins = [each for each in logins if each[0] in dante.words]
+    every = [
+        *samples(
+            dante.clients,
+            dante.requests,
+            [*dante.listeners.values()],
+            logins,
+            [each.to for each in dante.routes],
+        )
+    ]
+    names(folder, {asked.name: asked.host for _, asked in every if asked.name})
     with ExitStack() as stack:
         log = folder / "log"
-        for command in (
+        gateway: list[str | Path] = [
+            BIN / "twistd",
+            "-n",
+            "--pidfile=",
+            "socksgw",
+            "--config",
+        ]
+        beyond = [
+            each.upstream["url"].partition("//")[2]
+            for each in dante.routes
+            if each.upstream
+        ]
+        commands: list[list[str | Path]] = [
             [program("danted", "dante-server"), "-f", file, "-p", f"{folder}/pid"],
-            [str(BIN / "twistd"), "-n", "--pidfile=", "socksgw", "--config", str(made)],
-        ):
-            stack.enter_context(spawned(*command, log=log))
-        for port in (1080, OURS):
-            until(lambda port=port: reached("10.0.0.1", port), 20)
+            [*gateway, made],
+        ]
+        if beyond:
+            commands.append([*gateway, upstream(folder, beyond)])
+        for command in commands:
+            stack.enter_context(spawned(*[str(each) for each in command], log=log))
+        for place in ["10.0.0.1:1080", f"10.0.0.1:{OURS}", *beyond]:
+            host, _, port = place.partition(":")
+            until(lambda host=host, port=port: reached(host, int(port)), 30)
         echoing: set[tuple[str, int]] = set()
         found = []
-        every = [
-            *samples(dante.clients, dante.requests, [*dante.listeners.values()], logins)
-        ]
         for client, asked in random.Random(1).sample(every, min(MOST, len(every))):
             if asked.command == "udp" and (asked.host, asked.port) not in echoing:
                 echoing.add((asked.host, asked.port))
                 echo(asked.host, asked.port)
             own, port = client.listening
-            rule = decided(
-                dante.clients, dante.requests, dante.groups, ["10.0.0.1"], client, asked
-            )
-            said = [
-                passes((own, port), client, asked),
-                passes((own, OURS), client, asked),
-                rule is not None,
-            ]
+            rule = decidedBy(dante, client, asked)
+            with listening(asked):
+                said = [
+                    passes((own, port), client, asked),
+                    passes((own, OURS), client, asked),
+                    rule is not None,
+                ]
             found.append([client, asked, said, isBanned(asked.host)])
         print(json.dumps(found))
 

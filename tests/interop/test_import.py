@@ -15,6 +15,7 @@ from tests.live.servers import program
 
 HEAD = """\
 logoutput: stderr
+external.protocol: ipv4
 internal: 10.0.0.1 port = 1080
 external: 10.0.0.1
 clientmethod: none
@@ -73,21 +74,61 @@ socks pass { from: 0/0 to: 10.0.0.0/8
    command: udpreply bindreply
 }
 """
+#: Names, limits and versions of SOCKS.
+NAMED = """\
+socksmethod: none
+client pass { from: 10.0.0.0/8 to: 0/0 }
+socks pass { from: 0/0 to: .corp.example port 80 - 443 }
+socks pass { from: 10.3.0.0/16 to: www.partner.example
+   command: connect udpassociate
+}
+socks block { from: 0/0 to: .partner.example
+   command: connect
+   proxyprotocol: socks_v4 socks_v5
+}
+socks pass { from: 0/0 to: 10.8.0.0/16 }
+socks pass { from: 0/0 to: 0/0
+   command: udpreply bindreply
+   proxyprotocol: socks_v5
+   proxyprotocol: socks_v4
+}
+socks pass { from: 0/0 to: .shop.example
+   timeout.connect: 20
+   session.throttle: 1000/10
+}
+"""
+#: Proxies that CONNECT leaves by; UDP leaves by nothing then.
+ROUTES = """\
+route { from: 0/0 to: 10.8.1.0/24 via: 10.0.0.50 port = 1080
+   proxyprotocol: socks_v5
+   method: none
+}
+route { from: 10.3.0.0/16 to: .corp.example via: 10.0.0.51 port = 8080
+   proxyprotocol: http
+}
+route { from: 0/0 to: .shop.example port = 443 via: direct }
+"""
 
 
-@pytest.mark.parametrize("rules", [OFFICE, BRANCHES], ids=["office", "branches"])
-def test_dante(tmp_path: Path, rules: str) -> None:
+@pytest.mark.parametrize(
+    ("rules", "isWider"),
+    [(OFFICE, False), (BRANCHES, False), (NAMED, True), (NAMED + ROUTES, True)],
+    ids=["office", "branches", "named", "routes"],
+)
+def test_dante(tmp_path: Path, rules: str, isWider: bool) -> None:
     """Some hundred requests get the same verdict from each of them."""
     program("danted", "dante-server")
     program("openssl", "openssl")
     file = tmp_path / "danted.conf"
     file.write_text(HEAD + rules)
-    asked = json.loads(alone("tests.interop.importing", str(file), str(tmp_path)))
-    assert len(asked) > 200
+    options = ["--wider"] if isWider else []
+    said = alone("tests.interop.importing", str(file), str(tmp_path), *options)
+    asked = json.loads(said)
+    assert len(asked) > 80
     assert [each for each in asked if len(set(each[2])) > 1] == []
-    verdicts: dict[str, set[bool]] = {
-        command: set() for command in ("connect", "bind", "udp")
-    }
-    for _, (command, _, _), (theirs, _, _), _ in asked:
-        verdicts[command].add(theirs)
-    assert set(map(frozenset, verdicts.values())) == {frozenset({True, False})}
+    verdicts: dict[str, set[bool]] = {}
+    for _, (command, *_), (theirs, *_), _ in asked:
+        verdicts.setdefault(command, set()).add(theirs)
+    both = {"connect"} if ROUTES in rules else {"connect", "udp"}
+    both |= set() if NAMED in rules else {"bind"}
+    assert {each for each, said in verdicts.items() if len(said) == 2} == both

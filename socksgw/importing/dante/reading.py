@@ -5,15 +5,17 @@ Read what the file of a Dante server says of rules, listeners and logins.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from socksgw.importing.dante.file import Block, File, Said
+from socksgw.importing.dante.keywords import ELSEWHERE, NARROWING, SOCKETS, WRITTEN
+from socksgw.importing.dante.routes import routesOf
 from socksgw.importing.dante.rules import Place, Rule, Unknown, placeOf, ruleOf
 from socksgw.importing.draft import Draft
 from socksgw.importing.host import Host
 
-__all__ = ["ELSEWHERE", "METHODS", "NARROWING", "Reading"]
+__all__ = ["METHODS", "Reading"]
 
 #: Our login method for each of Dante's; what is missing has none.
 METHODS: Final = {
@@ -22,28 +24,8 @@ METHODS: Final = {
     "pam.username": "userpass",
     "gssapi": "gssapi",
 }
-#: What is the same here without being said, or has another place, by keyword.
-ELSEWHERE: Final = {
-    "logoutput": "the journal records each decision and each end (socksgw audit)",
-    "errorlog": "standard error has what goes wrong; [log] says how",
-    "log": "the journal records each decision and each end of every rule",
-    "debug": "the journal and socksgw explain tell why",
-    "user.privileged": "started as root, twistd drops its rights by --uid and --gid",
-    "user.notprivileged": "twistd --uid and --gid, or User= of the unit",
-    "user.unprivileged": "twistd --uid and --gid, or User= of the unit",
-    "user.libwrap": "there is no libwrap here",
-    "timeout.tcp_fin_wait": "the kernel's net.ipv4.tcp_fin_timeout",
-    "compatibility": "ports of clients are not used again; nothing is wanted for UDP",
-    "extension": "clients that follow RFC 1928 need none",
-    "udp.connectdst": "answers come back as rule.udp.replies says; exact by default",
-    "udp.portrange": "[listen.udp] ports, of a listener and not of a rule",
-    "clientcompatibility": "[auth] gssapi = { nec = true }, of all listeners",
-}
-#: What keeps somebody out in Dante, and has nothing here that would.
-NARROWING: Final = (
-    "srchost", "libwrap.hosts_access", "libwrap", "hostid", "session.throttle",
-    "bsdauth.stylename",
-)  # fmt: skip
+#: What Dante's clients may speak; nothing else.
+_PROTOCOLS: Final = {"socks_v5": "socks5", "socks_v4": "socks4"}
 
 
 class Reading:
@@ -54,6 +36,8 @@ class Reading:
     @ivar listeners: addresses with ports by the names that they get here.
     @ivar external: the addresses that Dante leaves by.
     @ivar groups: the members of the groups that are named.
+    @ivar protocols: what clients may speak; empty for all that Dante knows.
+    @ivar routes: by which proxies CONNECT leaves, as they are tried.
     @ivar words: Dante's login methods, and C{line}: that says so; 0 for none.
     @ivar draft: where what is not the same is noted.
     """
@@ -67,11 +51,14 @@ class Reading:
         self.draft = draft
         self.listeners: dict[str, tuple[str, int]] = {}
         self.groups: dict[str, tuple[str, ...]] = {}
+        self.protocols: list[str] = []
         self.clients: list[Rule] = []
         self.requests: list[Rule] = []
         said = [*self.of("socksmethod", "method")]
         self.words = said[-1].values if said else ()
         self.line = said[-1].line if said else 0
+        said = [*self.of("clientmethod")]
+        self._clientMethods = said[-1].values if said else ()
         self.external = [*self._externals()]
         self._read()
 
@@ -97,9 +84,37 @@ class Reading:
                 why = "alarms are made of metrics here (socksgw help metrics)"
                 self.draft.leave(block.line, "monitor", why)
             elif block.kind == "hostid":
-                self.draft.leave(
-                    block.line, "hostid", "host ids are not read", wider=True
-                )
+                # Where there are rules of host ids, a client without one is dropped.
+                self.draft.leave(block.line, "hostid", NARROWING["hostid"], wider=True)
+        blocks = (each for each in self.file.blocks if each.kind == "route")
+        self.routes = routesOf(blocks, self.draft, self._of)
+        self.isRouted = any(each.kind == "route" for each in self.file.blocks)
+        self._speak()
+
+    def _speak(self) -> None:
+        """Find out what clients may speak: all rules say the same, or none does."""
+        said = {
+            frozenset(each.block.of("proxyprotocol") or _PROTOCOLS) & {*_PROTOCOLS}
+            for each in self.requests
+            if each.passes
+        }
+        if len(said) == 1 and (words := said.pop()):
+            if len(words) < len(_PROTOCOLS):
+                self.protocols = [_PROTOCOLS[each] for each in sorted(words)]
+            return
+        for rule in self.requests:
+            words = frozenset(rule.block.of("proxyprotocol") or _PROTOCOLS)
+            if not words >= {*_PROTOCOLS}:
+                why = "rules do not tell protocols apart; listen.protocols does"
+                self._restricts(rule, _said(rule.block, "proxyprotocol"), why)
+
+    def _of(self, place: Place) -> Place:
+        """Return a place with the addresses of an interface, if its name is one's."""
+        if place.networks is None and "." not in place.name:
+            addresses = self._host.interface(place.name)
+            if addresses:
+                return Place(tuple(map(ip_network, addresses)), "", place.ports)
+        return place
 
     def of(self, *keywords: str) -> Iterator[Said]:
         """Return the places of some settings, in order."""
@@ -114,7 +129,7 @@ class Reading:
         port = place.ports[0][0] if not place.isAnyPort else 1080
         addresses: Sequence[str] = (str(said.values[0]),)
         if place.networks is None:
-            addresses = self._host.interface(place.name)
+            addresses = self._addresses(place.name, "internal.protocol")
             if not addresses:
                 why = "this host has no such interface: write its addresses"
                 self.draft.leave(said.line, f"internal: {place.name}", why)
@@ -128,13 +143,18 @@ class Reading:
         @raise Unknown: it cannot be written at all.
         """
         block = rule.block
+        rule = rule._replace(source=self._of(rule.source), to=self._of(rule.to))
         for each in block.said:
-            if each.keyword in NARROWING or each.keyword.startswith("hostid"):
-                self._restricts(rule, each, "there is nothing like it")
-            elif each.keyword == "redirect":
+            if each.keyword == "redirect":
                 raise Unknown("redirect: destinations are not replaced here")
+            if each.keyword in NARROWING:
+                self._restricts(rule, each, NARROWING[each.keyword])
             elif each.keyword in ELSEWHERE:
                 self.elsewhere(each)
+            elif SOCKETS.fullmatch(each.keyword):
+                self.draft.leave(each.line, each.keyword, "there is nothing like it")
+            elif each.keyword not in WRITTEN:
+                self._restricts(rule, each, "this keyword is not known")
         if rule.source.networks is None:
             raise Unknown(
                 f"from: {rule.source.name}: clients are told by addresses here"
@@ -142,27 +162,45 @@ class Reading:
         if not rule.source.isAnyPort:
             self._restricts(rule, _said(block, "from"), "ports of clients do not count")
             rule = rule._replace(source=Place(rule.source.networks))
-        if block.kind == "client":
-            if rule.to.networks is None:
-                raise Unknown(f"to: {rule.to.name}: write the address of the listener")
-            for keyword in ("user", "group"):
-                if block.of(keyword) is not None:
-                    why = "nobody has logged in yet"
-                    self._restricts(rule, _said(block, keyword), why)
-            for each in block.said:
-                if each.keyword in ("session.max", "bandwidth"):
-                    why = "a limit of the rules of requests, or [[limit]], can stand for it"
-                    self.draft.leave(each.line, each.keyword, why, wider=True)
-            return rule
-        protocols = block.of("proxyprotocol")
-        if protocols is not None and not {"socks_v4", "socks_v5"} <= set(protocols):
-            why = "rules do not tell protocols apart; listen.protocols does"
-            self._restricts(rule, _said(block, "proxyprotocol"), why)
+        words = block.of("clientmethod") or self._clientMethods
+        if words and "none" not in words:
+            raise Unknown(
+                f"clientmethod: {' '.join(words)}: clients are not asked who they are "
+                "before they speak SOCKS"
+            )
+        return self._client(rule) if block.kind == "client" else self._request(rule)
+
+    def _client(self, rule: Rule) -> Rule:
+        if rule.to.networks is None:
+            raise Unknown(f"to: {rule.to.name}: write the address of the listener")
+        for keyword in ("user", "group"):
+            if rule.block.of(keyword) is not None:
+                why = "nobody has logged in yet"
+                self._restricts(rule, _said(rule.block, keyword), why)
+        for keyword in ("timeout.negotiate", "session.inheritable"):
+            if rule.block.of(keyword) is not None:
+                said = _said(rule.block, keyword)
+                why = "[timeouts] handshake and [[limit]] are for all clients"
+                self.draft.leave(said.line, keyword, why)
+        return rule
+
+    def _request(self, rule: Rule) -> Rule:
+        block = rule.block
         if rule.users is not None and rule.groups is not None:
             self._restricts(rule, _said(block, "group"), "either user or group counts")
             rule = rule._replace(groups=None)
         for name in rule.groups or ():
             self._group(name, _said(block, "group").line)
+        if rule.to.networks is None:
+            named = "names count as they are asked for; Dante looks addresses up, too"
+            if rule.to.name.startswith("."):
+                named += (
+                    f", and takes names that end in {rule.to.name[1:]} without a dot"
+                )
+            said = _said(block, "to")
+            self.draft.leave(
+                said.line, f"to: {rule.to.name}", named, wider=not rule.passes
+            )
         return rule
 
     def _restricts(self, rule: Rule, said: Said, why: str) -> None:
@@ -191,11 +229,21 @@ class Reading:
             try:
                 yield str(ip_address(name))
             except ValueError:
-                addresses = self._host.interface(name)
+                addresses = self._addresses(name, "external.protocol")
                 if not addresses:
-                    why = "this host has no such interface: the routes decide"
+                    why = "this host has no such interface: its routes decide"
                     self.draft.leave(said.line, f"external: {name}", why)
                 yield from addresses
+
+    def _addresses(self, interface: str, keyword: str) -> list[str]:
+        """Return the addresses of an interface, of the families that are wanted."""
+        families = {value for said in self.of(keyword) for value in said.values}
+        found = [str(each) for each in self._host.interface(interface)]
+        return [
+            each
+            for each in found
+            if not families or f"ipv{ip_address(each).version}" in families
+        ]
 
     def methods(self, words: Sequence[str], line: int) -> list[str]:
         """Return our methods for some of Dante's, each once."""
@@ -203,10 +251,9 @@ class Reading:
         for word in words:
             if word in METHODS:
                 found[METHODS[word]] = None
-            elif not any(each.said == word for each in self.draft.left):
-                self.draft.leave(
-                    line, word, "there is no such login here: nobody logs in so"
-                )
+            else:
+                why = "there is no such login here: nobody logs in so"
+                self.draft.leaveOnce(line, word, why)
         return list(found)
 
 

@@ -43,6 +43,12 @@ _PROTOCOLS: Final = {
 }
 
 
+#: An address, a port, and the name that was asked for.
+_There = (
+    tuple[IPv4Address | IPv6Address, int, str] | tuple[IPv4Address | IPv6Address, int]
+)
+
+
 class Unknown(ValueError):
     """Something cannot be told; the text says what."""
 
@@ -65,11 +71,21 @@ class Place(NamedTuple):
         """Whether all ports are meant."""
         return self.ports == _PORTS
 
-    def covers(self, address: IPv4Address | IPv6Address, port: int) -> bool:
-        """Return whether an address with a port is there."""
-        return any(first <= port <= last for first, last in self.ports) and any(
-            address in each for each in self.networks or ()
-        )
+    def covers(
+        self, address: IPv4Address | IPv6Address, port: int, name: str = ""
+    ) -> bool:
+        """
+        Return whether an address with a port is there.
+
+        @param name: which it was asked for by; empty for none.
+        """
+        if not any(first <= port <= last for first, last in self.ports):
+            return False
+        if self.networks is None:
+            # Also notx.example is of .x.example.
+            rest = self.name.removeprefix(".")
+            return name == rest or (rest != self.name and name.endswith(rest))
+        return any(address in each for each in self.networks)
 
 
 class Rule(NamedTuple):
@@ -106,11 +122,16 @@ class Client(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A request: our command, an address and a port."""
+    """
+    A request: our command, an address and a port.
+
+    @ivar name: the name that is asked for, which has the address; empty for none.
+    """
 
     command: str
     host: str
     port: int
+    name: str = ""
 
 
 def placeOf(values: Sequence[str]) -> Place:
@@ -123,7 +144,7 @@ def placeOf(values: Sequence[str]) -> Place:
         raise Unknown("an address is missing")
     host, rest = values[0], list(values[1:])
     ports = _portsOf(rest)
-    if host == "0/0":
+    if host in ("0/0", "."):
         return Place(EVERYWHERE, "", ports)
     if "/" in host or _isAddress(host):
         try:
@@ -223,8 +244,11 @@ def meeting(one: Place, other: Place) -> Place | None:
         for start, end in other.ports
         if max(first, start) <= min(last, end)
     )
-    if not ports or other.networks is None:
+    if not ports:
         return None
+    if other.networks is None:
+        same = one.name == other.name or isEverywhere(one.networks or ())
+        return other._replace(ports=ports) if same else None
     if isEverywhere(other.networks):
         return one._replace(ports=ports)
     networks = common(one.networks or (), other.networks)
@@ -254,7 +278,7 @@ def decided(
     if not _admits(clients, client):
         return None
     source = ip_address(client.source)
-    there = ip_address(asked.host), asked.port
+    there = ip_address(asked.host), asked.port, asked.name
     if asked.command == "connect":
         return _passing(requests, "connect", groups, client, (source, 0), there)
     if asked.command == "udp":
@@ -292,8 +316,8 @@ def _passing(
     command: str,
     groups: Mapping[str, Sequence[str]],
     client: Client | None,
-    source: tuple[IPv4Address | IPv6Address, int],
-    to: tuple[IPv4Address | IPv6Address, int],
+    source: _There,
+    to: _There,
 ) -> Rule | None:
     """
     Return the rule that lets something pass.

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from itertools import product
 from typing import Final
+from zlib import crc32
 
 from socksgw.importing.dante.rules import Asked, Client, Place, Rule
 from socksgw.importing.networks import inside
 
-__all__ = ["samples"]
+__all__ = ["addressOf", "samples"]
 
 #: An address that is in few rules: everybody may be there.
 _ELSEWHERE: Final = ("93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c")
@@ -25,24 +26,33 @@ def samples(
     requests: Sequence[Rule],
     listening: Sequence[tuple[str, int]],
     logins: Sequence[tuple[str, str]],
+    places: Sequence[Place] = (),
 ) -> Iterator[tuple[Client, Asked]]:
     """
     Return requests with their clients, each once.
 
     @param listening: the addresses and ports of the listeners.
     @param logins: Dante's methods with a user of each; C{("none", "")} for no login.
+    @param places: where more of them lead: those of routes.
     """
     sources = _sources([*clients, *requests])
     seen: set[tuple[Client, Asked]] = set()
-    for rule in [*requests, None]:
-        for host, port in _destinations(rule.to if rule else None):
+    ends: list[tuple[Rule | None, Place | None]] = [
+        *((rule, rule.to) for rule in requests),
+        *((None, place) for place in places),
+        (None, None),
+    ]
+    for rule, place in ends:
+        for host, port, name in _destinations(place):
             for source, at, (method, user), command in product(
                 sources, listening, _logins(rule, logins), ("connect", "bind", "udp")
             ):
                 if ip_address(source).version != ip_address(at[0]).version:
                     continue
-                found = Client(source, at, method, user), Asked(command, host, port)
-                if found not in seen:
+                client = Client(source, at, method, user)
+                found = client, Asked(command, host, port, name)
+                # Peers of BIND are addresses.
+                if found not in seen and not (name and command == "bind"):
                     seen.add(found)
                     yield found
 
@@ -56,18 +66,21 @@ def _sources(rules: Sequence[Rule]) -> list[str]:
     return [*found, _ELSEWHERE[0]]
 
 
-def _destinations(to: Place | None) -> Iterator[tuple[str, int]]:
-    """Return addresses and ports within a place, and beside it."""
-    hosts = [_ELSEWHERE[0]]
+def _destinations(to: Place | None) -> Iterator[tuple[str, int, str]]:
+    """Return addresses, ports and names within a place, and beside it."""
+    hosts = [(_ELSEWHERE[0], "")]
     ports = [443]
     if to is not None:
         for network in to.networks or ():
             if not network.prefixlen:
                 continue
-            hosts.append(inside(network))
+            hosts.append((inside(network), ""))
             last = int(network.broadcast_address)
             if last + 1 < 1 << network.max_prefixlen:
-                hosts.append(str(ip_address(last + 1)))
+                hosts.append((str(ip_address(last + 1)), ""))
+        if to.networks is None:
+            rest = to.name.removeprefix(".")
+            hosts += [(addressOf(each), each) for each in (rest, f"www.{rest}")]
         if not to.isAnyPort:
             ports = [
                 port
@@ -75,7 +88,13 @@ def _destinations(to: Place | None) -> Iterator[tuple[str, int]]:
                 for port in (first - 1, first, last, last + 1)
                 if 0 < port <= 65535
             ]
-    yield from product(hosts, dict.fromkeys(ports))
+    for (host, name), port in product(hosts, dict.fromkeys(ports)):
+        yield host, port, name
+
+
+def addressOf(name: str) -> str:
+    """Return an address that a name has in samples: in no rule, and no other name's."""
+    return f"93.184.{216 + crc32(name.encode()) % 4}.{crc32(name.encode()) >> 8 & 255}"
 
 
 def _logins(

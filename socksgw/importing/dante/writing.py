@@ -9,14 +9,31 @@ of clients let through.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from socksgw.importing.dante.file import Block, read
-from socksgw.importing.dante.reading import ELSEWHERE, METHODS, NARROWING, Reading
-from socksgw.importing.dante.rules import Place, Rule, decided, isClients, meeting
+from socksgw.importing.dante.limits import limitsOf, timesOf
+from socksgw.importing.dante.reading import METHODS, Reading
+from socksgw.importing.dante.rules import (
+    Asked,
+    Client,
+    Place,
+    Rule,
+    decided,
+    isClients,
+    meeting,
+)
 from socksgw.importing.dante.samples import samples
+from socksgw.importing.dante.settings import (
+    writeClientLimits,
+    writeListeners,
+    writeLogins,
+    writeTimes,
+)
 from socksgw.importing.draft import Draft
 from socksgw.importing.host import Host
 from socksgw.importing.networks import (
@@ -28,13 +45,35 @@ from socksgw.importing.networks import (
     without,
 )
 
-__all__ = ["draftOf"]
+__all__ = ["decidedBy", "draftOf"]
 
-#: Seconds that Dante waits where the file says nothing (danted.conf(5)).
-_NEGOTIATE: Final = 30
-_CONNECT: Final = 30
+_ANYWHERE: Final = Place(EVERYWHERE)
+#: So many requests at most are looked at for what should be tried.
+_SAMPLES: Final = 20_000
 #: A set of more networks than these gets a name.
 _SHORT: Final = 2
+
+
+def decidedBy(reading: Reading, client: Client, asked: Asked) -> Rule | None:
+    """Return the rule by which Dante serves a request; L{None} where it does not."""
+    rule = decided(
+        reading.clients,
+        reading.requests,
+        reading.groups,
+        reading.external,
+        client,
+        asked,
+    )
+    if rule is None or asked.command == "bind" or not reading.isRouted:
+        return rule
+    if asked.command == "udp":
+        return None
+    source, host = ip_address(client.source), ip_address(asked.host)
+    isFor = any(
+        each.source.covers(source, 0) and each.to.covers(host, asked.port, asked.name)
+        for each in reading.routes
+    )
+    return rule if isFor else None
 
 
 def draftOf(text: str, host: Host) -> Draft:
@@ -55,6 +94,14 @@ class _Admitted(NamedTuple):
     sources: Networks
 
 
+class _Piece(NamedTuple):
+    """Where a rule about replies decides, within another rule."""
+
+    rule: Rule
+    sources: Networks
+    to: Place
+
+
 class _Writing:
     """One file that is written."""
 
@@ -62,105 +109,48 @@ class _Writing:
         self._reading = reading
         self._draft = reading.draft
         self._named: dict[Networks, str] = {}
+        self._bound: dict[int, dict[str, Any]] = {}
+        self._limited: Counter[int] = Counter()
 
     def write(self) -> None:
         """Make the draft."""
-        admitted = {
-            name: self._admitted(*at) for name, at in self._reading.listeners.items()
-        }
+        reading, draft = self._reading, self._draft
+        admitted = {name: self._admitted(*at) for name, at in reading.listeners.items()}
         self._name(admitted)
-        self._settings()
-        self._listen()
-        self._login(admitted)
-        if self._reading.groups:
-            self._draft.add("[groups]", self._reading.groups)
+        writeTimes(reading)
+        writeListeners(reading)
+        self._choose(admitted, writeLogins(reading))
+        if reading.groups:
+            draft.add("[groups]", reading.groups)
         if self._named:
             networks = {name: [*map(str, of)] for of, name in self._named.items()}
             why = "whom the rules of clients let through"
-            self._draft.add("[networks]", networks, why)
+            draft.add("[networks]", networks, why)
+        writeClientLimits(reading)
+        for route in reading.routes:
+            if route.upstream:
+                draft.add("[[upstream]]", route.upstream, f"line {route.line}: route")
         self._rules(self._sources(admitted))
+        if reading.isRouted:
+            why = "what none is for is refused, and so is UDP; Dante does so, too"
+            draft.leave(0, "route", why)
+        for line, many in self._limited.items():
+            if many > 1:
+                why = f"its limits hold for each of {many} rules that stand for it"
+                draft.leave(line, "limits", why, wider=True)
         self._expect()
-
-    def _settings(self) -> None:
-        seconds = {"negotiate": _NEGOTIATE, "connect": _CONNECT}
-        idle: dict[str, int] = {}
-        for said in self._reading.file.said:
-            keyword, _, kind = said.keyword.partition(".")
-            if said.keyword in NARROWING:
-                self._draft.leave(
-                    said.line, said.keyword, "there is nothing like it", True
-                )
-            elif (keyword == "timeout" and kind in seconds) or kind.startswith("io"):
-                number = int(said.values[0]) if said.values[0].isdecimal() else 0
-                if kind.startswith("io"):
-                    idle[kind[3:] or "tcp"] = number
-                    if kind == "io":
-                        idle.setdefault("udp", number)
-                elif number:
-                    seconds[kind] = number
-            elif said.keyword in ELSEWHERE:
-                self._reading.elsewhere(said)
-            elif keyword in ("cpu", "child") or kind.startswith(
-                ("log", "tcp", "ip", "so")
-            ):
-                self._draft.leave(said.line, said.keyword, "there is nothing like it")
-        if not idle.get("tcp"):
-            self._draft.leave(
-                0, "timeout.io", "connections idle for two hours end here"
+        if any(each.passes for each in reading.requests):
+            why = (
+                "special addresses (loopback, link-local) and those of this host are "
+                "denied before every rule; [never] has exceptions"
             )
-        self._draft.add(
-            "[timeouts]",
-            {
-                "handshake": f"{seconds['negotiate']}s",
-                "connect": f"{seconds['connect']}s",
-                "idle": f"{idle['tcp']}s" if idle.get("tcp") else None,
-                "udp_idle": f"{idle['udp']}s" if idle.get("udp") else None,
-            },
-        )
+            draft.leave(0, "to", why)
 
-    def _listen(self) -> None:
-        leave = self._leaveBy()
-        lines = ", ".join(f"line {each.line}" for each in self._reading.of("internal"))
-        for name, (address, port) in self._reading.listeners.items():
-            where = f"[{address}]" if ":" in address else address
-            self._draft.add(
-                "[[listen]]",
-                {"name": name, "address": [f"{where}:{port}"], "leave_by": leave},
-                f"internal and external: {lines}",
-            )
-
-    def _leaveBy(self) -> Any:
-        rotation = [each.values for each in self._reading.of("external.rotation")]
-        if rotation and rotation[-1] == ("same-same",):
-            return "same"
-        if rotation and rotation[-1] == ("route",):
-            return None
-        found: dict[int, str] = {}
-        for each in self._reading.external:
-            # Dante takes the first of a version.
-            found.setdefault(ip_address(each).version, each)
-        return list(found.values()) or None
-
-    def _login(self, admitted: Mapping[str, Sequence[_Admitted]]) -> None:
-        words, line = self._reading.words, self._reading.line
-        methods = self._reading.methods(words, line)
-        auth: dict[str, Any] = {}
-        if "gssapi" in methods:
-            auth["gssapi"] = {"keytab": "/etc/danted.keytab"}
-            why = "name the keytab in [auth] gssapi; its service is rcmd in Dante"
-            self._draft.leave(line, "gssapi", why)
-        if auth:
-            self._draft.add("[auth]", auth)
-        if "userpass" in methods:
-            self._draft.add(
-                "[[auth.checker]]",
-                {
-                    "kind": "pam",
-                    "service": "danted" if "pam.username" in words else "login",
-                },
-                f"line {line}: the system's passwords, as PAM knows them "
-                '(pip install "socksgw[pam]")',
-            )
+    def _choose(
+        self, admitted: Mapping[str, Sequence[_Admitted]], methods: Sequence[str]
+    ) -> None:
+        """Write who is asked to log in, and how."""
+        line = self._reading.line
         for name, clients in admitted.items():
             for each in clients:
                 own = each.rule.block.of("socksmethod") or each.rule.block.of("method")
@@ -224,61 +214,104 @@ class _Writing:
                 if not own:
                     continue
                 commands = ["connect"] if "connect" in rule.commands else []
-                pieces = self._answered(rule, own)
-                if pieces is None:
-                    commands.append("udp")
+                if commands and rule.passes and self._reading.isRouted:
+                    self._routed(rule, suffix, listener, own)
+                    commands = []
+                parts: list[tuple[str, str, Place, Sequence[_Piece]]] = []
+                if "udpassociate" in rule.commands and not self._reading.isRouted:
+                    pieces = self._replied(rule, own, "udpreply", rule.to)
+                    if pieces is None:
+                        commands.append("udp")
+                    else:
+                        parts.append(("udp", "udpassociate", rule.to, pieces))
+                if "bind" in rule.commands and self._listens(rule):
+                    pieces = self._replied(rule, own, "bindreply", _ANYWHERE)
+                    if pieces is None and rule.to == _ANYWHERE:
+                        commands.append("bind")
+                    else:
+                        if pieces is None:
+                            pieces = [_Piece(rule, own, _ANYWHERE)]
+                        parts.append(("bind", "bind", _ANYWHERE, pieces))
                 if commands:
                     name = f"line-{rule.block.line}{suffix}"
                     self._whose(rule, name, commands, listener, own, rule.to)
-                if pieces is not None and "udpassociate" in rule.commands:
-                    self._datagrams(rule, pieces, suffix, listener, own)
-                if "bind" in rule.commands and self._listens(rule):
-                    self._binds(rule, suffix, listener, own)
+                for ours, theirs, to, pieces in parts:
+                    name = f"line-{rule.block.line}{suffix}-{ours}"
+                    name = self._divided(rule, name, ours, listener, pieces)
+                    self._rest(rule, theirs, name, ours, listener, own, to)
 
-    def _answered(
-        self, rule: Rule, own: Networks
-    ) -> Sequence[tuple[Rule, Networks, Place]] | None:
-        """
-        Return what decides about answers to the datagrams of a rule, in order.
+    def _routed(
+        self, rule: Rule, suffix: str, listener: list[str] | None, own: Networks
+    ) -> None:
+        """Write by which proxies what a rule lets pass leaves."""
+        name = f"line-{rule.block.line}{suffix}"
+        for route in self._reading.routes:
+            clients = common(own, route.source.networks or ())
+            there = meeting(rule.to, route.to)
+            if clients and there is not None:
+                of = f"{name}-{route.line}"
+                via = route.upstream.get("name")
+                self._whose(rule, of, ["connect"], listener, clients, there, via)
+                if there == rule.to and not without(own, clients):
+                    return
+        self._rest(rule, "connect", f"{name}-others", "connect", listener, own, rule.to)
 
-        @return: L{None} where all of them come back, or none are sent.
+    def _replied(
+        self, rule: Rule, own: Networks, word: str, to: Place
+    ) -> Sequence[_Piece] | None:
         """
-        if "udpassociate" not in rule.commands:
-            return ()
+        Return what decides about those who reply, in order.
+
+        Dante asks one rule whether it may listen, or send a datagram, and then another
+        one about the peer, or the answer.
+
+        @param word: Dante's command of a reply.
+        @param to: who may reply, as far as the first rule goes.
+        @return: L{None} where they all may, or none comes in question.
+        """
         if not rule.passes:
             return None
-        found: list[tuple[Rule, Networks, Place]] = []
+        found: list[_Piece] = []
         for reply in self._reading.requests:
-            if "udpreply" in reply.commands and isClients(reply.to):
+            if word in reply.commands and isClients(reply.to):
                 clients = common(own, reply.to.networks or ())
-                there = meeting(rule.to, reply.source)
+                there = meeting(to, reply.source)
                 if clients and there is not None:
-                    found.append((reply, clients, there))
-                    if there == rule.to and not without(own, clients):
+                    found.append(_Piece(reply, clients, there))
+                    if there == to and not without(own, clients):
+                        # What the last one says of all, the ones before need not.
+                        while len(found) > 1 and (
+                            found[-2].rule.passes == reply.passes
+                        ):
+                            del found[-2]
                         break
-        whole = len(found) == 1 and found[0][0].passes and found[0][2] == rule.to
-        return None if whole and not without(own, found[0][1]) else found
+        isWhole = len(found) == 1 and found[0].rule.passes and found[0].to == to
+        return None if isWhole and not without(own, found[0].sources) else found
 
-    def _datagrams(
+    def _divided(
         self,
         rule: Rule,
-        pieces: Sequence[tuple[Rule, Networks, Place]],
-        suffix: str,
+        name: str,
+        ours: str,
         listener: list[str] | None,
-        own: Networks,
-    ) -> None:
-        """Write where datagrams may go: where answers come back from, and are told."""
-        name = f"line-{rule.block.line}{suffix}-udp"
-        if not any(reply.passes for reply, _, _ in pieces):
-            why = "udp is left out: no rule lets answers come back (udpreply)"
+        pieces: Sequence[_Piece],
+    ) -> str:
+        """
+        Write whom a rule lets listen, or send datagrams, by who may reply.
+
+        @return: the name of the rule for the rest.
+        """
+        if not rule.passes:
+            return name
+        if not any(each.rule.passes for each in pieces):
+            why = f"{ours} is left out: no rule lets replies come back ({ours}reply)"
             self._draft.leave(rule.block.line, "socks pass", why)
-        else:
-            for reply, clients, there in pieces:
-                deciding = rule if reply.passes else rule._replace(passes=False)
-                of = f"{name}-{reply.block.line}"
-                self._whose(deciding, of, ["udp"], listener, clients, there)
-            name += "-others"
-        self._rest(rule, "udpassociate", name, "udp", listener, own, rule.to)
+            return name
+        for reply, clients, there in pieces:
+            deciding = rule if reply.passes else rule._replace(passes=False)
+            of = f"{name}-{reply.block.line}"
+            self._whose(deciding, of, [ours], listener, clients, there)
+        return f"{name}-others"
 
     def _rest(
         self,
@@ -307,29 +340,6 @@ class _Writing:
             )
         )
 
-    def _binds(
-        self, rule: Rule, suffix: str, listener: list[str] | None, own: Networks
-    ) -> None:
-        """
-        Write who may listen for a BIND, and whom for.
-
-        Dante asks one rule whether it may listen, and then another one about the peer.
-        """
-        anywhere = Place(EVERYWHERE)
-        name = f"line-{rule.block.line}{suffix}-bind"
-        if rule.passes:
-            for reply in self._reading.requests:
-                clients = common(own, reply.to.networks or ())
-                if "bindreply" in reply.commands and clients:
-                    of = f"{name}-{reply.block.line}"
-                    peer = reply.source
-                    if reply.passes:
-                        self._whose(rule, of, ["bind"], listener, clients, peer)
-                    else:
-                        self._whose(reply, of, ["bind"], listener, clients, peer)
-            name += "-others"
-        self._rest(rule, "bind", name, "bind", listener, own, anywhere)
-
     def _whose(
         self,
         rule: Rule,
@@ -338,8 +348,13 @@ class _Writing:
         listener: list[str] | None,
         own: Networks,
         to: Place,
+        via: str | None = None,
     ) -> None:
-        """Write a rule for each kind of login that it is about."""
+        """
+        Write a rule for each kind of login that it is about.
+
+        @param via: the upstream by which what it allows leaves.
+        """
         for who, method in self._who(rule):
             kind = f"-{method[0]}" if method else ""
             everywhere = set(own) == set(EVERYWHERE)
@@ -350,34 +365,33 @@ class _Writing:
                 "from": None if everywhere else self._told(own),
                 "who": who,
                 "method": method,
+                "via": [via] if via else None,
             }
             self._rule(rule, values, to)
 
     def _expect(self) -> None:
         """Have the rules tried with some requests each."""
-        words = self._reading.words
+        reading = self._reading
         logins = [
             (word, "" if word == "none" else "somebody")
-            for word in words
+            for word in reading.words
             if word in METHODS
         ]
-        listening = [*self._reading.listeners.values()]
-        names = {at: name for name, at in self._reading.listeners.items()}
-        for client, asked in samples(
-            self._reading.clients, self._reading.requests, listening, logins
-        ):
-            rule = decided(
-                self._reading.clients,
-                self._reading.requests,
-                self._reading.groups,
-                self._reading.external,
-                client,
-                asked,
-            )
+        names = {at: name for name, at in reading.listeners.items()}
+        made = samples(
+            reading.clients,
+            reading.requests,
+            [*names],
+            logins,
+            [each.to for each in reading.routes],
+        )
+        for client, asked in islice(made, _SAMPLES):
+            rule = decidedBy(reading, client, asked)
             by = rule.block.line if rule else None
             if not self._draft.isWanted(by) or isBanned(asked.host):
                 continue
-            where = f"[{asked.host}]" if ":" in asked.host else asked.host
+            host = asked.name or asked.host
+            where = f"[{host}]" if ":" in host else host
             self._draft.expect(
                 by,
                 "allow" if rule else "deny",
@@ -388,33 +402,31 @@ class _Writing:
                     "method": METHODS[client.method] if client.user else None,
                     "command": asked.command,
                     "to": f"{where}:{asked.port}",
+                    "resolving_to": [asked.host] if asked.name else None,
                 },
             )
 
     def _who(self, rule: Rule) -> Iterator[tuple[list[str] | None, list[str] | None]]:
         """Return the users and the methods of the rules that stand for one."""
-        if rule.users is not None:
-            yield [*rule.users], None
-            return
-        if rule.groups is not None:
-            yield [f"@{each}" for each in rule.groups], None
-            return
         words, line = self._reading.words, self._reading.line
         every = self._reading.methods(words, line)
-        some = (
-            every if rule.methods is None else self._reading.methods(rule.methods, line)
-        )
-        some = [each for each in every if each in some]
-        if some == every:
+        some = every
+        if rule.methods is not None:
+            own = self._reading.methods(rule.methods, rule.block.line)
+            some = [each for each in every if each in own]
+        logins = [each for each in some if each != "none"]
+        isAll = logins == [each for each in every if each != "none"]
+        named = rule.users or [f"@{each}" for each in rule.groups or ()]
+        if named:
+            if logins:
+                yield [*named], None if isAll else logins
+        elif some == every:
             yield None, None
-            return
-        if "none" in some:
-            yield ["anonymous"], None
-            some.remove("none")
-        if some == [each for each in every if each != "none"]:
-            yield ["users"], None
-        elif some:
-            yield ["users"], some
+        else:
+            if "none" in some:
+                yield ["anonymous"], None
+            if logins:
+                yield ["users"], None if isAll else logins
 
     def _rule(self, rule: Rule, values: dict[str, Any], to: Place) -> None:
         block = rule.block
@@ -432,36 +444,21 @@ class _Writing:
                 if last
             ]
         if rule.passes:
-            values |= self._bounds(block)
+            values |= self._bounds(block, values["allow"])
+            self._limited[block.line] += "limits" in values
         verb = "pass" if block.passes else "block"
         self._draft.add(
             "[[rule]]", values, f"lines {block.line} to {block.last}: {verb}"
         )
 
-    def _bounds(self, block: Block) -> dict[str, Any]:
-        """Return the limits and times of a rule that allows."""
-        limits: dict[str, Any] = {}
-        for keyword, key in (("session.max", "sessions"), ("bandwidth", "rate")):
-            values = block.of(keyword)
-            if values and values[-1].isdecimal():
-                number = int(values[-1])
-                limits[key] = number if key == "sessions" else f"{number}B/s"
-        if limits:
-            state = block.of("session.state.key")
-            limits = {"per": "source" if state == ("from",) else "rule", **limits}
-        idle = block.of("timeout.io") or block.of("timeout.io.tcp")
-        connect = block.of("timeout.connect")
-        times = {
-            "connect": f"{connect[-1]}s" if connect and connect[-1] != "0" else None,
-            "idle": f"{idle[-1]}s" if idle and idle[-1] != "0" else None,
-        }
-        times = {key: value for key, value in times.items() if value}
-        found: dict[str, Any] = {}
-        if limits:
-            found["limits"] = limits
-        if times:
+    def _bounds(self, block: Block, commands: Sequence[str]) -> dict[str, Any]:
+        """Return the limits and times of a rule that allows some commands."""
+        if block.line not in self._bound:
+            limits = limitsOf(block, self._draft, "rule")
+            self._bound[block.line] = {"limits": limits} if limits else {}
+        found = dict(self._bound[block.line])
+        if times := timesOf(block, commands):
             found["timeouts"] = times
-        encryption = block.of("gssapi.enctype")
-        if encryption:
+        if encryption := block.of("gssapi.enctype"):
             found["secured"] = [*encryption]
         return found

@@ -39,7 +39,7 @@ def told(draft: Draft) -> dict[str, str]:
         # All of it comes back.
         (
             "socks pass { from: 0/0 to: 0/0 }",
-            [(["connect", "udp"], None, None), (["bind"], None, None)],
+            [(["connect", "udp", "bind"], None, None)],
         ),
         # Answers would come to the client's port.
         ("socks pass { from: 0/0 to: 0/0 port = 443 }", [(["connect"], None, [443])]),
