@@ -24,6 +24,7 @@ from socksgw.config.problems import Finding
 from socksgw.config.schema import Config
 from socksgw.limits.allowance import Bucket
 from socksgw.limits.counters import Kept, Key, ProcessCounters
+from socksgw.login.ring import Ring
 from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.route.upstreams.checks import ALONE, Checks
@@ -96,24 +97,27 @@ class Role:
     def prepare(self) -> None:
         """Do what takes long before another process is asked to rest; this waits."""
 
-    def relieve(self) -> tuple[Message, list[int]]:
+    def relieve(self, throttle: LoginThrottle) -> tuple[Message, list[int]]:
         """
         Have those who serve with us be succeeded, too.
 
-        @return: what L{succeed} is to be told in the other process; the descriptors
-            are the caller's.
+        @param throttle: what counts logins here: the other process counts with it.
+        @return: what L{succeed} is to be told there; the descriptors are the caller's.
+        @raise OSError: there is no descriptor.
         """
-        return {}, []
+        return {}, [throttle.together().another()]
 
-    def succeed(self, told: Message, descriptors: list[int]) -> None:
+    def succeed(
+        self, told: Message, descriptors: list[int], throttle: LoginThrottle
+    ) -> None:
         """
         Take what L{relieve} has returned in another process, before all else.
 
         @param descriptors: ours from then on.
         @raise ValueError: it is not right.
         """
-        if told or descriptors:
-            raise ValueError("nobody else serves here")
+        (logins,) = descriptors
+        throttle.join(Ring(logins))
 
     def leave(self) -> Deferred[tuple[int, int]]:
         """

@@ -134,7 +134,8 @@ class Taking:
             return
         if what == "lock" and fds and self._lock < 0:
             self._lock = fds.pop(0)
-            self._gateway.role.succeed(message["others"], fds)
+            role, throttle = self._gateway.role, self._gateway.throttle
+            role.succeed(message["others"], fds, throttle)
             return
         for fd in fds:
             os.close(fd)

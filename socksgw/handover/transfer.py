@@ -135,7 +135,7 @@ class Transfer:
         gateway = self._gateway
         lock = gateway.relief.rest()
         self._resting = True
-        others, fds = gateway.role.relieve()
+        others, fds = gateway.role.relieve(gateway.throttle)
         try:
             self.channel.send({"what": "lock", "others": others}, [lock, *fds])
         finally:

@@ -77,13 +77,17 @@ class Ring:
         self._heard = max(0, self._count[0] - _EVENTS)
 
     @classmethod
-    def made(cls) -> Ring:
+    def made(cls, secret: bytes = b"") -> Ring:
         """
         Make one in which nothing has happened.
 
+        @param secret: of its keys; by default a new one.
         @raise OSError: the system gives us none.
         """
-        return cls(os.memfd_create("socksgw-logins", os.MFD_CLOEXEC))
+        made = cls(os.memfd_create("socksgw-logins", os.MFD_CLOEXEC))
+        if secret:
+            _HEAD.pack_into(made._memory, 0, 0, secret)
+        return made
 
     def another(self) -> int:
         """

@@ -129,6 +129,23 @@ class LoginThrottle:
         """
         self._ring, self._secret = ring, ring.secret
 
+    def together(self) -> Ring:
+        """
+        Count together with another process from now on, which L{join}s a ring.
+
+        @return: what it is to make its own of: all that counts here is there.
+        @raise OSError: the system gives us none.
+        """
+        if self._ring is None:
+            self._forget()
+            ring = Ring.made(self._secret)
+            for byName, until in self._good.items():
+                ring.add(Event(until, True, b"", byName, None))
+            for when, bySource, name, tried in self.past:
+                ring.add(Event(when, False, bySource or b"", name, tried))
+            self._ring = ring
+        return self._ring
+
     def configure(self, limits: Throttle) -> None:
         """
         Set the limits.
@@ -374,7 +391,7 @@ class LoginThrottle:
             elif not good:
                 # What counted no longer then counts no more here either.
                 self._expire(when)
-                self._add(when, bySource, byName, tried)
+                self._add(when, bySource or None, byName, tried)
 
     # Counting.
 

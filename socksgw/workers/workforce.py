@@ -31,6 +31,7 @@ from socksgw.limits.board import Board
 from socksgw.limits.counters import Kept
 from socksgw.limits.shared import SharedCounters
 from socksgw.login.ring import Ring
+from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.merging import counted, unpacked
 from socksgw.metrics.merging import packed as packedSnapshot
 from socksgw.metrics.snapshot import Snapshot
@@ -204,18 +205,22 @@ class Workforce(Part, Role):
             self._waiting.append(Child(self._ended, self._counters.know))
         awaitAll(self._waiting, self._reactor, self._gateway.watch)
 
-    def relieve(self) -> tuple[Message, list[int]]:
+    def relieve(self, throttle: LoginThrottle) -> tuple[Message, list[int]]:
         """As L{Role.relieve}: each worker has a channel to the one in its place."""
         assert self._end is not None
-        end = self._end.another()
+        end, logins = self._end.another(), self._logins.another()
         numbers, descriptors = relieved(self._all())
         past = packedSnapshot(self._past)
-        return {"past": past, "numbers": numbers}, [end, *descriptors]
+        return {"past": past, "numbers": numbers}, [end, logins, *descriptors]
 
-    def succeed(self, told: Message, descriptors: list[int]) -> None:
+    def succeed(
+        self, told: Message, descriptors: list[int], throttle: LoginThrottle
+    ) -> None:
         """As L{Role.succeed}."""
-        end, *others = descriptors
+        end, logins, *others = descriptors
         self._end = SharedEnd(end, self.count)
+        os.close(self._logins.fd)
+        self._logins = Ring(logins)
         self._before = dict(zip(map(int, told["numbers"]), others, strict=True))
         self._past = unpacked(told["past"])
 

@@ -22,6 +22,7 @@ import pytest
 
 from socksgw.audit.chain import FIRST
 from socksgw.handover.place import bind
+from socksgw.login.ring import Ring
 from socksgw.metrics.meters import Meters
 from socksgw.system.channel import Channel
 from tests.fakes.loops import WatchedLoop
@@ -555,7 +556,7 @@ def test_theOldOneDies(tmp_path: Path, server: Destination, step: str) -> None:
                 told_ = {"what": what, "places": [place]}
                 old.channel.send(told_, [listening.fileno()])
                 return {"pid": os.getpid()}
-            old.channel.send({"what": "lock", "others": {}}, [lock])
+            old.channel.send({"what": "lock", "others": {}}, [lock, Ring.made().fd])
             return told
 
         old.answer = answer

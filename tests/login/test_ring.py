@@ -108,6 +108,38 @@ def test_whoStandsStill(several: Several) -> None:
     assert len(there.past) == len(here.past) == 4
 
 
+def test_anotherJoins(several: Several) -> None:
+    """
+    What a process has counted alone counts for one that takes over from it, and from
+    then on both count together.
+    """
+    one = several.alone()
+    one.succeeded(HERE, b"alice")
+    for password in (b"a", b"b"):
+        assert one.failed(HERE, b"bob", password)
+    assert one.failed(HERE, None)
+    ring = one.together()
+    assert one.together() is ring
+    several.fds += [ring.fd, ring.another()]
+    other = several.alone()
+    other.join(Ring(several.fds[-1]))
+    assert not other.refusing(HERE, b"bob")
+    # The same password counts once.
+    assert other.failed(HERE, b"bob", b"b")
+    assert not other.refusing(HERE, b"bob")
+    assert other.failed(HERE, b"bob", b"c")
+    assert one.refusing(HERE, b"bob")
+    assert other.refusing(HERE, b"bob")
+    for name in (b"c", b"d", b"e"):
+        one.failed(HERE, name, b"x")
+    # The source is refused by now, and not whom it has known.
+    for each in (one, other):
+        assert each.refusing(HERE, b"eve")
+        assert not each.refusing(HERE, b"alice")
+    several.clock.advance(60)
+    assert not other.refusing(HERE, b"bob")
+
+
 def test_longKeys(several: Several) -> None:
     """A source with a long key is one source everywhere."""
     there = Address.parse("192.0.2.7")
