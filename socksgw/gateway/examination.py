@@ -8,6 +8,7 @@ without a login.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -59,12 +60,14 @@ from socksgw.negotiate.methods import Choice
 from socksgw.policy.conditions import Addresses, HostFacts
 from socksgw.policy.deciders import Decider
 from socksgw.policy.document import Compiler
-from socksgw.policy.expectations import unmet
+from socksgw.policy.expectations import judged
 from socksgw.policy.exposure import Exposure
 from socksgw.policy.ruleset import Ruleset
+from socksgw.system.files import trusted
+from socksgw.system.steps import Steps, atOnce
 from socksgw.system.usage import Holding, UsagePool
 
-__all__ = ["Examination", "examine"]
+__all__ = ["Examination", "examine", "examining"]
 
 
 @frozen
@@ -92,6 +95,7 @@ class Examination:
     @ivar identities: the keys of gateways that are believed, and our own.
     @ivar upstreams: what speaks to each upstream, by its name.
     @ivar deciders: what asks each decider, by its name.
+    @ivar trusted: the numbers of C{gateway.trusted_groups}.
     """
 
     errors: list[Problem]
@@ -108,6 +112,7 @@ class Examination:
     identities: Identities
     upstreams: Mapping[str, UpstreamClient]
     deciders: Mapping[str, Decider]
+    trusted: frozenset[int]
 
     def lines(self, config: Config, verdict: str) -> Iterator[str]:
         """
@@ -163,7 +168,24 @@ def examine(
     """
     Examine a configuration as a whole.
 
-    Problems are reported in the order of this function.
+    The parameters are those of L{examining}.
+    """
+    return atOnce(examining(config, facts, reactor, checkers, compiler, holding))
+
+
+def examining(
+    config: Config,
+    facts: HostFacts,
+    reactor: Any,
+    checkers: Sequence[ICredentialsChecker] | None = None,
+    compiler: Compiler | None = None,
+    holding: Holding | None = None,
+) -> Steps[Examination]:
+    """
+    Examine a configuration as a whole, step by step.
+
+    Problems are reported in the order of this function. What takes long with many
+    rules may be done in a thread, as far as it concerns nothing but the configuration.
 
     @param facts: this host's addresses and listeners.
     @param checkers: used instead of those that C{config} names.
@@ -173,55 +195,67 @@ def examine(
     holding = holding or Holding(UsagePool())
     compiler = compiler or Compiler(config, facts)
     problems, exposed = Problems(), reachable(config)
-    examineValues(config, problems)
+    # It asks for groups of this machine.
+    yield partial(examineValues, config, problems)
     examinePassing(config, problems)
     examineListeners(config, reactor, problems)
+    yield None
     found = links()
     examineNetworks(config, found, problems)
-    examineLeaving(config, found, leavesBy, problems)
+    yield partial(examineLeaving, config, found, leavesBy, problems)
     examinePac(config, problems)
     examineWorkers(config, problems)
     examineSinks(config, problems)
     examineAdmin(config, problems)
     examineMetrics(config, problems)
     examineCluster(config, problems)
+    yield None
     signers = examineIdentities(config, problems)
     upstreams = examineUpstreams(config, facts, reactor, problems)
+    yield None
     deciders = examineDeciders(config, reactor, problems)
     examineGrants(config, facts, problems)
+    yield None
     secured = dict(serverTLS(config, problems, holding))
     senders = Senders(config, compiler, problems)
     methods = Methods(config, compiler, reactor, exposed, problems)
     choices = tuple(methods.choices())
+    yield None
     if checkers is None:
-        checkers = tuple(Checkers(config, reactor, exposed, problems).all())
+        checkers = yield from Checkers(config, reactor, exposed, problems).all()
+    yield None
     Credentials(config, methods, exposed, problems).examine(checkers)
     identities = tuple(verifiedIdentities(config, methods, checkers, reactor, problems))
     examineDirectories(config, checkers, problems)
-    examineUsers(config, checkers, bool(identities), problems)
-    examineSpellings(config, methods, checkers, problems)
+    yield from examineUsers(config, checkers, bool(identities), problems)
+    yield partial(examineSpellings, config, methods, checkers, problems)
     examineStores(checkers, problems)
     examineTransparent(config, choices, problems)
-    examineTagged(config, checkers, problems)
-    examineRules(config, methods, problems)
-    examineExpectations(config, methods, problems)
+    yield from examineTagged(config, checkers, problems)
+    yield partial(examineRules, config, methods, problems)
+    yield partial(examineExpectations, config, methods, problems)
     offers = Offers(
         config, choices, methods.sources, securedListeners(config), methods.protecting()
     )
     compiled = compiler.compile()
+    yield None
     if not compiled.errors:
         examineReach(config, compiled.ruleset.rules, problems)
     errors = problems.errors + compiled.errors
     origins = [rule.sources for rule in compiled.ruleset.rules]
-    examinePrograms(config, methods.sources, origins, problems)
+    yield partial(examinePrograms, config, methods.sources, origins, problems)
     exposure = Exposure(config, methods.anonymous, methods.sources, origins)
+    exposures: list[str] = []
+    yield lambda: exposures.extend(exposure.lines())
     if not errors:
-        errors += exposure.problems(exposed)
-        errors += unmet(config, compiled.ruleset, offers)
+        yield lambda: errors.extend(exposure.problems(exposed))
+        for each in judged(config, compiled.ruleset, offers):
+            errors += [] if each is None else [each]
+            yield None
     return Examination(
         errors,
         problems.warnings + compiled.warnings,
-        list(exposure.lines()),
+        exposures,
         compiled.ruleset,
         choices,
         (*checkers, *identities),
@@ -233,4 +267,5 @@ def examine(
         signers,
         upstreams,
         deciders,
+        trusted(),
     )

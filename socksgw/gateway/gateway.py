@@ -34,6 +34,7 @@ from socksgw.gateway.places import Keeper
 from socksgw.gateway.rates import Rates
 from socksgw.gateway.relief import Predecessor, Relief
 from socksgw.gateway.reload import STOPPING, Answer, Reload
+from socksgw.gateway.remains import Remains
 from socksgw.gateway.revocation import Revocation
 from socksgw.gateway.role import Role
 from socksgw.gateway.sessions import Sessions
@@ -56,6 +57,7 @@ from socksgw.system.beat import Beat
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import Domain
 from socksgw.system.heap import Heap
+from socksgw.system.steps import atOnce, inTurns
 from socksgw.system.threads import inPool
 
 __all__ = ["Gateway"]
@@ -95,6 +97,7 @@ class Gateway:
     @ivar relief: how another process takes over.
     @ivar role: what it is among processes that serve together.
     @ivar hosts: this host's addresses.
+    @ivar remains: frees what was read, and is not used any more.
     @ivar pools: returns what each pool of threads does (L{Shared.threads}).
     @ivar recheck: judges a session again, by the rules that are in force now
         (L{Revocation.check}).
@@ -150,7 +153,10 @@ class Gateway:
         self._shared.checks = role.checks
         self._checkers = checkers
         self.since = time.time()
-        self.generation = Generation(config, self._shared, checkers)
+        self.generation = atOnce(
+            Generation.building(config, self._shared, checkers),
+            partial(self.hosts.supposing, config),
+        )
         self.generation.apply()
         self.cluster = clusterOf(config, reactor, self.throttle, self._usedUp)
         self._counters = self.cluster.counters if self.cluster else role.counters(clock)
@@ -191,7 +197,8 @@ class Gateway:
         self.sessions = Sessions(*role.numbers)
         self.expiring = self.sessions.expiring
         self.rates = Rates(self.sessions, self.meters, clock)
-        self.adjoin(self.rates, Awake(self.sessions, clock))
+        self.remains = Remains(self)
+        self.adjoin(self.rates, Awake(self.sessions, clock), self.remains)
         self.running = False
         predecessors: dict[Predecessor, None] = {}
         self._drain = Drain(
@@ -382,15 +389,23 @@ class Gateway:
         pool = self._reactor.getThreadPool()
         return inPool(self._reactor, pool, work)
 
-    def build(self, config: Config, compiler: Compiler) -> Generation:
+    def build(self, config: Config, compiler: Compiler) -> Deferred[Generation]:
         """
-        Build a generation from a configuration, without using it yet.
+        Build a generation from a configuration, in turns with everybody else.
 
         @param compiler: a prepared compiler of C{config}.
-        @raise ConfigError: something is wrong with the configuration.
+        @return: fires with it; fails with L{ConfigError} when something is wrong with
+            the configuration, and with L{Unwanted} when the gateway stops.
         """
-        before = self.generation
-        return Generation(config, self._shared, self._checkers, before, compiler)
+        base, before = self._shared, self.generation
+        return Deferred.fromCoroutine(
+            inTurns(
+                Generation.building(config, base, self._checkers, before, compiler),
+                self.elsewhere,
+                lambda: not self.stopping,
+                partial(self.hosts.supposing, config),
+            )
+        )
 
     def change(self, config: Config, generation: Generation) -> Deferred[int]:
         """

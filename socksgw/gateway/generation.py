@@ -21,7 +21,7 @@ from socksgw.config.schema import (
     Timeouts,
 )
 from socksgw.gateway.departures import Departures
-from socksgw.gateway.examination import examine
+from socksgw.gateway.examination import Examination, examining
 from socksgw.gateway.sharing import Shared
 from socksgw.gateway.upstreams import Upstreams
 from socksgw.interfaces import IGroupSource, ILockingStore
@@ -46,7 +46,8 @@ from socksgw.route.resolver import Resolver, filesOf
 from socksgw.route.udpoptions import UDPOptions
 from socksgw.route.ways import Direct, Ways
 from socksgw.system.domains import HERE, OWN, Domain, Sockets
-from socksgw.system.files import supposingTrust, trustGroups
+from socksgw.system.files import supposingTrust, trustNumbers
+from socksgw.system.steps import Steps
 from socksgw.system.usage import Holding, shared
 from socksgw.wire.address import Address
 
@@ -81,41 +82,18 @@ class Generation:
         config: Config,
         base: Shared,
         checkers: Sequence[ICredentialsChecker] | None,
-        before: Generation | None = None,
-        compiler: Compiler | None = None,
+        before: Generation | None,
+        found: Examination,
+        holding: Holding,
     ) -> None:
         """
-        Build everything, and start nothing yet.
+        As L{building}.
 
-        @param base: what all generations share.
-        @param checkers: used instead of those that C{config} names.
-        @param before: the generation in force, which this one may replace.
-        @param compiler: a compiler of C{config} that is prepared already.
-        @raise ConfigError: something is wrong with the configuration.
+        @param found: in which nothing is wrong.
+        @param holding: has what is shared.
         """
         self._base = base
-        self._holding = Holding(base.pool)
-        try:
-            with self._holding.building():
-                self._build(config, checkers, before, compiler)
-        except BaseException:
-            self._holding.release()
-            raise
-
-    def _build(
-        self,
-        config: Config,
-        checkers: Sequence[ICredentialsChecker] | None,
-        before: Generation | None,
-        compiler: Compiler | None,
-    ) -> None:
-        base = self._base
-        with base.hosts.supposing(config), supposingTrust():
-            found = examine(
-                config, base.hosts, base.reactor, checkers, compiler, self._holding
-            )
-        if found.errors:
-            raise refused(config, found.errors)
+        self._holding = holding
         self.offers = found.offers
         self.warnings = refused(config, found.warnings).findings()
         self.exposures = found.exposures
@@ -131,7 +109,7 @@ class Generation:
             for name, keys in found.identities.believed.items()
         }
         timeouts = config.timeouts
-        self._trusted = config.gateway.trusted_groups
+        self._trusted = found.trusted
         choice = HostChoice() if config.resolver.servers else readChoice()
         self._resolver = shared(
             ("resolver", config.resolver, choice, timeouts.lookup),
@@ -253,6 +231,41 @@ class Generation:
             )
         )
 
+    @classmethod
+    def building(
+        cls,
+        config: Config,
+        base: Shared,
+        checkers: Sequence[ICredentialsChecker] | None,
+        before: Generation | None = None,
+        compiler: Compiler | None = None,
+    ) -> Steps[Generation]:
+        """
+        Build everything, step by step, and start nothing yet.
+
+        The addresses of C{config} have to be supposed meanwhile
+        (L{HostAddresses.supposing}).
+
+        @param base: what all generations share.
+        @param checkers: used instead of those that C{config} names.
+        @param before: the generation in force, which this one may replace.
+        @param compiler: a compiler of C{config} that is prepared already.
+        @raise ConfigError: something is wrong with the configuration.
+        """
+        holding = Holding(base.pool)
+        try:
+            with holding.building(), supposingTrust():
+                found = yield from examining(
+                    config, base.hosts, base.reactor, checkers, compiler, holding
+                )
+                if found.errors:
+                    raise refused(config, found.errors)
+                yield None
+                return cls(config, base, checkers, before, found, holding)
+        except BaseException:
+            holding.release()
+            raise
+
     def _directory(
         self,
         config: Config,
@@ -344,8 +357,7 @@ class Generation:
         """Apply the settings that hold for the whole process."""
         self._base.meters.methods |= self.methods.names
         self._base.hosts.apply(self._config)
-        # Names that are no groups have been reported as errors.
-        trustGroups(self._trusted)
+        trustNumbers(self._trusted)
         self._base.throttle.configure(self._throttle)
         self._base.hosts.advertised = frozenset(
             options.outside for options in self._udp.values() if options.outside

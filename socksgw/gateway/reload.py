@@ -21,6 +21,7 @@ from socksgw.config.problems import ConfigError, Finding
 from socksgw.config.schema import Config
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.networks import Fresh, Networks
+from socksgw.gateway.remains import Remains
 from socksgw.gateway.role import Role
 from socksgw.gateway.starting import CannotStart
 from socksgw.gateway.watched import WatchedFiles, stampsOf
@@ -79,12 +80,15 @@ class Service(Protocol):
 
     def compiler(self, config: Config) -> Compiler: ...
 
-    def build(self, config: Config, compiler: Compiler) -> Generation: ...
+    def build(self, config: Config, compiler: Compiler) -> Deferred[Generation]: ...
 
     def change(self, config: Config, generation: Generation) -> Deferred[int]: ...
 
     @property
     def role(self) -> Role: ...
+
+    @property
+    def remains(self) -> Remains: ...
 
 
 def _nothing() -> None:
@@ -130,6 +134,8 @@ class Reload:
     @ivar count: the number of reloads so far.
     @ivar failures: the number of those that changed nothing.
     @ivar succeeded: the number of those after which what they read was in force.
+    @ivar begins: called when one begins.
+    @ivar ends: called with the answer of the last one when none follows it at once.
     """
 
     def __init__(self, gateway: Service, reread: Callable[[], Config] | None) -> None:
@@ -145,6 +151,8 @@ class Reload:
         self._asked: list[Deferred[Answer]] | None = None
         self._again: list[Deferred[Answer]] = []
         self.count = self.failures = self.succeeded = 0
+        self.begins: Callable[[], object] = _nothing
+        self.ends: Callable[[Answer], object] = lambda _: None
 
     def ask(self) -> Deferred[Answer]:
         """
@@ -166,6 +174,7 @@ class Reload:
     def _begin(self, asked: list[Deferred[Answer]]) -> None:
         self._asked = asked
         self.count += 1
+        self.begins()
         reading: Deferred[Any] = self._gateway.elsewhere(self._read)
         reading.addCallback(self._build)
         reading.addCallback(self._agree)
@@ -206,7 +215,7 @@ class Reload:
         return building
 
     def _build(self, read: _Read) -> Deferred[Built | None] | None:
-        """Build a generation, and go on in another turn of the reactor."""
+        """Build a generation, in turns with everybody else."""
         config, stamps, compiler, fresh = read
         gateway = self._gateway
         if gateway.stopping:
@@ -214,17 +223,28 @@ class Reload:
             return None
         try:
             gateway.networks.adopt(fresh)
-            generation = gateway.build(config, compiler)
         except BaseException:
             gateway.networks.discard(fresh)
             raise
-        built = Built(config, stamps, generation, fresh)
-        return gateway.elsewhere(_nothing).addCallback(lambda _: built)
+
+        def built(generation: Generation) -> Any:
+            turn = gateway.elsewhere(_nothing)
+            return turn.addCallback(lambda _: Built(config, stamps, generation, fresh))
+
+        def failed(failure: Failure) -> Any:
+            gateway.networks.discard(fresh)
+            gateway.remains.add(config, compiler)
+            return None if gateway.stopping else failure
+
+        building: Deferred[Any] = gateway.build(config, compiler)
+        building.addCallbacks(built, failed)
+        return building
 
     def drop(self, built: Built) -> None:
         """Release what will not be used."""
         built.generation.discard()
         self._gateway.networks.discard(built.fresh)
+        self._gateway.remains.add(built.config, built.generation.ruleset)
 
     def use(self, built: Built) -> Deferred[int]:
         """
@@ -324,6 +344,8 @@ class Reload:
         if again and not self._gateway.stopping:
             self._begin(again)
             again = []
+        else:
+            self.ends(answer)
         for each in asked:
             each.callback(answer)
         for each in again:

@@ -36,7 +36,7 @@ _log = Logger()
 
 
 #: Seconds of one turn in which sessions are judged: others wait as long.
-_TURN: Final = 0.01
+_TURN: Final = 0.003
 
 
 def _now(call: Callable[[], None]) -> None:

@@ -155,7 +155,6 @@ class GatewayService(Service):
         gateway.adjoin(self._kept)
         self._statuses = statuses
         self._before = before
-        self._reloading = 0
         self._status = ""
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
@@ -200,7 +199,10 @@ class GatewayService(Service):
         spareCollector()
         self._try(self.gateway.start if self._before is None else self._before.take)
         self.gateway.failed = self._failed
-        self._hangups.serve(self._reactor, self._reload, self._hungUp)
+        # Whoever asks for a reload: the manager is told.
+        self.gateway.reloads.begins = self._manager.reloading
+        self.gateway.reloads.ends = self._reloaded
+        self._hangups.serve(self._reactor, self.gateway.reload, self._hungUp)
         # Only then clients are accepted, and all is open that stays open.
         self._reactor.callWhenRunning(self._ready)
 
@@ -274,15 +276,9 @@ class GatewayService(Service):
     def _sessions(self) -> int:
         return len(self.gateway.sessions) + self.gateway.role.sessions
 
-    def _reload(self) -> None:
-        """Reload, as SIGHUP asks; the manager is told when that is over."""
-        self._reloading += 1
-        self._manager.reloading()
-        self.gateway.reload().addCallback(self._reloaded)
-
     def _reloaded(self, answer: Answer) -> None:
-        self._reloading -= 1
-        if self._reloading or self.gateway.stopping:
+        """Tell the manager that a reload is over, and what became of it."""
+        if self.gateway.stopping:
             return
         status = self._stands()
         if answer.problems and status:

@@ -21,10 +21,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import Final, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -43,10 +46,12 @@ from socksgw.system.files import (
 
 __all__ = [
     "PasswordFileError",
+    "Unread",
     "UserFile",
     "WrongLine",
     "isUserName",
     "readUsers",
+    "readingAhead",
     "setUser",
 ]
 
@@ -340,10 +345,12 @@ class UserFile(Generic[U]):
         @param read: returns the file's users, and adds the lines that are wrong. It may
             be called in a thread. It is given the users of the last reading, too.
         @raise PasswordFileError: the file cannot be used.
+        @raise Unread: within L{readingAhead}, the file is large.
         """
         self._path = path
         self._readFile = read
-        self._stamp = stampOf(path)
+        reading: _Reading[U] = _firstReading(path, read)
+        self._stamp = reading.stamp
         self._changed = monotonic()
         # Those of the last reading that found any, and others that count as such.
         self._names: Collection[bytes] = ()
@@ -357,8 +364,6 @@ class UserFile(Generic[U]):
         )
         self._problems: tuple[str, ...] = ()
         self._reading: _Reading[U] | None = None
-        reading = _Reading(path, read, self._stamp)
-        reading.run()
         if reading.error is not None:
             raise reading.error
         self._users: U | None = reading.users
@@ -437,17 +442,11 @@ class UserFile(Generic[U]):
                 self._users,
                 (self._names, self._named),
             )
-            if not self._isLarge() or not _started(reading):
+            if not _isLarge(self._path) or not _started(reading):
                 reading.run()
         if reading.over:
             self._reading = None
             self._take(reading)
-
-    def _isLarge(self) -> bool:
-        try:
-            return self._path.stat().st_size > _AT_ONCE
-        except OSError:
-            return False
 
     def _take(self, reading: _Reading[U]) -> None:
         self._changes.append(((self._stamp, self._removals), reading.altered))
@@ -484,6 +483,54 @@ class UserFile(Generic[U]):
         if len(wrong) > _TOLD:
             lines.append(f"{self._path}: {len(wrong) - _TOLD} more lines are wrong")
         self._problems = tuple(lines)
+
+
+class Unread(BaseException):
+    """
+    A large file has to be read, which may be done in a thread, and then all made again.
+
+    It is no L{Exception}: what makes checkers catches these.
+
+    @ivar run: reads it.
+    """
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        super().__init__()
+        self.run = run
+
+
+#: What was read ahead, by path and by what reads; L{None} outside of L{readingAhead}.
+_ahead: Final[ContextVar[dict[object, Any] | None]] = ContextVar("ahead", default=None)
+
+
+@contextmanager
+def readingAhead() -> Iterator[None]:
+    """Have no large file read on the spot meanwhile: L{Unread} is raised instead."""
+    token = _ahead.set({})
+    try:
+        yield
+    finally:
+        _ahead.reset(token)
+
+
+def _firstReading(path: Path, read: Read[U]) -> _Reading[U]:
+    """Return what was read ahead of a file, or read it."""
+    ahead = _ahead.get()
+    found: _Reading[U] | None = None if ahead is None else ahead.get((path, read))
+    if found is None:
+        found = _Reading(path, read, stampOf(path))
+        if ahead is not None and _isLarge(path):
+            ahead[path, read] = found
+            raise Unread(partial(_runAside, found))
+        found.run()
+    return found
+
+
+def _isLarge(path: Path) -> bool:
+    try:
+        return path.stat().st_size > _AT_ONCE
+    except OSError:
+        return False
 
 
 def _altered(

@@ -20,7 +20,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.levels import LEVELS
 
-__all__ = ["Declared", "unmet", "wrongFacts"]
+__all__ = ["Declared", "judged", "unmet", "wrongFacts"]
 
 
 class Declared(Protocol):
@@ -48,38 +48,51 @@ def unmet(
 
     @param offers: who can log in; by default everybody.
     """
+    return filter(None, judged(config, ruleset, offers))
+
+
+def judged(
+    config: Config, ruleset: Ruleset, offers: Admitting | None = None
+) -> Iterator[Problem | None]:
+    """Yield each expectation's problem, as L{unmet}; L{None} for one that is met."""
     for i, expect in enumerate(config.expect):
-        place = expect.place or f"expect[{i}]"
-        try:
-            facts = _facts(expect, config)
-        except _WrongFact as e:
-            yield Problem(f"{place}.{e.key}", e.why)
-            continue
-        try:
-            outcome = consider(ruleset, facts, offers, everyRule=False)
-            if outcome.verdict.rule == UNOFFERED and expect.verdict == "deny":
-                if expect.rule not in (None, UNOFFERED):
-                    outcome = consider(ruleset, facts, everyRule=False)
-        except Missing as e:
-            yield Problem(place, f"the verdict depends on `{e.fact}`: give it")
-            continue
-        verdict = outcome.verdict
-        if verdict.rule == UNOFFERED and expect.verdict == "allow":
-            text = f"expects allow for {expect.command} to {expect.to}, and "
-            yield Problem(place, text + verdict.why)
-            continue
-        if expect.rule is not None and outcome.doubt is not None:
-            text = f"which rule decides depends on `{outcome.doubt}`: give it"
-            yield Problem(place, text)
-            continue
-        found = "allow" if verdict.allowed else "deny"
-        if found != expect.verdict or expect.rule not in (None, verdict.rule):
-            wanted = f' by rule "{expect.rule}"' if expect.rule is not None else ""
-            yield Problem(
-                place,
-                f"expects {expect.verdict}{wanted} for {expect.command} to "
-                f'{expect.to}, and it is {found} by rule "{verdict.rule}"',
-            )
+        yield _problem(expect, expect.place or f"expect[{i}]", config, ruleset, offers)
+
+
+def _problem(
+    expect: Expect,
+    place: str,
+    config: Config,
+    ruleset: Ruleset,
+    offers: Admitting | None,
+) -> Problem | None:
+    try:
+        facts = _facts(expect, config)
+    except _WrongFact as e:
+        return Problem(f"{place}.{e.key}", e.why)
+    try:
+        outcome = consider(ruleset, facts, offers, everyRule=False)
+        if outcome.verdict.rule == UNOFFERED and expect.verdict == "deny":
+            if expect.rule not in (None, UNOFFERED):
+                outcome = consider(ruleset, facts, everyRule=False)
+    except Missing as e:
+        return Problem(place, f"the verdict depends on `{e.fact}`: give it")
+    verdict = outcome.verdict
+    if verdict.rule == UNOFFERED and expect.verdict == "allow":
+        text = f"expects allow for {expect.command} to {expect.to}, and "
+        return Problem(place, text + verdict.why)
+    if expect.rule is not None and outcome.doubt is not None:
+        text = f"which rule decides depends on `{outcome.doubt}`: give it"
+        return Problem(place, text)
+    found = "allow" if verdict.allowed else "deny"
+    if found == expect.verdict and expect.rule in (None, verdict.rule):
+        return None
+    wanted = f' by rule "{expect.rule}"' if expect.rule is not None else ""
+    return Problem(
+        place,
+        f"expects {expect.verdict}{wanted} for {expect.command} to "
+        f'{expect.to}, and it is {found} by rule "{verdict.rule}"',
+    )
 
 
 def wrongFacts(

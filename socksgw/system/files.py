@@ -13,6 +13,7 @@ import pwd
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,8 @@ __all__ = [
     "stampOf",
     "supposingTrust",
     "trustGroups",
+    "trustNumbers",
+    "trusted",
     "unmarked",
     "unreadable",
 ]
@@ -40,6 +43,8 @@ _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 _MOST: Final = 64 << 20
 #: Groups whose members may read secrets, by the configuration in force.
 _trusted: Final[set[int]] = set()
+#: The same, by a configuration that is only looked at.
+_supposed: Final[ContextVar[set[int] | None]] = ContextVar("supposed", default=None)
 
 
 class FileError(Exception):
@@ -137,20 +142,45 @@ def trustGroups(names: Iterable[str]) -> list[str]:
     """
     Let the members of these groups, and of no others, read files that hold secrets.
 
-    That is so where the mode of a file lets them.
+    That is so where the mode of a file lets them. It asks the databases of this
+    machine, which may take long.
 
     @param names: names of groups of this machine, or their numbers.
     @return: those of them that are no groups.
     """
-    _trusted.clear()
-    _isPrivate.cache_clear()
+    found: set[int] = set()
     unknown = []
     for name in names:
         try:
-            _trusted.add(int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid)
+            found.add(int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid)
         except KeyError:
             unknown.append(name)
+    _isPrivate.cache_clear()
+    for gid in {os.getegid(), *supplementary()} - {0}:
+        _isPrivate(gid, os.geteuid())
+    _trust(found)
     return unknown
+
+
+def trusted() -> frozenset[int]:
+    """Return the numbers of the groups that are trusted."""
+    supposed = _supposed.get()
+    return frozenset(_trusted if supposed is None else supposed)
+
+
+def _trust(numbers: Iterable[int]) -> None:
+    supposed = _supposed.get()
+    if supposed is None:
+        trustNumbers(numbers)
+    else:
+        supposed.clear()
+        supposed.update(numbers)
+
+
+def trustNumbers(numbers: Iterable[int]) -> None:
+    """As L{trustGroups}, with the numbers of groups; nothing is asked."""
+    _trusted.clear()
+    _trusted.update(numbers)
 
 
 @contextmanager
@@ -158,14 +188,13 @@ def supposingTrust() -> Iterator[None]:
     """
     Let L{trustGroups} count only inside the block, which tests a configuration.
 
-    Afterwards the groups are trusted again that were before.
+    Outside of it, and in other contexts, the groups are trusted that were before.
     """
-    before = frozenset(_trusted)
+    token = _supposed.set(set(_trusted))
     try:
         yield
     finally:
-        _trusted.clear()
-        _trusted.update(before)
+        _supposed.reset(token)
 
 
 def _checkGroup(path: Path, found: os.stat_result, bits: int, what: str) -> None:
@@ -176,7 +205,7 @@ def _checkGroup(path: Path, found: os.stat_result, bits: int, what: str) -> None
         nor trusted.
     """
     gid = found.st_gid
-    if not found.st_mode & bits or gid in _trusted or _groupIsOurs(found):
+    if not found.st_mode & bits or gid in trusted() or _groupIsOurs(found):
         return
     try:
         name = grp.getgrgid(gid).gr_name
@@ -262,8 +291,8 @@ def _isPrivate(gid: int, uid: int) -> bool:
     """
     Return whether a group has no other member than a user (and root), or no name.
 
-    Asked once, until a configuration is read again (L{trustGroups}): the answer may
-    come from a directory, and the reactor waits for it.
+    Asked once, when a configuration is read (L{trustGroups}): the answer may come from
+    a directory, and whoever reads a file would wait for it.
     """
     try:
         group = grp.getgrgid(gid)

@@ -40,6 +40,7 @@ class Changing:
         self.hosts: Any = SimpleNamespace(changes=0)
         nothing: Any = None
         self.networks = Networks(Path(), nothing, nothing, self.lines.append)
+        self.remains: Any = SimpleNamespace(add=lambda *left: None)
         self.listeners: dict[str, Any] = {}
         self.limits: Any = SimpleNamespace(usedUp=True)
         policy = SimpleNamespace(ruleset=ruleset('[[rule]]\nid = "a"\nallow = "any"'))
@@ -67,9 +68,9 @@ class Changing:
         """Return one with nothing to do."""
         return SimpleNamespace(prepare=lambda: None)
 
-    def build(self, config: Config, compiler: Any) -> Any:
+    def build(self, config: Config, compiler: Any) -> Deferred[Any]:
         """Return the generation that there is."""
-        return self.generation
+        return succeed(self.generation)
 
     def change(self, config: Config, generation: Any) -> Deferred[int]:
         """Go by another configuration, which all sessions like."""

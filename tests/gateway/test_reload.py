@@ -28,6 +28,7 @@ from socksgw.system import files
 from socksgw.wire.address import UNSPECIFIED4
 from tests.fakes.changing import Changing
 from tests.live.running import OPEN
+from tests.tools.building import built
 
 
 def test_aReloadThatFailsByADefect() -> None:
@@ -132,9 +133,7 @@ def test_whoEndsWhileLimitsChange(tmp_path: Any) -> None:
 
     for _ in range(2):
         service.sessions.begin(Ending)  # type: ignore[arg-type]
-    compiler = service.compiler(config)
-    compiler.prepare()
-    service.change(config, service.build(config, compiler))
+    service.change(config, built(service, config))
     assert counted == [1]
     assert service.limits.live == 0
     assert not list(service._counters.keys)
@@ -163,10 +162,8 @@ def test_trustIsThatOfTheConfigurationInForce(
     other = evolve(
         config, gateway=GatewayConfig(), timeouts=Timeouts(lookup=Duration(lookup))
     )
-    compiler = service.compiler(other)
-    compiler.prepare()
     with nullcontext() if lookup else pytest.raises(ConfigError):
-        generation = service.build(other, compiler)
+        generation = built(service, other)
     assert files.readSecret(secret) == b"sesame"
     if lookup:
         service.change(other, generation)

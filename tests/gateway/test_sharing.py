@@ -22,6 +22,7 @@ from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.generation import Generation
 from socksgw.route.resolver import Resolver
 from tests.live.running import OPEN
+from tests.tools.building import built
 from tests.tools.certificates import Authority, pemOf, pemOfKey, server
 
 TEXT = (
@@ -64,9 +65,7 @@ class World:
 
     def build(self, config: Config) -> Generation:
         """A generation of it."""
-        compiler = self.gateway.compiler(config)
-        compiler.prepare()
-        return self.gateway.build(config, compiler)
+        return built(self.gateway, config)
 
     def reload(self, config: Config) -> Generation:
         """Put it in force."""

@@ -36,6 +36,7 @@ from tests.live.kinds import Clients
 from tests.live.origin import Origin, Request, answer
 from tests.live.running import LOOPBACK
 from tests.live.servers import Certificate, Destination
+from tests.tools.building import built
 from tests.tools.garbage import withoutCollector
 from tests.tools.sockets import RESET
 from tests.tools.waiting import until
@@ -229,9 +230,7 @@ class World:
     def change(self, *limits: str) -> None:
         """Other limits for who comes and who lives."""
         config = self._config(*limits)
-        compiler = self.gateway.compiler(config)
-        compiler.prepare()
-        self.gateway.change(config, self.gateway.build(config, compiler))
+        self.gateway.change(config, built(self.gateway, config))
 
     def turn(self) -> None:
         self.reactor.iterate(0.005)

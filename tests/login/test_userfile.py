@@ -10,7 +10,14 @@ from threading import Event, Thread, current_thread, main_thread
 import pytest
 
 from socksgw.login import userfile
-from socksgw.login.userfile import PasswordFileError, UserFile, WrongLine, readUsers
+from socksgw.login.userfile import (
+    PasswordFileError,
+    Unread,
+    UserFile,
+    WrongLine,
+    readingAhead,
+    readUsers,
+)
 from tests.tools.waiting import until
 
 TEXT = "alice:1\nbob:2\n"
@@ -266,3 +273,45 @@ def test_whatIsTheSameIsNotMadeAgain(tmp_path: Path) -> None:
     assert after == {b"alice": 1001, b"bob": 2000, b"carol": 3000, b"dave": 1000}
     assert after[b"bob"] is before[b"bob"]
     assert [each.name for each in wrong] == [b"eve"]
+
+
+def test_largeFileThatIsReadAhead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Whoever makes the store in between is told to read first, elsewhere; each file is
+    read once, and what is wrong with it is said when the store is made.
+    """
+    monkeypatch.setattr(userfile, "_AT_ONCE", 0)
+    path, other = tmp_path / "users", tmp_path / "others"
+    for each in (path, other):
+        each.touch(0o600)
+        each.write_text("alice:1\n")
+    read_: list[Path] = []
+
+    def counted(
+        path: Path, wrong: list[WrongLine], before: dict[bytes, int] | None
+    ) -> dict[bytes, int]:
+        read_.append(path)
+        return read(path, wrong, before)
+
+    with readingAhead():
+        for ahead in (path, other):
+            with pytest.raises(Unread) as wanted:
+                [UserFile(each, counted) for each in (path, path, other)]
+            other.write_text("nonsense\n")
+            thread = Thread(target=wanted.value.run)
+            thread.start()
+            thread.join()
+            assert read_[-1] == ahead
+        assert UserFile(path, counted).users() == {b"alice": 1}
+        with pytest.raises(PasswordFileError, match="line 1"):
+            UserFile(other, counted)
+        # One that has changed since is read again as usual.
+        path.write_text("alice:1\nbob:2\n")
+        assert UserFile(path, counted).users() in (
+            {b"alice": 1},
+            {b"alice": 1, b"bob": 2},
+        )
+    assert read_[:2] == [path, other]
+    assert UserFile(path, counted).users() == {b"alice": 1, b"bob": 2}

@@ -37,6 +37,7 @@ from socksgw.session.express import Express
 from socksgw.session.stage import Stage
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
+from tests.tools.building import built
 from tests.tools.catalogue import catalogued
 from tests.tools.certificates import Authority, server
 from tests.tools.hellos import hello
@@ -334,9 +335,7 @@ class World:
     def reload(self, rules: str) -> None:
         """Have others."""
         config = self.config(rules)
-        compiler = self.gateway.compiler(config)
-        compiler.prepare()
-        self.gateway.change(config, self.gateway.build(config, compiler))
+        self.gateway.change(config, built(self.gateway, config))
 
     def turn(self) -> None:
         """Let everybody do something."""

@@ -24,6 +24,8 @@ from socksgw.interfaces import (
 from socksgw.login.canonical import CanonicalNames
 from socksgw.login.discovery import brokenPlugins, findCheckers
 from socksgw.login.identities import VerifiedIdentities
+from socksgw.login.userfile import Unread, readingAhead
+from socksgw.system.steps import Steps
 
 __all__ = ["Checkers", "verifiedIdentities"]
 
@@ -47,12 +49,27 @@ class Checkers:
         self._config = config
         self._reactor = reactor
         self._reachable = reachable
+        self._problems = problems
         self._wrong = problems.wrong
 
-    def all(self) -> Iterator[ICredentialsChecker]:
+    def all(self) -> Steps[tuple[ICredentialsChecker, ...]]:
         """
-        Yield the checkers, in the order in which they are asked.
+        Make the checkers; they are in the order in which they are asked.
+
+        A large file of users is read before, in a thread.
         """
+        problems, before = self._problems, len(self._problems.errors)
+        with readingAhead():
+            while True:
+                try:
+                    return tuple(self._all())
+                except Unread as e:
+                    del problems.errors[before:]
+                    # Not in the exception's own block: it refers to all that was made.
+                    work = e.run
+                yield work
+
+    def _all(self) -> Iterator[ICredentialsChecker]:
         auth = self._config.auth
         if not auth.checkers and not auth.checker:
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from twisted.cred.checkers import ICredentialsChecker
 
@@ -25,6 +25,7 @@ from socksgw.interfaces import (
 )
 from socksgw.login.canonical import folded
 from socksgw.login.userfile import UserFile
+from socksgw.system.steps import Steps
 from socksgw.wire.address import escaped
 
 __all__ = [
@@ -34,6 +35,9 @@ __all__ = [
     "examineTagged",
     "examineUsers",
 ]
+
+#: Users that are looked at in one step.
+_SOME: Final = 100
 
 
 def examineDirectories(
@@ -90,7 +94,7 @@ def examineStores(checkers: Sequence[ICredentialsChecker], problems: Problems) -
 
 def examineTagged(
     config: Config, checkers: Sequence[ICredentialsChecker], problems: Problems
-) -> None:
+) -> Steps[None]:
     """
     Warn of users in files whose names have the separator of tags in them.
     """
@@ -98,7 +102,9 @@ def examineTagged(
     for each in checkers if separator else ():
         if not isinstance(each, UserFile):
             continue
-        for name in each.users() or ():
+        for i, name in enumerate(each.users() or ()):
+            if i % _SOME == 0:
+                yield None
             if separator in name:
                 problems.odd(
                     "auth.tag_separator",
@@ -112,7 +118,7 @@ def examineUsers(
     checkers: Sequence[ICredentialsChecker],
     verifies: bool,
     problems: Problems,
-) -> None:
+) -> Steps[None]:
     """
     Warn of users in rules and groups that no store knows.
 
@@ -125,8 +131,15 @@ def examineUsers(
     verifies = verifies or any(IBearerToken in c.credentialInterfaces for c in checkers)
     if verifies or not stores or len(stores) < len(checkers):
         return
-    for path, name in _named(config):
-        if not any(store.knows(name.encode()) for store in stores):
+    named: list[tuple[str, str]] = []
+    yield lambda: named.extend(_named(config))
+    unknown: dict[str, bool] = {}
+    for path, name in named:
+        if name not in unknown:
+            yield None
+            known = (store.knows(name.encode()) for store in stores)
+            unknown[name] = not any(known)
+        if unknown[name]:
             meant = nearest(name, ("users",))
             problems.odd(path, f'no checker knows a user "{name}"{meant}')
 
