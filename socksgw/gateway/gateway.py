@@ -57,7 +57,6 @@ from socksgw.system.beat import Beat
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import Domain
 from socksgw.system.heap import Heap
-from socksgw.system.steps import atOnce, inTurns
 from socksgw.system.threads import inPool
 
 __all__ = ["Gateway"]
@@ -153,10 +152,7 @@ class Gateway:
         self._shared.checks = role.checks
         self._checkers = checkers
         self.since = time.time()
-        self.generation = atOnce(
-            Generation.building(config, self._shared, checkers),
-            partial(self.hosts.supposing, config),
-        )
+        self.generation = Generation.first(config, self._shared, checkers)
         self.generation.apply()
         self.cluster = clusterOf(config, reactor, self.throttle, self._usedUp)
         self._counters = self.cluster.counters if self.cluster else role.counters(clock)
@@ -397,14 +393,8 @@ class Gateway:
         @return: fires with it; fails with L{ConfigError} when something is wrong with
             the configuration, and with L{Unwanted} when the gateway stops.
         """
-        base, before = self._shared, self.generation
-        return Deferred.fromCoroutine(
-            inTurns(
-                Generation.building(config, base, self._checkers, before, compiler),
-                self.elsewhere,
-                lambda: not self.stopping,
-                partial(self.hosts.supposing, config),
-            )
+        return self.generation.followed(
+            config, self._checkers, compiler, self.elsewhere, lambda: not self.stopping
         )
 
     def change(self, config: Config, generation: Generation) -> Deferred[int]:

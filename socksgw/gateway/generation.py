@@ -5,9 +5,11 @@ A generation: everything that is built from one configuration.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.defer import Deferred
 
 from socksgw.accept.asserted import AssertedLayer
 from socksgw.audit.process import groupsFailedLine
@@ -47,7 +49,7 @@ from socksgw.route.udpoptions import UDPOptions
 from socksgw.route.ways import Direct, Ways
 from socksgw.system.domains import HERE, OWN, Domain, Sockets
 from socksgw.system.files import supposingTrust, trustNumbers
-from socksgw.system.steps import Steps
+from socksgw.system.steps import Steps, Work, atOnce, inTurns
 from socksgw.system.usage import Holding, shared
 from socksgw.wire.address import Address
 
@@ -265,6 +267,36 @@ class Generation:
         except BaseException:
             holding.release()
             raise
+
+    @classmethod
+    def first(
+        cls,
+        config: Config,
+        base: Shared,
+        checkers: Sequence[ICredentialsChecker] | None,
+    ) -> Generation:
+        """Build the first one, all at once, as L{building}."""
+        steps = cls.building(config, base, checkers)
+        return atOnce(steps, partial(base.hosts.supposing, config))
+
+    def followed(
+        self,
+        config: Config,
+        checkers: Sequence[ICredentialsChecker] | None,
+        compiler: Compiler,
+        elsewhere: Callable[[Work], Deferred[object]],
+        wanted: Callable[[], bool],
+    ) -> Deferred[Generation]:
+        """
+        Build one that may replace this one, in turns with everybody else.
+
+        The parameters are those of L{building} and of L{inTurns}.
+
+        @return: fires with it; fails as these do.
+        """
+        steps = self.building(config, self._base, checkers, self, compiler)
+        supposing = partial(self._base.hosts.supposing, config)
+        return Deferred.fromCoroutine(inTurns(steps, elsewhere, wanted, supposing))
 
     def _directory(
         self,
