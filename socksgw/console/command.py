@@ -26,7 +26,14 @@ from socksgw.console.help import helpMain
 from socksgw.console.importing import importMain
 from socksgw.console.operating import explainLive, operateMain
 from socksgw.console.parser import makeParser
-from socksgw.console.passwd import passwdMain
+from socksgw.console.passwd import (
+    HASHES,
+    SECRETS,
+    deleteMain,
+    listMain,
+    passwdMain,
+    verifyMain,
+)
 from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
 from socksgw.console.report import reportMain
@@ -40,8 +47,6 @@ from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.keptroutes import KeptRoutes
 from socksgw.gateway.kernelroutes import KernelRoutes
 from socksgw.gateway.probedroutes import ProbedRoutes
-from socksgw.login.passwords import setPassword
-from socksgw.login.secrets import setSecret
 from socksgw.route.resolver import lookUpNow
 from socksgw.system import brokerstart
 from socksgw.system.domains import OWN
@@ -78,8 +83,22 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _passwd(options: argparse.Namespace) -> int:
-    setIn = setSecret if options.secrets else setPassword
-    return passwdMain(options.file, options.user, sys.stdin, sys.stderr, setIn=setIn)
+    kind = SECRETS if options.secrets else HASHES
+    file, user = options.file, options.user
+    if options.list:
+        if user is not None:
+            print("socksgw passwd: --list is for all users", file=sys.stderr)
+            return 2
+        return listMain(file, sys.stdout, sys.stderr, kind, options.json)
+    if user is None or options.json:
+        what = "name FILE and USER" if user is None else "--json is for --list"
+        print(f"socksgw passwd: {what}", file=sys.stderr)
+        return 2
+    if options.delete:
+        return deleteMain(file, user, sys.stderr, kind)
+    if options.verify:
+        return verifyMain(file, user, sys.stdin, sys.stderr, kind=kind)
+    return passwdMain(file, user, sys.stdin, sys.stderr, kind=kind)
 
 
 def _import(options: argparse.Namespace) -> int:

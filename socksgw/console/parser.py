@@ -63,10 +63,15 @@ def makeParser() -> argparse.ArgumentParser:
 
     passwd = commands.add_parser(
         "passwd",
-        help="set a user's password in a file for the passwd: or secrets: checker",
+        help="set, list, check or delete users in a file for the passwd: or secrets: "
+        "checker",
         description="Set a user's password. The file is made (mode 0600) if it does "
         "not exist. The password is asked for twice on a terminal, else read as one "
-        "line from standard input; it is never an argument.",
+        "line from standard input; it is never an argument. With --list, --verify or "
+        "--delete something else is done instead. Exit status 0 if it is done, or the "
+        "password is right; 1 if nothing was changed, the password is wrong, there is "
+        "no such user, or --list has found lines that are wrong; 2 if the file cannot "
+        "be read, or for wrong use.",
     )
     passwd.add_argument(
         "--secrets",
@@ -74,8 +79,26 @@ def makeParser() -> argparse.ArgumentParser:
         help="a file for the secrets: checker (method chap), which holds the "
         "passwords themselves; whoever reads it has all of them",
     )
+    acts = passwd.add_mutually_exclusive_group()
+    acts.add_argument(
+        "--list",
+        action="store_true",
+        help="print the users, each with the kind of its hash; lines that count for "
+        "nothing are told",
+    )
+    acts.add_argument(
+        "--delete", action="store_true", help="remove the user; the rest stays as it is"
+    )
+    acts.add_argument(
+        "--verify",
+        action="store_true",
+        help="say whether a password, which is asked for, is the user's",
+    )
+    passwd.add_argument("--json", action="store_true", help="print JSON (--list)")
     passwd.add_argument("file", metavar="FILE", help="as in [auth] checkers")
-    passwd.add_argument("user", metavar="USER", help="the user who is added or changed")
+    passwd.add_argument(
+        "user", metavar="USER", nargs="?", help="the user; all of them with --list"
+    )
     passwd.set_defaults(run="passwd")
 
     auditCommands(commands)

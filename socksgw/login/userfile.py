@@ -52,6 +52,7 @@ __all__ = [
     "isUserName",
     "readUsers",
     "readingAhead",
+    "removeUser",
     "setUser",
 ]
 
@@ -235,6 +236,40 @@ def setUser(
         lines = [line for i, line in enumerate(lines) if i not in places[1:]]
     else:
         lines.append(made)
+    _replace(path, lines, owner)
+
+
+def removeUser(
+    path: Path, user: str, check: Callable[[Path, list[WrongLine]], object]
+) -> bool:
+    """
+    Remove a user from a file: all lines with that name, also wrong ones.
+
+    Everything else in it stays as it is.
+
+    @param check: raises when the file cannot be used; lines may be wrong.
+    @return: whether the user was there.
+    @raise PasswordFileError: the file cannot be used.
+    @raise OSError: it cannot be written.
+    """
+    path = path.resolve()
+    check(path, [])
+    prefix = f"{user}:".encode()
+    before = unmarked(path.read_bytes()).splitlines()
+    lines = [line for line in before if not line.startswith(prefix)]
+    if len(lines) == len(before):
+        return False
+    _replace(path, lines, path.stat())
+    return True
+
+
+def _replace(path: Path, lines: Sequence[bytes], owner: os.stat_result | None) -> None:
+    """
+    Put another file in the place of a file of users, at one moment.
+
+    @param owner: whose it was, and who may read it; L{None} where it was not there.
+    @raise OSError: it cannot be written; the file is as it was.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".passwd-")
     try:
         with os.fdopen(handle, "wb") as opened:
@@ -243,7 +278,7 @@ def setUser(
                 if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
                     os.fchown(handle, owner.st_uid, owner.st_gid)
                 os.fchmod(handle, stat.S_IMODE(owner.st_mode))
-            opened.write(b"\n".join(lines) + b"\n")
+            opened.write(b"".join(line + b"\n" for line in lines))
             opened.flush()
             os.fsync(opened.fileno())
         os.replace(temporary, path)

@@ -5,6 +5,7 @@ C{socksgw passwd}, with and without C{--secrets}.
 from __future__ import annotations
 
 import io
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,16 @@ from typing import Any
 import pytest
 from twisted.cred.strcred import InvalidAuthArgumentString, makeChecker
 
-from socksgw.console.passwd import passwdMain
+from socksgw.console.passwd import (
+    SECRETS,
+    deleteMain,
+    listMain,
+    passwdMain,
+    verifyMain,
+)
 from socksgw.login import passwords
 from socksgw.login.passwords import readPasswords, setPassword, verifyPassword
-from socksgw.login.secrets import SecretsFile, readSecrets, setSecret
+from socksgw.login.secrets import SecretsFile, readSecrets
 from tests.live.running import socksgw
 
 CANARY = "canary-7f3a"
@@ -140,22 +147,109 @@ def test_commandLine(tmp_path: Path) -> None:
     assert verifyPassword(CANARY.encode(), readPasswords(path)[b"alice"])
 
 
-def refusing(_: Path, __: str, ___: bytes) -> None:
-    raise ValueError("not this one")
+def test_secrets(tmp_path: Path) -> None:
+    """A file of passwords is set, listed, checked and shortened likewise."""
+    file = str(tmp_path / "secrets")
+    err, out = io.StringIO(), io.StringIO()
+    for user in ("alice", "bob"):
+        stdin = io.StringIO(f"{CANARY}\n")
+        assert passwdMain(file, user, stdin, err, kind=SECRETS) == 0
+    for user, given, status in (
+        ("bob", CANARY, 0),
+        ("bob", "x", 1),
+        ("carol", CANARY, 1),
+    ):
+        stdin = io.StringIO(given)
+        assert verifyMain(file, user, stdin, err, kind=SECRETS) == status
+    assert deleteMain(file, "alice", err, SECRETS) == 0
+    assert list(readSecrets(Path(file))) == [b"bob"]
+    assert listMain(file, out, err, SECRETS) == 0
+    assert out.getvalue() == "bob  clear\n"
+    assert CANARY not in err.getvalue() + out.getvalue()
 
 
-@pytest.mark.parametrize("setIn", [setSecret, refusing])
-def test_otherKindsOfFiles(
-    tmp_path: Path, setIn: Callable[[Path, str, bytes], None]
-) -> None:
-    """What sets the password is another function."""
-    file = tmp_path / "secrets"
-    setSecret(file, "alice", b"sesame")
+#: As `htpasswd -nbB -C 4` makes it of `zoe-secret`, and a kind that is none here.
+BCRYPT = "$2y$04$D.m1JaaYoKfXJX4KH.yCeOmSF.ESitaaTYOma4tDEZkLAzhObrDYa"
+MD5 = "$apr1$x$y"
+
+
+def test_list(file: Path) -> None:
+    """Users with the kinds of their hashes; wrong lines are told, and no hash is."""
+    text = file.read_text()
+    digest = text.partition(":")[2].strip()
+    file.write_text(f"{text}# comment\nzoe:{BCRYPT}\n")
+    out, err = io.StringIO(), io.StringIO()
+    assert listMain(str(file), out, err) == 0
+    assert out.getvalue() == "alice  scrypt\nzoe    bcrypt\n"
+    file.write_text(f"{text}bob:{MD5}\n")
+    assert listMain(str(file), out, err) == 1
+    assert "line 2" in err.getvalue()
+    assert "htpasswd has -B" in err.getvalue()
+    said = io.StringIO()
+    assert listMain(str(file), said, err, json_=True) == 1
+    found = json.loads(said.getvalue())
+    assert found["users"] == [{"user": "alice", "kind": "scrypt"}]
+    assert "line 2" in found["wrong"][0]
+    for secret in (digest, BCRYPT, MD5):
+        assert secret not in out.getvalue() + err.getvalue() + said.getvalue()
+    assert listMain(str(file.parent / "none"), out, err) == 2
+
+
+def test_delete(file: Path) -> None:
+    """All lines of a user go, also a wrong one; nothing else does."""
+    text = file.read_text()
+    file.write_text(f"# first\n{text}bob:{MD5}\nalicea:{BCRYPT}\n")
+    file.chmod(0o640)
     err = io.StringIO()
-    stdin = io.StringIO(f"{CANARY}\n")
-    status = passwdMain(str(file), "bob", stdin, err, setIn=setIn)
-    assert (b"bob" in readSecrets(file)) is (status == 0) is (setIn is setSecret)
-    assert CANARY not in err.getvalue()
+    assert deleteMain(str(file), "bob", err) == 0
+    assert file.read_text() == f"# first\n{text}alicea:{BCRYPT}\n"
+    assert deleteMain(str(file), "alice", err) == 0
+    assert file.read_text() == f"# first\nalicea:{BCRYPT}\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    before = file.stat().st_ino
+    assert deleteMain(str(file), "alice", err) == 1
+    assert err.getvalue().endswith("has no user alice; nothing changed\n")
+    assert file.stat().st_ino == before
+    assert deleteMain(str(file.parent / "none"), "alice", err) == 1
+
+
+def test_verify(file: Path) -> None:
+    """As the gateway checks it: from a terminal, or from a pipe; and never told."""
+    file.write_text(f"{file.read_text()}zoe:{BCRYPT}\nbob:{MD5}\n")
+    for user, given, status in (
+        ("alice", "alice-secret", 0),
+        ("alice", "alice-secrex", 1),
+        ("zoe", "zoe-secret", 0),
+        ("zoe", "zoe-secrex", 1),
+        ("bob", "bob-secret", 1),
+        ("carol", "alice-secret", 1),
+    ):
+        err = io.StringIO()
+        assert verifyMain(str(file), user, io.StringIO(f"{given}\n"), err) == status
+        assert given not in err.getvalue()
+        ask, asked = asking(given)
+        assert verifyMain(str(file), user, Terminal(), err, ask) == status
+        assert asked == [f"Password for {user}: "]
+    ask, _ = asking(EOFError())
+    assert verifyMain(str(file), "alice", Terminal(), io.StringIO(), ask) == 1
+    assert verifyMain(str(file.parent / "x"), "a", io.StringIO("b"), err) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("users",),
+        ("--list", "users", "alice"),
+        ("--delete", "users"),
+        ("--verify", "--delete", "users", "alice"),
+        ("--json", "users", "alice"),
+    ],
+)
+def test_wrongUse(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Nothing is asked for then."""
+    done = socksgw("passwd", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_commandLineForSecrets(tmp_path: Path) -> None:
