@@ -58,6 +58,7 @@ from socksgw.gateway.offers import Offers
 from socksgw.gateway.upstreamclients import UpstreamClient
 from socksgw.negotiate.methods import Choice
 from socksgw.policy.conditions import Addresses, HostFacts
+from socksgw.policy.counting import Counted
 from socksgw.policy.deciders import Decider
 from socksgw.policy.document import Compiler
 from socksgw.policy.expectations import judged
@@ -96,6 +97,7 @@ class Examination:
     @ivar upstreams: what speaks to each upstream, by its name.
     @ivar deciders: what asks each decider, by its name.
     @ivar trusted: the numbers of C{gateway.trusted_groups}.
+    @ivar counted: who counts in each C{[[limit]]}; L{None} where all do.
     """
 
     errors: list[Problem]
@@ -113,6 +115,7 @@ class Examination:
     upstreams: Mapping[str, UpstreamClient]
     deciders: Mapping[str, Decider]
     trusted: frozenset[int]
+    counted: Sequence[Counted | None]
 
     def lines(self, config: Config, verdict: str) -> Iterator[str]:
         """
@@ -268,4 +271,5 @@ def examining(
         upstreams,
         deciders,
         trusted(),
+        compiled.counted,
     )

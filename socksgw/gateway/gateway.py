@@ -445,6 +445,7 @@ class Gateway:
             config.gateway.enforce == "all",
             ports=portShares(config.listen),
             parts=1 if self.cluster is None else len(self.cluster.counters.members.all),
+            some=self.generation.counted,
         )
 
     def _prepare(self, config: Config, generation: Generation) -> None:

@@ -156,6 +156,7 @@ class Generation:
             if listen.domain.name
         }
         self.ruleset = found.ruleset
+        self.counted = found.counted
         self.policy = Policy(
             found.ruleset,
             self._resolver,

@@ -8,16 +8,17 @@ flow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NoReturn, final
+from itertools import zip_longest
+from typing import Final, NoReturn, Protocol, final
 
 from socksgw.config.schema import Limit, Quota, Rule
 from socksgw.errors import LimitReached, NotCounted, QuotaUsedUp
 from socksgw.interfaces import Asker, User
 from socksgw.limits.allowance import Allowance, Allowances, Bucket
 from socksgw.limits.counters import Counters, Key
-from socksgw.limits.window import Window, named
+from socksgw.limits.window import SOME, Window, named
 
-__all__ = ["DEFAULTS", "Claim", "Limits", "countedIn"]
+__all__ = ["DEFAULTS", "Claim", "Limits", "Some", "countedIn"]
 
 #: Where the configuration says no other: the live associations of one user, and
 #: the live associations and BINDs of one source, so that it takes neither all ports
@@ -35,6 +36,21 @@ _MOST: Final = 1024
 _STREAMS: Final = ("connect", "bind")
 #: Kinds of limits that several clients do not share.
 _ALONE: Final = ("source", "user")
+
+
+class Some(Protocol):
+    """
+    Who counts in a limit that is not for everybody.
+
+    @ivar text: who these are, for people; the same for the same.
+    """
+
+    @property
+    def text(self) -> str:
+        """Return who these are."""
+
+    def counts(self, asker: Asker) -> bool:
+        """Tell whether somebody is one of these, or may be."""
 
 
 def countedIn(user: User) -> frozenset[str]:
@@ -61,12 +77,19 @@ class _Bound:
 
     __slots__ = (
         "entering", "flows", "moving", "newSessions", "ofCommand", "per", "quotas",
-        "rate", "rule", "sessions",
+        "rate", "rule", "sessions", "some",
     )  # fmt: skip
 
-    def __init__(self, per: str, rule: str, limits: Sequence[Limit]) -> None:
+    def __init__(
+        self, per: str, rule: str, limits: Sequence[Limit], some: Some | None = None
+    ) -> None:
+        """
+        @param some: who counts; L{None} for everybody.
+        """
         self.per = per
-        self.rule = rule
+        # Of limits for some only, who these are stands in the place of the rule.
+        self.rule = rule if some is None else f"{SOME}{some.text}"
+        self.some = some
 
         def least(name: str) -> int | None:
             said = [getattr(x, name) for x in limits if getattr(x, name) is not None]
@@ -94,10 +117,12 @@ class _Bound:
         Return the values that a limit of this kind counts somebody under.
 
         @param rule: the rule that allows what they do.
-        @return: one value; of limits per group one for each group, and of those per
-            tag none without a tag.
+        @return: one value; of limits per group one for each group, of those per tag
+            none without a tag, and of those for some none for others.
         """
         per = self.per
+        if self.some is not None and not self.some.counts(asker):
+            return ()
         if per == "user":
             return (asker.user.name,)
         if per == "tag":
@@ -204,6 +229,7 @@ class Limits:
         defaults: Sequence[Limit] = DEFAULTS,
         ports: Mapping[str, int] | None = None,
         parts: int = 1,
+        some: Sequence[Some | None] = (),
     ) -> None:
         """
         Replace the limits.
@@ -216,14 +242,21 @@ class Limits:
         @param ports: how many ports one source may have at a listener that has a
             range of ports for relay sockets and BIND.
         @param parts: among how many machines each rate is divided.
+        @param some: who counts in each of C{limits}; by default all in each.
         """
         self._ports = ports or {}
         self._free.clear()
         self._parts = parts
-        limits = (*limits, *_missing(limits, defaults))
+        counting = list(zip_longest(limits, some[: len(limits)]))
+        general = [limit for limit, who in counting if who is None]
+        counting += [(limit, None) for limit in _missing(general, defaults)]
+        kinds: dict[tuple[str, str], list[tuple[Limit, Some | None]]] = {}
+        for limit, who in counting:
+            kind = (limit.per, "" if who is None else who.text)
+            kinds.setdefault(kind, []).append((limit, who))
         bounds = [
-            _Bound(per, "", [x for x in limits if x.per == per])
-            for per in dict.fromkeys(x.per for x in limits)
+            _Bound(per, "", [limit for limit, _ in alike], alike[0][1])
+            for (per, _), alike in kinds.items()
         ]
         self._entering = tuple(b for b in bounds if b.entering)
         self._arriving = tuple(

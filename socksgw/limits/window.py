@@ -10,7 +10,10 @@ from typing import Final, Protocol, final
 from socksgw.config.schema import Quota
 from socksgw.limits.counters import Counters, Key
 
-__all__ = ["Window", "named"]
+__all__ = ["SOME", "Window", "named"]
+
+#: What stands before who these are, in place of a rule.
+SOME: Final = "\x1f"
 
 #: More octets than can ever move.
 _ENDLESS: Final = 1 << 62
@@ -46,6 +49,8 @@ def named(what: str, key: Key) -> str:
     @param what: the amount and what it is of.
     """
     _, per, rule, who = key
+    if rule.startswith(SOME):
+        return f"{named(what, (key[0], per, '', who))} ({rule[len(SOME) :]})"
     if per == "rule" and rule:
         return f'{what} (rule "{rule}")'
     where = "in all" if per == "all" else f"per {per}"

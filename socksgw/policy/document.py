@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import LOCAL, isLocal, isReserved
-from socksgw.config.schema import Config
+from socksgw.config.schema import Config, Limit
 from socksgw.config.schema import Rule as RuleTable
 from socksgw.config.tags import isPatternOfTags
 from socksgw.config.userwords import userWord
@@ -22,6 +22,7 @@ from socksgw.policy.conditions import (
     Never,
     Who,
 )
+from socksgw.policy.counting import Counted
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.networks import Network
 from socksgw.policy.patterns import NamePatterns
@@ -66,11 +67,13 @@ class Compiled:
     @ivar ruleset: the rules.
     @ivar errors: the errors; if there are any, the ruleset must not be used.
     @ivar warnings: the warnings.
+    @ivar counted: who counts in each C{[[limit]]}; L{None} where all do.
     """
 
     ruleset: Ruleset
     errors: list[Problem] = field(factory=list)
     warnings: list[Problem] = field(factory=list)
+    counted: tuple[Counted | None, ...] = ()
 
 
 @final
@@ -107,10 +110,14 @@ class Compiler:
         self.prepare()
         ruleset = self._ruleset
         assert ruleset is not None
+        counted = tuple(
+            self._counted(limit, f"limit[{i}]")
+            for i, limit in enumerate(self._config.limit)
+        )
         self._unused()
         # An error in a network is found wherever the network is used.
         errors = list(dict.fromkeys(self.errors))
-        return Compiled(ruleset, errors, self.warnings)
+        return Compiled(ruleset, errors, self.warnings, counted)
 
     def prepare(self) -> None:
         """
@@ -365,6 +372,17 @@ class Compiler:
                     self._wrong(f"{path}[{i}]", f'"{word}": {e}')
                     bad.add(word)
         return Who(set(words) - bad)
+
+    def _counted(self, limit: Limit, path: str) -> Counted | None:
+        """Return who counts in a limit; L{None} where all do."""
+        who = self._who(limit.who, f"{path}.who")
+        sources = self.addresses(limit.from_, f"{path}.from")
+        for name, found in (("who", limit.who), ("from", limit.from_)):
+            if found == ():
+                self._wrong(f"{path}.{name}", "is empty: nobody counts")
+        if who is None and sources is None:
+            return None
+        return Counted(who, sources, limit.who or (), limit.from_ or ())
 
     def _tags(self, words: Sequence[str] | None, path: str) -> Tags | None:
         if words is None:

@@ -689,3 +689,64 @@ def test_perTag() -> None:
     for _ in range(3):
         world.take(tagged(ALICE, ""))
     assert world.refused(tagged(ALICE, "job-1")) == "1 sessions per tag"
+
+
+class These:
+    """Users with some names, and whoever is in a group."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.text = f"who {', '.join(names)}"
+
+    def counts(self, asker: Asker) -> bool:
+        return asker.user.name in self.names
+
+
+def test_limitsForSome() -> None:
+    """
+    Others do not count; all limits hold together, those for everybody too; and what
+    counts by default still does.
+    """
+    world = World()
+    only, both = These("alice"), These("alice", "bob")
+    world.limits.apply(
+        [
+            limit("user", sessions=3),
+            limit("user", sessions=1, associations=1),
+            limit("all", sessions=2),
+            limit("all", sessions=5),
+        ],
+        [],
+        some=[None, only, both, both],
+    )
+    claims = [world.take(asker(ALICE))]
+    said = world.refused(asker(ALICE))
+    assert said == "1 sessions per user (who alice)"
+    claims.append(world.take(asker(BOB)))
+    assert world.refused(asker(BOB)) == "2 sessions in all (who alice, bob)"
+    claims += [world.take() for _ in range(3)]
+    assert world.refused() == "3 sessions per user"
+    for claim in claims:
+        world.limits.give(claim)
+    assert world.nothing
+    udp = [world.take(asker(BOB), command="udp") for _ in range(2)]
+    assert len(udp) == 2
+    world.limits.apply([limit("user", associations=1)], [], some=[only])
+    more = [world.take(asker(BOB), command="udp") for _ in range(1022)]
+    assert world.refused(asker(BOB), command="udp") == "1024 associations per source"
+    world.limits.apply([limit("user", sessions=0)], [])
+    assert world.refused(asker(BOB)) == "0 sessions per user"
+    assert len(more) == 1022
+
+
+def test_quotasForSome() -> None:
+    """Each has what is left of its own."""
+    world = World()
+    quota = Quota(100, DAY)
+    world.limits.apply([limit("user", quota=quota)], [], some=[These("alice")])
+    claim = world.take(asker(ALICE))
+    assert [str(each) for each in claim.windows] == [
+        "100B/1d per user (who alice) is used up"
+    ]
+    assert not world.take(asker(BOB)).windows
+    assert claim.sending is not None

@@ -77,13 +77,16 @@ class Limit:
     """
     A limit, which has at least one bound besides C{per}.
 
-    All limits that apply hold together. Of several with the same C{per}, the smallest
-    number of each kind counts. Where nothing else is said, one user may have 4096
+    All limits that apply hold together. Of several with the same C{per}, C{who} and
+    C{from}, the smallest number of each kind counts. Where nothing else is said, one user may have 4096
     associations, and one source 1024 associations and 1024 BINDs.
 
     @ivar per: What is counted together: everybody's sessions, or those of one
         source (an IPv4 address, or an IPv6 /64), listener, user, user with the same
         tag (not those without one), group or rule.
+    @ivar who: Only these users count, as in rules: a name, C{"@group"}. Absent: all.
+        Not in a rule, which says so itself.
+    @ivar from_: Only clients with these addresses count, as in rules.
     @ivar sessions: Sessions at a time, UDP associations among them.
     @ivar associations: UDP associations at a time.
     @ivar new_sessions: Sessions that begin within any second.
@@ -102,6 +105,8 @@ class Limit:
     quota: Quota | None = None
     flows: int | None = None
     binds: int | None = None
+    who: tuple[str, ...] | None = None
+    from_: tuple[str, ...] | None = field(default=None, metadata={"toml": "from"})
 
 
 @frozen

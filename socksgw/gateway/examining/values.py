@@ -130,6 +130,9 @@ def _ruleLimit(path: str, rule: Rule, problems: Problems) -> None:
     limit = rule.limits
     assert limit is not None
     _limit(path, limit, problems)
+    for name in ("who", "from"):
+        if getattr(limit, "from_" if name == "from" else name) is not None:
+            problems.wrong(f"{path}.{name}", "is for [[limit]]: here the rule says it")
     if rule.deny is not None:
         problems.wrong(path, "counts what a rule allows, and this one denies")
     elif rule.allow != "any":
