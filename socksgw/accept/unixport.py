@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODE",
     "UnixPort",
+    "askOwner",
     "listenOnPath",
     "modeOf",
     "ownerOf",
@@ -73,6 +74,8 @@ def ownerOf(text: str) -> tuple[int, int]:
     """
     Return the user and the group of C{"user"}, C{"user:group"} or C{":group"}.
 
+    A name that L{askOwner} has asked for is not asked for again.
+
     @return: their numbers; -1 for one that is not named.
     @raise ValueError: the system does not know one of them.
     """
@@ -87,11 +90,27 @@ def ownerOf(text: str) -> tuple[int, int]:
         if not name or (name.isascii() and name.isdigit()):
             numbers.append(int(name or -1))
             continue
+        number = _asked.get((find, name))
         try:
-            numbers.append(find(name))
+            numbers.append(find(name) if number is None else number)
         except KeyError:
             raise ValueError(f'there is no {what} "{name}" on this system') from None
     return numbers[0], numbers[1]
+
+
+def askOwner(text: str) -> None:
+    """
+    Ask the system for the names in C{"user:group"}; it may block, as in a thread.
+
+    What it answers counts until it is asked again. A name that it does not know is left
+    to L{ownerOf}.
+    """
+    user, _, group = text.partition(":")
+    for find, name in ((_userNamed, user), (_groupNamed, group)):
+        if name and not name.isdigit():
+            with suppress(KeyError):
+                _asked.pop((find, name), None)
+                _asked[find, name] = find(name)
 
 
 def permissionsOf(mode: str, owner: str) -> tuple[int, tuple[int, int]]:
@@ -111,6 +130,10 @@ def _userNamed(name: str) -> int:
 
 def _groupNamed(name: str) -> int:
     return grp.getgrnam(name).gr_gid
+
+
+#: The numbers of names, by what asks for them.
+_asked: Final[dict[tuple[Callable[[str], int], str], int]] = {}
 
 
 class UnixPort(ListeningPort):

@@ -19,6 +19,7 @@ from socksgw.audit import process
 from socksgw.audit.journal import Journal
 from socksgw.config.problems import ConfigError, Finding
 from socksgw.config.schema import Config
+from socksgw.gateway.foresight import foresee
 from socksgw.gateway.generation import Generation
 from socksgw.gateway.networks import Fresh, Networks
 from socksgw.gateway.remains import Remains
@@ -192,6 +193,7 @@ class Reload:
 
     def _compiled(self, config: Config) -> _Read:
         stamps = stampsOf(config)
+        foresee(config)
         compiler = self._gateway.compiler(config)
         compiler.prepare()
         # Warnings name the lines.
