@@ -29,7 +29,7 @@ _ORDER: Final = (
     "restart",
     "admin", "metrics",
     "troubleshooting", "records", "report", "sinks", "collectors", "warehouse",
-    "beyond", "performance", "contributing",
+    "dante", "beyond", "performance", "contributing",
 )  # fmt: skip
 
 

@@ -50,6 +50,8 @@ __all__ = ["decidedBy", "draftOf"]
 _ANYWHERE: Final = Place(EVERYWHERE)
 #: So many requests at most are looked at for what should be tried.
 _SAMPLES: Final = 20_000
+#: So many of them are written.
+_TRIED: Final = 500
 #: A set of more networks than these gets a name.
 _SHORT: Final = 2
 
@@ -385,11 +387,15 @@ class _Writing:
             logins,
             [each.to for each in reading.routes],
         )
+        tried = 0
         for client, asked in islice(made, _SAMPLES):
+            if tried >= _TRIED:
+                break
             rule = decidedBy(reading, client, asked)
-            by = rule.block.line if rule else None
+            by = rule.block.line if rule else (asked.host, asked.port)
             if not self._draft.isWanted(by) or isBanned(asked.host):
                 continue
+            tried += 1
             host = asked.name or asked.host
             where = f"[{host}]" if ":" in host else host
             self._draft.expect(
