@@ -46,6 +46,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         )
     },
     "console/idlerules.py": ("console/test_importing.py", "import leaves them out"),
+    "limits/bound.py": ("limits/test_limits.py", "limits are made of them"),
     "limits/script.py": ("limits/test_cluster.py", "a real Redis runs it"),
     **{
         f"limits/{each}.py": ("limits/test_cluster.py", "counters have it")

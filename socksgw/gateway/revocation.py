@@ -25,7 +25,8 @@ from socksgw.gateway.generation import Generation
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.sessions import Sessions
 from socksgw.interfaces import Asker
-from socksgw.limits.limits import Limits, countedIn
+from socksgw.limits.bound import countedIn
+from socksgw.limits.limits import Limits
 from socksgw.policy.questions import Question
 from socksgw.session.session import Session
 from socksgw.system.upkeep import Upkeep, defect

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Final, NoReturn, Protocol, final
+from typing import Final, NoReturn, final
 
-from socksgw.config.schema import Limit, Quota, Rule
+from socksgw.config.schema import Limit, Rule
 from socksgw.errors import LimitReached, NotCounted, QuotaUsedUp
-from socksgw.interfaces import Asker, User
+from socksgw.interfaces import Asker
 from socksgw.limits.allowance import Allowance, Allowances, Bucket
+from socksgw.limits.bound import OF_COMMAND, Bound, Some
 from socksgw.limits.counters import Counters, Key
-from socksgw.limits.window import SOME, Window, named
+from socksgw.limits.window import Window, named
 
-__all__ = ["DEFAULTS", "Claim", "Limits", "Some", "countedIn"]
+__all__ = ["DEFAULTS", "Claim", "Limits"]
 
 #: Where the configuration says no other: the live associations of one user, and
 #: the live associations and BINDs of one source, so that it takes neither all ports
@@ -27,8 +28,6 @@ DEFAULTS: Final = (
     Limit("user", associations=4096),
     Limit("source", associations=1024, binds=1024),
 )
-#: What else is counted of the sessions of a command.
-_OF_COMMAND: Final[Mapping[str, str]] = {"udp": "associations", "bind": "binds"}
 #: A command that is not among them; and the most rules of which a claim is kept.
 _UNCOUNTED: Final = "connect"
 _MOST: Final = 1024
@@ -38,111 +37,12 @@ _STREAMS: Final = ("connect", "bind")
 _ALONE: Final = ("source", "user")
 
 
-class Some(Protocol):
-    """
-    Who counts in a limit that is not for everybody.
-
-    @ivar text: who these are, for people; the same for the same.
-    """
-
-    @property
-    def text(self) -> str:
-        """Return who these are."""
-
-    def counts(self, asker: Asker) -> bool:
-        """Tell whether somebody is one of these, or may be."""
-
-
-def countedIn(user: User) -> frozenset[str]:
-    """
-    Return the groups in whose limits a user is counted.
-
-    Groups of which it is not known whether the user is in them are among them, so
-    that a directory that is away opens no limit.
-    """
-    return user.groups | user.unsure
-
-
-@final
-class _Bound:
-    """
-    The limits of one kind: all C{[[limit]]} per user, say, or those of one rule.
-
-    Of several numbers the smallest counts; of quotas all with different windows.
-
-    @ivar moving: whether it bounds octets.
-    @ivar entering: whether it bounds sessions of every command.
-    @ivar ofCommand: how many sessions of a command may live, by its name.
-    """
-
-    __slots__ = (
-        "entering", "flows", "moving", "newSessions", "ofCommand", "per", "quotas",
-        "rate", "rule", "sessions", "some",
-    )  # fmt: skip
-
-    def __init__(
-        self, per: str, rule: str, limits: Sequence[Limit], some: Some | None = None
-    ) -> None:
-        """
-        @param some: who counts; L{None} for everybody.
-        """
-        self.per = per
-        # Of limits for some only, who these are stands in the place of the rule.
-        self.rule = rule if some is None else f"{SOME}{some.text}"
-        self.some = some
-
-        def least(name: str) -> int | None:
-            said = [getattr(x, name) for x in limits if getattr(x, name) is not None]
-            return min(said, default=None)
-
-        self.sessions = least("sessions")
-        most = {command: least(name) for command, name in _OF_COMMAND.items()}
-        self.ofCommand = {c: n for c, n in most.items() if n is not None}
-        self.newSessions = least("new_sessions")
-        self.rate = least("rate")
-        self.flows = least("flows")
-        quotas: dict[float, Quota] = {}
-        for quota in (x.quota for x in limits if x.quota is not None):
-            other = quotas.get(quota.seconds)
-            if other is None or quota.octets < other.octets:
-                quotas[quota.seconds] = quota
-        self.quotas = tuple(quotas.values())
-        self.moving = self.rate is not None or bool(quotas)
-        self.entering = (
-            self.sessions is not None or self.newSessions is not None or self.moving
-        )
-
-    def who(self, asker: Asker, rule: str) -> Sequence[str]:
-        """
-        Return the values that a limit of this kind counts somebody under.
-
-        @param rule: the rule that allows what they do.
-        @return: one value; of limits per group one for each group, of those per tag
-            none without a tag, and of those for some none for others.
-        """
-        per = self.per
-        if self.some is not None and not self.some.counts(asker):
-            return ()
-        if per == "user":
-            return (asker.user.name,)
-        if per == "tag":
-            # Of two users' clients the same tag says nothing in common.
-            return (f"{asker.tag} {asker.user.name}",) if asker.tag else ()
-        if per == "source":
-            return (asker.source.sourceText,)
-        if per == "all":
-            return ("",)
-        if per == "listener":
-            return (asker.listener,)
-        return (rule,) if per == "rule" else sorted(countedIn(asker.user))
-
-
 def _missing(limits: Sequence[Limit], defaults: Sequence[Limit]) -> list[Limit]:
     """Return the amounts of the defaults that no limit says otherwise."""
     return [
         Limit(default.per, **{name: getattr(default, name)})
         for default in defaults
-        for name in _OF_COMMAND.values()
+        for name in OF_COMMAND.values()
         if not any(
             x.per == default.per and getattr(x, name) is not None for x in limits
         )
@@ -206,11 +106,11 @@ class Limits:
     def __init__(self, counters: Counters, allowances: Allowances) -> None:
         self._counters = counters
         self._allowances = allowances
-        self._entering: tuple[_Bound, ...] = ()
-        self._arriving: tuple[_Bound, ...] = ()
-        self._ofCommand: dict[str, tuple[_Bound, ...]] = {}
-        self._flowing: tuple[_Bound, ...] = ()
-        self._rules: dict[str, _Bound] = {}
+        self._entering: tuple[Bound, ...] = ()
+        self._arriving: tuple[Bound, ...] = ()
+        self._ofCommand: dict[str, tuple[Bound, ...]] = {}
+        self._flowing: tuple[Bound, ...] = ()
+        self._rules: dict[str, Bound] = {}
         self._ports: Mapping[str, int] = {}
         # By rule, the claim of all sessions that nothing counts nor bounds.
         self._free: dict[str, Claim] = {}
@@ -255,7 +155,7 @@ class Limits:
             kind = (limit.per, "" if who is None else who.text)
             kinds.setdefault(kind, []).append((limit, who))
         bounds = [
-            _Bound(per, "", [limit for limit, _ in alike], alike[0][1])
+            Bound(per, "", [limit for limit, _ in alike], alike[0][1])
             for (per, _), alike in kinds.items()
         ]
         self._entering = tuple(b for b in bounds if b.entering)
@@ -264,11 +164,11 @@ class Limits:
         )
         self._ofCommand = {
             command: tuple(b for b in bounds if b.entering or command in b.ofCommand)
-            for command in _OF_COMMAND
+            for command in OF_COMMAND
         }
         self._flowing = tuple(b for b in bounds if b.moving or b.flows is not None)
         self._rules = {
-            rule.id: _Bound(rule.limits.per, rule.id, [rule.limits])
+            rule.id: Bound(rule.limits.per, rule.id, [rule.limits])
             for rule in rules
             if rule.limits is not None
         }
@@ -412,14 +312,14 @@ class Limits:
         self.live += 1
         return self.again(Claim(rule), asker, command, rule)
 
-    def _boundsOf(self, command: str, rule: str) -> tuple[_Bound, ...]:
+    def _boundsOf(self, command: str, rule: str) -> tuple[Bound, ...]:
         bounds = self._ofCommand.get(command, self._entering)
         own = self._rules.get(rule)
         return bounds if own is None else (*bounds, own)
 
     def _wanted(
         self,
-        bounds: Sequence[_Bound],
+        bounds: Sequence[Bound],
         asker: Asker,
         command: str,
         rule: str,
@@ -438,7 +338,7 @@ class Limits:
                 if bound.sessions is not None:
                     counted.append((("sessions", *at), bound.sessions))
                 if command in bound.ofCommand:
-                    what = _OF_COMMAND[command]
+                    what = OF_COMMAND[command]
                     counted.append(((what, *at), bound.ofCommand[command]))
                 if bound.newSessions is not None and not (
                     arrived and bound in self._arriving
@@ -448,7 +348,7 @@ class Limits:
 
     def _wantedPort(self, asker: Asker, command: str) -> list[tuple[Key, int]]:
         """Return the key of the listener's ports with its limit, if one is taken."""
-        if command not in _OF_COMMAND or asker.listener not in self._ports:
+        if command not in OF_COMMAND or asker.listener not in self._ports:
             return []
         most = self._ports[asker.listener]
         who = f"{asker.listener} {asker.source.sourceText}"
@@ -488,12 +388,12 @@ class Limits:
         self._allow(claim, bounds, asker)
         return claim
 
-    def _flowBoundsOf(self, rule: str) -> tuple[_Bound, ...]:
+    def _flowBoundsOf(self, rule: str) -> tuple[Bound, ...]:
         own = self._rules.get(rule)
         return self._flowing if own is None else (*self._flowing, own)
 
     def _flows(
-        self, bounds: Sequence[_Bound], asker: Asker, rule: str
+        self, bounds: Sequence[Bound], asker: Asker, rule: str
     ) -> list[tuple[Key, int]]:
         return [
             (("flows", bound.per, bound.rule, who), bound.flows)
@@ -507,7 +407,7 @@ class Limits:
     def _enter(
         self,
         claim: Claim,
-        bounds: Sequence[_Bound],
+        bounds: Sequence[Bound],
         asker: Asker,
         counted: Sequence[tuple[Key, int]],
         events: Sequence[tuple[Key, int]],
@@ -550,7 +450,7 @@ class Limits:
     def _moved(
         self,
         before: Claim,
-        bounds: Sequence[_Bound],
+        bounds: Sequence[Bound],
         asker: Asker,
         rule: str,
         counted: Sequence[tuple[Key, int]],
@@ -564,7 +464,7 @@ class Limits:
         return claim
 
     def _windows(
-        self, bounds: Sequence[_Bound], asker: Asker, rule: str
+        self, bounds: Sequence[Bound], asker: Asker, rule: str
     ) -> Sequence[Window]:
         return [
             Window(self, self._counters, ("octets", bound.per, bound.rule, who), quota)
@@ -574,7 +474,7 @@ class Limits:
             for quota in bound.quotas
         ]
 
-    def _allow(self, claim: Claim, bounds: Sequence[_Bound], asker: Asker) -> None:
+    def _allow(self, claim: Claim, bounds: Sequence[Bound], asker: Asker) -> None:
         """Make the allowances of a claim."""
         if not any(bound.moving for bound in bounds):
             return
