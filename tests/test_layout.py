@@ -46,6 +46,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         )
     },
     "console/idlerules.py": ("console/test_importing.py", "import leaves them out"),
+    "config/schema/values.py": ("limits/test_limits.py", "one of them has a time"),
     "limits/bound.py": ("limits/test_limits.py", "limits are made of them"),
     "limits/script.py": ("limits/test_cluster.py", "a real Redis runs it"),
     **{

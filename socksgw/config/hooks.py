@@ -17,6 +17,7 @@ from socksgw.config.schema import (
     Quota,
     Rate,
     Sync,
+    Times,
     Via,
     Words,
     Workers,
@@ -120,6 +121,23 @@ def _quota(value: Any, _: Any) -> Quota:
     return found
 
 
+def _times(value: Any, _: Any) -> Times:
+    """Return how often: a number is that of one second."""
+    if type(value) is int:
+        return Times(value)
+    try:
+        count, time = value.split("/")
+        found = Times(int(count), duration(time, None))
+        if not (count.isascii() and count.isdigit() and 1 <= found.seconds <= 3600):
+            raise ValueError
+    except (AttributeError, ValueError):
+        raise Wrong(
+            'must be a number, of each second, or one of a time from "1s" to "1h", '
+            'such as "10/1m"'
+        ) from None
+    return found
+
+
 @frozen
 class _GroupTable:
     """A group that is written as a table."""
@@ -168,6 +186,7 @@ CONVERTER: Final = makeConverter(
         (Rate | None, _rate),
         (Quota, _quota),
         (Quota | None, _quota),
+        (Times | None, _times),
         (Group, _group),
     ]
 )

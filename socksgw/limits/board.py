@@ -108,6 +108,8 @@ class Board:
     @ivar live: what lives, by column.
     @ivar moments: the number of the last cell of the events of each slot.
     @ivar cells: the events, C{CELLS} in a row for each slot.
+    @ivar scales: the seconds for which the events of each slot count.
+    @ivar lasts: the number of the cell of a second from which on none does.
     @ivar numbers: the numbers of windows.
     @ivar lengths: their seconds.
     @ivar behind: since when the clock is behind a window, in monotonic seconds; 0.
@@ -143,6 +145,7 @@ class Board:
             *[8 * _RATES] * 3,
             *[4 * _RATES] * columns,
             *[8 * _RATES] * columns,
+            *[8 * _EVENTS] * 2,
         ]
         whole = sum(-(-size // _PAGE) * _PAGE for size in sizes)
         if os.fstat(fd).st_size < whole:
@@ -166,7 +169,9 @@ class Board:
         self.fulls = self._part(8 * _RATES).cast("d")
         self.crowds = [self._part(4 * _RATES).cast("I") for _ in range(columns)]
         self.credits = [self._part(8 * _RATES).cast("d") for _ in range(columns)]
-        #: The present cell, as of the last event here.
+        self.scales = self._part(8 * _EVENTS).cast("d")
+        self.lasts = self._part(8 * _EVENTS).cast("Q")
+        #: The present cell of a second, as of the last event here.
         self.now = 0
         #: Monotonic seconds, as of the last octets of a rate here.
         self.moment = 0.0
@@ -197,7 +202,7 @@ class Board:
         return not any(column[slot] for column in self.live)
 
     def _past(self, slot: int) -> bool:
-        return self.moments[slot] + CELLS <= self.now
+        return self.lasts[slot] <= self.now
 
     def _unused(self, slot: int) -> bool:
         return not self.lengths[slot]

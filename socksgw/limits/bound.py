@@ -4,11 +4,12 @@ The bounds of one kind, and whom they count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol, final
 
-from socksgw.config.schema import Limit, Quota
+from socksgw.config.schema import Limit, Quota, Times
 from socksgw.interfaces import Asker, User
+from socksgw.limits.counters import eventOf
 from socksgw.limits.window import SOME
 
 __all__ = ["OF_COMMAND", "Bound", "Some", "countedIn"]
@@ -42,6 +43,15 @@ def countedIn(user: User) -> frozenset[str]:
     return user.groups | user.unsure
 
 
+def _least(said: Iterable[int]) -> tuple[tuple[str, int], ...]:
+    """Return what counts new sessions within each time, with the smallest number."""
+    found: dict[str, int] = {}
+    for each in said:
+        event = eventOf(each.seconds if isinstance(each, Times) else 1.0)
+        found[event] = min(int(each), found.get(event, each))
+    return tuple(found.items())
+
+
 @final
 class Bound:
     """
@@ -49,6 +59,7 @@ class Bound:
 
     Of several numbers the smallest counts; of quotas all with different windows.
 
+    @ivar newSessions: what counts those that begin, each with its number.
     @ivar moving: whether it bounds octets.
     @ivar entering: whether it bounds sessions of every command.
     @ivar ofCommand: how many sessions of a command may live, by its name.
@@ -77,7 +88,9 @@ class Bound:
         self.sessions = least("sessions")
         most = {command: least(name) for command, name in OF_COMMAND.items()}
         self.ofCommand = {c: n for c, n in most.items() if n is not None}
-        self.newSessions = least("new_sessions")
+        self.newSessions = _least(
+            limit.new_sessions for limit in limits if limit.new_sessions is not None
+        )
         self.rate = least("rate")
         self.flows = least("flows")
         quotas: dict[float, Quota] = {}
@@ -88,7 +101,7 @@ class Bound:
         self.quotas = tuple(quotas.values())
         self.moving = self.rate is not None or bool(quotas)
         self.entering = (
-            self.sessions is not None or self.newSessions is not None or self.moving
+            self.sessions is not None or bool(self.newSessions) or self.moving
         )
 
     def who(self, asker: Asker, rule: str) -> Sequence[str]:

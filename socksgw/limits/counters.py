@@ -15,7 +15,16 @@ from typing import Final, Protocol, final
 
 from twisted.internet.defer import Deferred
 
-__all__ = ["Counters", "Kept", "Key", "ProcessCounters", "Row"]
+__all__ = [
+    "NEW",
+    "Counters",
+    "Kept",
+    "Key",
+    "ProcessCounters",
+    "Row",
+    "eventOf",
+    "secondsOf",
+]
 
 #: The most windows that are kept.
 _WINDOWS: Final = 1 << 16
@@ -30,6 +39,22 @@ Row = tuple[str, str, str, float, int, int]
 #: C{source} …), the rule whose limit it is (empty for C{[[limit]]}), and the value
 #: of that user or source.
 Key = tuple[str, str, str, str]
+
+
+#: What is counted of sessions that begin within a second.
+NEW: Final = "new sessions"
+_IN: Final = f"{NEW} in "
+
+
+def eventOf(seconds: float) -> str:
+    """Return what is counted of sessions that begin within some seconds."""
+    return NEW if seconds == 1.0 else f"{_IN}{seconds:g}s"
+
+
+def secondsOf(key: Key) -> float:
+    """Return for how many seconds an event of a key counts."""
+    event = key[0]
+    return float(event[len(_IN) : -1]) if event.startswith(_IN) else 1.0
 
 
 class Counters(Protocol):
@@ -83,9 +108,9 @@ class Counters(Protocol):
 
     def happen(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
         """
-        Count an event of every key, unless one had as many in the last second.
+        Count an event of every key, unless one had as many in its time (L{secondsOf}).
 
-        @param wanted: keys, each with the most events of it in a second.
+        @param wanted: keys, each with the most events of it in that time.
         @return: the first key that has had as many; L{None} when all were counted.
         """
 
@@ -207,8 +232,8 @@ class ProcessCounters:
     """
     Count as L{Counters}, for this process alone.
 
-    The sessions bound what is kept of live ones and of events, since events older
-    than a second are forgotten as others come. When there are too many windows,
+    The sessions bound what is kept of live ones and of events, since events that count
+    no longer are forgotten as others come. When there are too many windows,
     those with the fewest octets are forgotten first.
 
     """
@@ -232,8 +257,8 @@ class ProcessCounters:
         self._wall = wall
         self._most = windows
         self._counts: dict[Key, int] = {}
-        # In the order of the latest event.
-        self._events: OrderedDict[Key, deque[float]] = OrderedDict()
+        # By how long they count, in the order of the latest event.
+        self._events: dict[float, OrderedDict[Key, deque[float]]] = {}
         self._windows: dict[tuple[Key, float], _Window] = {}
         self._changes = 0
 
@@ -273,30 +298,41 @@ class ProcessCounters:
 
     def happen(self, wanted: Sequence[tuple[Key, int]]) -> Key | None:
         """As L{Counters.happen}."""
-        events, now = self._events, self._clock()
+        now = self._clock()
         for key, most in wanted:
-            times = events.get(key)
             if most == 0:
                 return key
-            if times is not None and len(times) >= most and now - times[-most] < 1.0:
+            seconds = secondsOf(key)
+            times = self._events.setdefault(seconds, OrderedDict()).get(key)
+            if (
+                times is not None
+                and len(times) >= most
+                and now - times[-most] < seconds
+            ):
                 return key
         for key, most in wanted:
+            events = self._events[secondsOf(key)]
             times = events.pop(key, None)
             if times is None or times.maxlen != most:
                 times = deque(times or (), most)
             times.append(now)
             events[key] = times
-        self._forgetEvents(now - 1.0, 2 * len(wanted))
+        self._forgetEvents(now, 2 * len(wanted))
         return None
 
-    def _forgetEvents(self, past: float, most: int) -> None:
+    def _forgetEvents(self, now: float, most: int) -> None:
         """
         Forget keys without a recent event, the oldest first.
 
-        @param past: what happened before counts as old; in monotonic seconds.
-        @param most: the most keys that are forgotten now.
+        @param now: monotonic seconds.
+        @param most: the most keys of each time that are forgotten now.
         """
-        events = self._events
+        for seconds, events in self._events.items():
+            self._forgetIn(events, now - seconds, most)
+
+    def _forgetIn(
+        self, events: OrderedDict[Key, deque[float]], past: float, most: int
+    ) -> None:
         while events and most:
             key, times = next(iter(events.items()))
             if times[-1] > past:
@@ -387,7 +423,7 @@ class ProcessCounters:
 
     def sweep(self) -> None:
         """As L{Kept.sweep}."""
-        self._forgetEvents(self._clock() - 1.0, len(self._events))
+        self._forgetEvents(self._clock(), sum(map(len, self._events.values())))
         self._sweepWindows()
 
     def rows(self) -> list[Row]:
@@ -418,5 +454,5 @@ class ProcessCounters:
     def keys(self) -> Iterator[Key]:
         """As L{Kept.keys}."""
         yield from self._counts
-        yield from self._events
+        yield from (key for each in self._events.values() for key in each)
         yield from (key for key, _ in self._windows)

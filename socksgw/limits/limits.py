@@ -16,7 +16,7 @@ from socksgw.errors import LimitReached, NotCounted, QuotaUsedUp
 from socksgw.interfaces import Asker
 from socksgw.limits.allowance import Allowance, Allowances, Bucket
 from socksgw.limits.bound import OF_COMMAND, Bound, Some
-from socksgw.limits.counters import Counters, Key
+from socksgw.limits.counters import NEW, Counters, Key
 from socksgw.limits.window import Window, named
 
 __all__ = ["DEFAULTS", "Claim", "Limits"]
@@ -159,9 +159,7 @@ class Limits:
             for (per, _), alike in kinds.items()
         ]
         self._entering = tuple(b for b in bounds if b.entering)
-        self._arriving = tuple(
-            b for b in bounds if b.per in _ALONE and b.newSessions is not None
-        )
+        self._arriving = tuple(b for b in bounds if b.per in _ALONE and b.newSessions)
         self._ofCommand = {
             command: tuple(b for b in bounds if b.entering or command in b.ofCommand)
             for command in OF_COMMAND
@@ -188,10 +186,10 @@ class Limits:
         @raise NotCounted: that is not known yet.
         """
         events = [
-            (("new sessions", bound.per, bound.rule, who), bound.newSessions)
+            ((event, bound.per, bound.rule, who), most)
             for bound in self._arriving
-            if bound.newSessions is not None
             for who in bound.who(asker, "")
+            for event, most in bound.newSessions
         ]
         if self._counters.asks:
             self._ask(events)
@@ -340,10 +338,8 @@ class Limits:
                 if command in bound.ofCommand:
                     what = OF_COMMAND[command]
                     counted.append(((what, *at), bound.ofCommand[command]))
-                if bound.newSessions is not None and not (
-                    arrived and bound in self._arriving
-                ):
-                    events.append((("new sessions", *at), bound.newSessions))
+                if bound.newSessions and not (arrived and bound in self._arriving):
+                    events += [((event, *at), n) for event, n in bound.newSessions]
         return counted, events
 
     def _wantedPort(self, asker: Asker, command: str) -> list[tuple[Key, int]]:
@@ -444,7 +440,7 @@ class Limits:
         """
         self.refused += 1
         most = dict(wanted)[full]
-        per = " per second" if full[0] == "new sessions" else ""
+        per = " per second" if full[0] == NEW else ""
         raise LimitReached(named(f"{most} {full[0]}{per}", full))
 
     def _moved(

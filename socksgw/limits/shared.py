@@ -17,7 +17,7 @@ from typing import Final, final
 from twisted.internet.defer import Deferred
 
 from socksgw.limits.board import CELLS, Board, nameOf
-from socksgw.limits.counters import Key, Row
+from socksgw.limits.counters import Key, Row, secondsOf
 
 __all__ = ["SharedCounters"]
 
@@ -175,33 +175,40 @@ class SharedCounters:
         """
         As L{Counters.happen}.
 
-        An event counts for a second and up to a sixteenth of one.
+        An event counts for its time and up to a sixteenth of that.
         """
         board = self._board
         if not board.turn.take():
             return wanted[0][0]
         try:
-            board.now = now = int(self._clock() * (CELLS - 1))
-            slots = []
+            clock = self._clock() * (CELLS - 1)
+            board.now = int(clock)
+            cells = []
             for key, most in wanted:
+                seconds = secondsOf(key)
+                now = int(clock / seconds)
                 slot = board.events.make(nameOf(key))
                 if slot < 0:
                     return key
                 first = slot * CELLS
-                self._advance(slot, first, now)
+                self._advance(slot, first, now, seconds)
                 if sum(board.cells[first : first + CELLS]) >= most:
                     return key
-                slots.append(first)
-            for first in slots:
-                board.cells[first + now % CELLS] += 1
+                cells.append((slot, first + now % CELLS, seconds))
+            for slot, cell, seconds in cells:
+                board.cells[cell] += 1
+                board.lasts[slot] = int(clock + CELLS * seconds) + 1
         finally:
             board.turn.give()
         return None
 
-    def _advance(self, slot: int, first: int, now: int) -> None:
-        """Forget the cells of a slot that are older than a second."""
+    def _advance(self, slot: int, first: int, now: int, seconds: float) -> None:
+        """Forget the cells of a slot that count no longer."""
         board = self._board
         last = board.moments[slot]
+        if board.scales[slot] != seconds:
+            # It was that of another key, whose cells were of another time.
+            board.scales[slot], last = seconds, now - CELLS
         for cell in range(max(last + 1, now - CELLS + 1), now + 1):
             board.cells[first + cell % CELLS] = 0
         board.moments[slot] = now

@@ -213,6 +213,10 @@ def test_whatOnlyReportsExposesNothing() -> None:
         ),
         (LISTEN + RULE + 'limits = { per = "user" }', "rule[0].limits"),
         (
+            LISTEN + RULE + 'limits = { per = "user", sessions = 1, who = ["x"] }',
+            "rule[0].limits.who",
+        ),
+        (
             LISTEN + '[[rule]]\nid = "r"\ndeny = "any"\n'
             'limits = { per = "user", sessions = 1 }',
             "rule[0].limits",

@@ -344,6 +344,7 @@ RULES = {
     "quota": 'quota = "1000B/3650d"',
     "sessions": "sessions = 2",
     "new": "new_sessions = 5",
+    "hourly": 'new_sessions = "2/1h"',
     "churn": "sessions = 3",
     "flows": "associations = 2, flows = 3",
     "rate": 'rate = "100KB/s"',
@@ -366,6 +367,16 @@ allow = ["udp"]
 listener = ["two"]
 to = ["127.0.0.3"]
 limits = { per = "rule", quota = "500B/3650d" }
+"""
+
+
+#: For one client alone.
+SOME = """
+[[limit]]
+per = "all"
+from = ["127.0.0.9"]
+who = ["anonymous"]
+sessions = 1
 """
 
 
@@ -402,7 +413,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
             f'[[rule]]\nid = "{name}"\nallow = ["connect", "udp"]\n'
             f'listener = ["{name}"]\nlimits = {{ per = "user", {limits} }}\n'
         )
-    text += TWO
+    text += TWO + SOME
     directory = tmp_path_factory.mktemp("numbers")
     for gateway in running(directory, text):
         yield Doors(gateway, dict(zip((*RULES, "two"), gateway.ports, strict=True)))
@@ -492,6 +503,37 @@ def test_newSessions(doors: Doors) -> None:
     # A record's time is the moment of writing.
     assert all(late - early >= 0.9 for early, late in zip(at, at[5:], strict=False))
     assert len(at) == 10
+
+
+def test_newSessionsOfAnHour(doors: Doors) -> None:
+    """They do not come back within it."""
+    with Destination(back) as server:
+        codes = []
+        for _ in range(4):
+            client, code = doors.asked("hourly", server.port)
+            client.close()
+            codes.append(code)
+    assert codes == [0, 0, 1, 1]
+    line = doors.lines("hourly", "decision")[-1]
+    assert line["why"] == '2 new sessions in 3600s per user (rule "hourly")'
+
+
+def test_aLimitForOneClient(doors: Doors) -> None:
+    """Others do not count in it."""
+    at = doors.ports["rate"]
+    with Destination(back) as server, ExitStack() as stack:
+        codes = []
+        for source in ("127.0.0.9", "127.0.0.8", "127.0.0.9", "127.0.0.8"):
+            client, code = asked(at, server.port, source)
+            stack.enter_context(closing(client))
+            codes.append(code)
+        assert codes == [0, 0, 1, 0]
+        refused = [
+            line["why"]
+            for line in doors.lines("rate", "decision")
+            if line["verdict"] == "deny"
+        ]
+        assert refused == ["1 sessions in all (who anonymous from 127.0.0.9)"]
 
 
 def test_churn(doors: Doors) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from socksgw.config.schema import Limit, Quota, Rate, Rule
+from socksgw.config.schema.values import Times
 from socksgw.errors import LimitReached, QuotaUsedUp
 from socksgw.interfaces import Asker
 from socksgw.limits.allowance import Allowance, Allowances
@@ -213,7 +214,7 @@ def test_aListenerNamedLikeASourceIsAnother() -> None:
 
 def test_newSessions() -> None:
     """At most N in any one second; those that live on count no longer."""
-    world = World([Limit("user", new_sessions=2)])
+    world = World([limit("user", new_sessions=2)])
     world.take(asker(ALICE))
     world.clock.advance(0.5)
     world.take(asker(ALICE))
@@ -226,10 +227,40 @@ def test_newSessions() -> None:
     world.take(asker(ALICE))
 
 
+def test_newSessionsOfAnotherTime() -> None:
+    """At most N in any such time; of several times each counts."""
+    world = World(
+        [
+            limit("user", new_sessions=Times(3, 60.0)),
+            limit("user", new_sessions=Times(9, 60.0)),
+            limit("user", new_sessions=2),
+        ]
+    )
+    for _ in range(2):
+        world.take(asker(ALICE))
+    assert world.refused(asker(ALICE)) == "2 new sessions per second per user"
+    world.clock.advance(58.5)
+    world.take(asker(ALICE))
+    assert world.refused(asker(ALICE)) == "3 new sessions in 60s per user"
+    world.take(asker(BOB))
+    world.clock.advance(1.0)
+    assert world.refused(asker(ALICE)) == "3 new sessions in 60s per user"
+    world.clock.advance(0.5)
+    for _ in range(2):
+        world.take(asker(ALICE))
+    assert world.refused(asker(ALICE)) == "3 new sessions in 60s per user"
+    world.clock.advance(2)
+    world.counters.sweep()
+    assert len(list(world.counters.keys)) == 2
+    world.clock.advance(60)
+    world.counters.sweep()
+    assert world.nothing
+
+
 @pytest.mark.parametrize("per", ["source", "user"])
 def test_namesCountBeforeTheyAreLookedUp(per: Any) -> None:
     """Also those that are denied then; what is allowed is not counted twice."""
-    world = World([Limit(per, new_sessions=2)])
+    world = World([limit(per, new_sessions=2)])
     world.limits.arrive(asker())
     world.limits.take(asker(), "connect", "web", True)
     world.limits.arrive(asker())
@@ -243,7 +274,7 @@ def test_namesCountBeforeTheyAreLookedUp(per: Any) -> None:
 @pytest.mark.parametrize("per", ["all", "listener", "group"])
 def test_whatIsDeniedTakesNothingOfWhatIsShared(per: Any) -> None:
     """A flood of denied names leaves the others' new sessions."""
-    world = World([Limit(per, new_sessions=1)])
+    world = World([limit(per, new_sessions=1)])
     for _ in range(9):
         world.limits.arrive(asker(ALICE))
     world.limits.take(asker(ALICE), "connect", "web", True)
@@ -252,7 +283,7 @@ def test_whatIsDeniedTakesNothingOfWhatIsShared(per: Any) -> None:
 
 def test_whoComesTooSoonTakesNothing() -> None:
     """Of the other limits."""
-    world = World([Limit("user", sessions=3, new_sessions=1)])
+    world = World([limit("user", sessions=3, new_sessions=1)])
     claim = world.take()
     for _ in range(9):
         assert "new sessions" in world.refused()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from socksgw.limits.board import Board
-from socksgw.limits.counters import Key, ProcessCounters
+from socksgw.limits.counters import Key, ProcessCounters, eventOf, secondsOf
 from socksgw.limits.shared import SharedCounters
 
 DAY = 86400.0
@@ -133,6 +133,42 @@ def test_events(several: Several, seed: int) -> None:
             refused += 1
             assert len([e for e in had if several.now - e <= 1 + 1 / 16]) >= 7
     assert refused > 500
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_eventsOfSeveralTimes(several: Several, seed: int) -> None:
+    """As often in each time as it says; keys that are reused bring nothing along."""
+    chance = random.Random(seed)
+    times = {1.0: 4, 10.0: 8, 60.0: 30}
+    had: list[float] = []
+    refused: set[float] = set()
+    for turn in range(3000):
+        several.now += chance.expovariate(1)
+        at = chance.choice(several.each[1:])
+        wanted = [(key("ann", eventOf(each)), most) for each, most in times.items()]
+        wanted.append((key(str(turn), eventOf(chance.choice([1.0, 3600.0]))), 1))
+        full = at.happen(wanted)
+        if full is None:
+            had.append(several.now)
+            for seconds, most in times.items():
+                assert sum(several.now - each < seconds for each in had[-40:]) <= most
+        else:
+            seconds = secondsOf(full)
+            refused.add(seconds)
+            late = seconds + seconds / 16
+            assert sum(several.now - e <= late for e in had[-40:]) >= times[seconds]
+    assert refused >= {10.0, 60.0}
+
+
+def test_aSlotOfAnotherTime(several: Several, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose events count no longer is that of another key, from the beginning."""
+    monkeypatch.setattr(type(several.first.events), "make", lambda *_: 0)
+    worker = several.each[1]
+    for seconds, most in ((1.0, 3), (60.0, 2), (3600.0, 2), (1.0, 3)):
+        wanted = [(key("ann", eventOf(seconds)), most)]
+        assert [worker.happen(wanted) is None for _ in range(4)] == [
+            n < most for n in range(4)
+        ]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from socksgw.config.schema import Limit
+from socksgw.config.schema import Limit, Times
 from socksgw.errors import LookupFailed, Revoked, SocksError
 from socksgw.policy.decision import Policy
 from socksgw.session.stage import Stage
@@ -140,7 +140,7 @@ def test_newSessionsAreCountedBeforeTheLookUp(command: int) -> None:
     """A flood of names is not looked up; the record says which limit it was."""
     rules = BY_NAME.replace("allow = [", 'allow = ["bind", ')
     world = World(rules.replace('"bind", "resolve"', '"resolve"'))
-    world.limits.apply([Limit("source", new_sessions=2)], ())
+    world.limits.apply([Limit("source", new_sessions=Times(2))], ())
     for number in range(5):
         world.ask(resolve5(b"n%d.example" % number, command))
     assert world.names.asked == ["n0.example", "n1.example"]

@@ -15,6 +15,7 @@ from socksgw.config.schema.values import (
     Port,
     Quota,
     Rate,
+    Times,
     Via,
     Words,
 )
@@ -89,7 +90,8 @@ class Limit:
     @ivar from_: Only clients with these addresses count, as in rules.
     @ivar sessions: Sessions at a time, UDP associations among them.
     @ivar associations: UDP associations at a time.
-    @ivar new_sessions: Sessions that begin within any second.
+    @ivar new_sessions: Sessions that begin within any second, or within any other
+        time up to an hour: C{"10/1m"}.
     @ivar rate: Octets per second in each direction, shared fairly.
     @ivar quota: Octets in both directions together in each window, such as
         C{"500GB/1d"}. Days begin at midnight UTC. Kept over restarts.
@@ -100,7 +102,7 @@ class Limit:
     per: Per
     sessions: int | None = None
     associations: int | None = None
-    new_sessions: int | None = None
+    new_sessions: Times | None = None
     rate: Rate | None = None
     quota: Quota | None = None
     flows: int | None = None

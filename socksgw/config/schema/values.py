@@ -2,7 +2,7 @@
 Values that several tables of the configuration hold.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 from attrs import frozen
 
@@ -16,6 +16,7 @@ __all__ = [
     "Quota",
     "Rate",
     "Sync",
+    "Times",
     "Via",
     "Words",
     "Workers",
@@ -34,6 +35,22 @@ Via = tuple[tuple[str, ...], ...]
 
 class Rate(int):
     """Octets per second, such as C{"10MB/s"}."""
+
+
+class Times(int):
+    """
+    How often something may happen within a time, such as C{"10/1m"}.
+
+    @ivar seconds: the time.
+    """
+
+    seconds: float
+
+    def __new__(cls, count: int, seconds: float = 1.0) -> Self:
+        """Return so many within some seconds."""
+        made = super().__new__(cls, count)
+        made.seconds = seconds
+        return made
 
 
 @frozen

@@ -39,6 +39,7 @@ def examineValues(config: Config, problems: Problems) -> None:
     _resolver(config, problems)
     for i, limit in enumerate(config.limit):
         _limit(f"limit[{i}]", limit, problems)
+        _together(f"limit[{i}]", limit, config, problems)
         _tagged(f"limit[{i}].per", limit, config, problems)
         if limit.per == "group" and not config.groups:
             problems.odd(f"limit[{i}].per", "has no effect: there are no [groups]")
@@ -47,6 +48,7 @@ def examineValues(config: Config, problems: Problems) -> None:
             path = f"{rule.place or f'rule[{i}]'}.limits"
             _ruleLimit(path, rule, problems)
             _tagged(f"{path}.per", rule.limits, config, problems)
+            _together(path, rule.limits, config, problems)
     for i, upstream in enumerate(config.upstream):
         if upstream.check is not None:
             _check(f"upstream[{i}].check", upstream.check, problems)
@@ -80,6 +82,16 @@ def _tagged(path: str, limit: Limit, config: Config, problems: Problems) -> None
     if limit.per == "tag" and not config.auth.tag_separator:
         problems.wrong(
             path, "counts nothing: there are no tags, since auth.tag_separator is empty"
+        )
+
+
+def _together(path: str, limit: Limit, config: Config, problems: Problems) -> None:
+    new = limit.new_sessions
+    if new is not None and new.seconds != 1 and config.cluster is not None:
+        problems.wrong(
+            f"{path}.new_sessions",
+            "a [cluster] counts what begins within a second: say a number; or set a "
+            "quota, which all members count together",
         )
 
 

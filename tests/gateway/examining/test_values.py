@@ -87,6 +87,11 @@ def test_oddLimits() -> None:
     [
         ("rate", ["1B/s", "10MB/s", "64KiB/s"], ["10MB", "0/s", "MB/s", 5, "1MB/m"]),
         ("quota", ["1GB/1d", "500/10s"], ["1GB", "1GB/d", "0/1d", "1GB/0s", 7]),
+        (
+            "new_sessions",
+            [5, "10/1m", "1/1h", "0/1s"],
+            ["10", "-1/1m", "1/2h", "1/0s", "1/m", "x/1m", "1.5/1m", 1.5, True],
+        ),
     ],
 )
 def test_ratesAndQuotas(key: str, good: list[Any], bad: list[Any]) -> None:
@@ -96,6 +101,18 @@ def test_ratesAndQuotas(key: str, good: list[Any], bad: list[Any]) -> None:
     for value in bad:
         text = f'limit = [{{ per = "all", {key} = {json.dumps(value)} }}]'
         assert [path for path, _ in problems(text)] == [f"limit[0].{key}"]
+
+
+@pytest.mark.parametrize("where", ["limit[0]", "rule[0].limits"])
+def test_aClusterCountsByTheSecond(where: str) -> None:
+    """It says so where another time is wanted."""
+    limit = 'per = "user"\nnew_sessions = "10/1m"\n'
+    text = HEAD + "[[limit]]\n" + limit
+    if where != "limit[0]":
+        text = HEAD + RULE + "[rule.limits]\n" + limit
+    said = dict(wrong(text + '[cluster]\nname = "a"\nmembers = ["b"]\nurl = "x"\n'))
+    assert said[f"{where}.new_sessions"].startswith("a [cluster] counts what begins")
+    assert f"{where}.new_sessions" not in dict(wrong(text))
 
 
 @pytest.mark.parametrize("separator", ["++", "a", " ", "@", ":", "*", "\\\\", "é"])
