@@ -32,8 +32,7 @@ _NOTICE: Final = "<5>"
 #: before it, so that no client can write these.
 _MARKS: Final = (
     b'"verdict":"deny"',
-    b'"event":"refused"',
-    b'"event":"refusals"',
+    b'"event":"refus',
     b'"event":"denials"',
     b'"event":"login-failed"',
     b'"event":"groups-failed"',

@@ -12,6 +12,7 @@ import pytest
 
 from tests.live import raw
 from tests.live.netns import within
+from tests.live.restarts import Crowd
 from tests.live.running import ROOT
 from tests.live.servers import Destination, echo
 from tests.live.systemd import Systemd, booted
@@ -55,7 +56,10 @@ class Unit:
 
     @ivar systemd: what runs it.
     @ivar server: a destination in its network.
+    @ivar port: of a listener without a login.
     """
+
+    port = 1080
 
     def __init__(self, systemd: Systemd, server: Destination) -> None:
         self.systemd = systemd
@@ -89,7 +93,7 @@ class Unit:
         self.ctl("stop")
         self.ctl("start")
 
-    def come(self, port: int = 1080) -> socket.socket:
+    def come(self, port: int = port) -> socket.socket:
         """Connect as a client."""
         with within(self.systemd.network):
             return raw.dial(port)
@@ -131,8 +135,13 @@ def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unit]:
 
 def test_asInstalled(unit: Unit) -> None:
     """systemd finds nothing wrong with it; it runs as its user, and is safe from much."""
-    found = unit.systemd.run("systemd-analyze", "verify", "--man=no", "socksgw.service")
-    assert found.stdout + found.stderr == ""
+    other = "socksgw-netns@.service"
+    unit.systemd.write(
+        f"/etc/systemd/system/{other}", (ROOT / "etc" / other).read_text()
+    )
+    for each in ("socksgw.service", "socksgw-netns@a.service"):
+        found = unit.systemd.run("systemd-analyze", "verify", "--man=no", each)
+        assert found.stdout + found.stderr == ""
     unit.systemd.run("systemd-analyze", "security", "--threshold=16", "socksgw.service")
     unit.fresh()
     assert unit.shown("ActiveState") == "active"
@@ -219,8 +228,12 @@ def test_nobodyIsRefused(unit: Unit) -> None:
         return unit.shown("MainPID")
 
     pid = unit.shown("MainPID")
-    unit.systemd.run("systemctl", "restart", "--no-block", "socksgw")
-    until(lambda: not unit.systemd.root.joinpath(f"proc/{pid}/fd/0").exists(), 30)
+    with Crowd(unit, unit.server, unit.systemd.network) as crowd:
+        until(lambda: crowd.served > 5)
+        unit.ctl("restart")
+        before = crowd.served
+        until(lambda: crowd.served > before + 5)
+    assert crowd.wrong == []
     pid = next_(pid)
     unit.systemd.run("kill", "-9", pid)
     pid = next_(pid)

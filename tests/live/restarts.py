@@ -11,13 +11,14 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from socksgw.audit.verify import verify
 from tests.live import raw
 from tests.live.admin import AdminClient
+from tests.live.netns import within
 from tests.live.running import OPEN, Running, socksgw
 from tests.tools.catalogue import catalogued
 from tests.tools.waiting import until
@@ -113,14 +114,21 @@ class Crowd:
     @ivar wrong: what happened instead.
     """
 
-    def __init__(self, gateway: Restarted, server: Any) -> None:
-        self._port, self._server = gateway.port, server
+    def __init__(self, gateway: Any, server: Any, network: str = "") -> None:
+        """
+        @param network: where they come from: as of L{within}.
+        """
+        self._port, self._server, self._network = gateway.port, server, network
         self._enough = False
         self.served = 0
         self.wrong: list[str] = []
         self._threads = [threading.Thread(target=self._come) for _ in range(4)]
 
     def _come(self) -> None:
+        with within(self._network) if self._network else nullcontext():
+            self._comeAgain()
+
+    def _comeAgain(self) -> None:
         while not self._enough:
             try:
                 with raw.dial(self._port) as client:

@@ -1,5 +1,5 @@
 """
-Workers of a gateway that has begun as root, and is nobody then.
+A gateway that has begun as root, and is nobody then, alone and with workers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 
 from tests.live.clients import Server, connected, four
 from tests.live.netns import passable
+from tests.live.restarts import restarted
 from tests.live.running import HEAD, Running, running
 from tests.live.servers import missing
 from tests.tools.waiting import until
@@ -91,6 +92,37 @@ def test_nobodyServes(directory: Path) -> None:
             assert all(serves(port, server) for _ in range(16))
             lines = gateway.journal("decision")[count:]
             assert {each["worker"] for each in lines} == {1, 2}
+
+
+def test_alone(directory: Path) -> None:
+    """
+    It accepts at a port below 1024 and has no rights; it reloads, and another process,
+    which has none either, takes over from it with the port.
+    """
+    port = reserved()
+    script = f"unset COVERAGE_PROCESS_CONFIG; {_DROPS}"
+    prefix = passable("sh", "-c", script, "sh", str(directory))
+    text = _TEXT.replace("workers = 2", "").replace("127.0.0.1:0", f"127.0.0.1:{port}")
+
+    def isNobody(pid: int) -> bool:
+        said = Path(f"/proc/{pid}/status").read_text()
+        return (
+            f"Uid:\t{_NOBODY}\t{_NOBODY}\t{_NOBODY}" in said
+            and f"Gid:\t{_NOBODY}\t{_NOBODY}\t{_NOBODY}" in said
+            and "CapPrm:\t0000000000000000" in said
+        )
+
+    with Server() as server, restarted(directory, text, prefix=prefix) as gateway:
+        assert isNobody(gateway.pid)
+        assert serves(port, server)
+        os.kill(gateway.pid, signal.SIGHUP)
+        until(lambda: gateway.journal("reloaded"), 30)
+        before = gateway.pid
+        new = gateway.restart()
+        assert isNobody(new)
+        gateway.over(before)
+        assert serves(port, server)
+        assert "privileges were not dropped" not in gateway.log
 
 
 def test_noInterpreter(directory: Path) -> None:
