@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from socksgw.audit import chain
 from socksgw.audit.formats import FORMATS, formatOf
-from socksgw.audit.sinks.entries import Line, SinkEntry
+from socksgw.audit.sinks.entries import Line, presented
 from socksgw.interfaces import (
     AuditSink,
     Entry,
@@ -60,13 +60,13 @@ def entriesOf(
     @param gateway: the name of their gateway.
     """
     made, head = formatOf(form, gateway), chain.FIRST
-    found: list[Entry] = []
+    found: list[Line] = []
     for number in range(1, first + count):
         body = f'"v":1,"n":{number},"time":"{_WHEN}",{_BODIES[number % len(_BODIES)]}'
         octets, head = chain.chained(body, head)
         if number >= first:
-            found.append(SinkEntry(Line(number, octets[:-1]), made))
-    return found
+            found.append(Line(number, octets[:-1]))
+    return list(presented(found, made))
 
 
 def sinkSettings(

@@ -206,8 +206,14 @@ class Rows:
                 fields = entry.fields
                 if careful or b"\\u" in octets:
                     fields = safe(fields)
-                self._line(batch, number, octets, fields)
-                make = _MAKERS.get(fields["event"])
+                event = fields["event"]
+                if event == "start":
+                    self._begun(batch, number)
+                batch.events.append(
+                    (self.gateway, number, fields["time"], event, self.run,
+                     fields.get("session"), fields["hash"], _text(octets))
+                )  # fmt: skip
+                make = _MAKERS.get(event)
                 if make is not None:
                     make(self, batch, number, fields)
             except (
@@ -216,23 +222,18 @@ class Rows:
                 if not careful:
                     raise Odd from e
                 if len(batch.events) == 0 or batch.events[-1][1] != number:
-                    nothing = {"time": None, "event": "", "hash": ""}
-                    self._line(batch, number, octets, nothing)
+                    batch.events.append(
+                        (self.gateway, number, None, "", self.run, None, "",
+                         _text(octets))
+                    )  # fmt: skip
         return batch
 
-    def _line(
-        self, batch: Batch, n: int, octets: bytes, fields: Mapping[str, Any]
-    ) -> None:
-        event = fields["event"]
-        if event == "start":
-            self.run = n
-            self._open.clear()
-            self._flows.clear()
-            batch.started.append(n)
-        batch.events.append(
-            (self.gateway, n, fields["time"], event, self.run, fields.get("session"),
-             fields["hash"], octets.decode("ascii", "backslashreplace"))
-        )  # fmt: skip
+    def _begun(self, batch: Batch, n: int) -> None:
+        """Know that a process of the gateway has started: nothing is open any more."""
+        self.run = n
+        self._open.clear()
+        self._flows.clear()
+        batch.started.append(n)
 
     def written(self, batch: Batch) -> None:
         """Know that the database has a batch."""
@@ -363,6 +364,11 @@ _MAKERS: Final = {
     "end": Rows._ended,
     "flow-end": Rows._flowEnded,
 }
+
+
+def _text(octets: bytes) -> str:
+    """Return a line as text."""
+    return octets.decode("ascii", "backslashreplace")
 
 
 def _isAddress(host: str) -> bool:

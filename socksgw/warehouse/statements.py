@@ -8,10 +8,12 @@ the time of SQLAlchemy's own way by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from itertools import chain
+from typing import Any, Final, final
 
 from sqlalchemy import (
     ClauseElement,
+    Connection,
     Dialect,
     Table,
     bindparam,
@@ -26,7 +28,43 @@ from sqlalchemy import (
 from socksgw.warehouse import rows
 from socksgw.warehouse.schema import events, sessions, state
 
-__all__ = ["Statements"]
+__all__ = ["Adding", "Statements"]
+
+Row = Sequence[Any]
+
+
+#: Rows of one statement. It opens each index once: with 8, rows take a tenth less.
+_TOGETHER: Final = 8
+
+
+@final
+class Adding:
+    """An insertion."""
+
+    def __init__(self, one: str, several: str) -> None:
+        """
+        Take both statements.
+
+        @param one: the statement for one row.
+        @param several: that for L{_TOGETHER}.
+        """
+        self._one, self._several = one, several
+
+    def to(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """
+        Add rows.
+
+        @raise SQLAlchemyError: the database does not take them.
+        """
+        whole = len(rows) - len(rows) % _TOGETHER
+        if whole:
+            together = [
+                tuple(chain.from_iterable(rows[i : i + _TOGETHER]))
+                for i in range(0, whole, _TOGETHER)
+            ]
+            connection.exec_driver_sql(self._several, together)
+        if rest := [tuple(row) for row in rows[whole:]]:
+            connection.exec_driver_sql(self._one, rest)
 
 
 @final
@@ -34,9 +72,9 @@ class Statements:
     """
     The statements, for one kind of database.
 
-    @ivar events: adds a row; values as L{rows.EVENT}.
-    @ivar sessions: adds a row; values as L{rows.SESSION}.
-    @ivar usual: adds a row; values as L{rows.USUAL}.
+    @ivar events: adds rows; values as L{rows.EVENT}.
+    @ivar sessions: adds rows; values as L{rows.SESSION}.
+    @ivar usual: adds rows; values as L{rows.USUAL}.
     @ivar ends: completes a row; values as L{rows.ENDED}, L{rows.AMENDED}, C{n} and
         C{gateway}.
     @ivar lost: ends what a killed process left open; values: the gateway, and the
@@ -49,10 +87,14 @@ class Statements:
         def text(statement: ClauseElement) -> str:
             return str(statement.compile(dialect=dialect))
 
-        def adding(into: Table, names: Sequence[str]) -> str:
+        def adding(into: Table, names: Sequence[str]) -> Adding:
             # The columns of an insertion come in the order of the table.
             ours = table(into.name, *(column(k, into.c[k].type) for k in names))
-            return text(insert(ours))
+            head, values, marks = text(insert(ours)).partition(" VALUES ")
+            return Adding(
+                f"{head}{values}{marks}",
+                f"{head}{values}{', '.join([marks] * _TOGETHER)}",
+            )
 
         self.events = adding(events, rows.EVENT)
         self.sessions = adding(sessions, rows.SESSION)

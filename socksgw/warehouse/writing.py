@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Final, final
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import (
@@ -37,6 +37,8 @@ __all__ = ["Writer"]
 _FIRST: Final = "0" * 64
 #: Octets behind a line's body: C{,"hash":"}, the digest, a quote, a brace.
 _SUFFIX: Final = len(',"hash":"') + 64 + 2
+#: How many columns most rows need.
+_USUAL: Final = len(rows.USUAL)
 #: What comes of values that a column does not take. Missing rights are among them, and
 #: are told at the second try.
 _ODD: Final = (
@@ -197,21 +199,19 @@ class Writer:
                     f'another process writes lines of "{self.gateway}", too: each '
                     "gateway needs a name of its own ([gateway] name, or gateway of the sink)"
                 )
-            self._many(sql.events, batch.events)
-            usual = len(rows.USUAL)
-            found = [tuple(row) for row in batch.sessions]
-            self._many(sql.usual, [row for row in found if len(row) == usual])
-            self._many(sql.sessions, [row for row in found if len(row) > usual])
-            self._many(sql.ends, [(*each, self.gateway) for each in batch.ends])
+            sql.events.to(connection, batch.events)
+            found = batch.sessions
+            if more := [row for row in found if len(row) > _USUAL]:
+                sql.sessions.to(connection, more)
+                found = [row for row in found if len(row) == _USUAL]
+            sql.usual.to(connection, found)
+            if batch.ends:
+                ends = [(*each, self.gateway) for each in batch.ends]
+                connection.exec_driver_sql(sql.ends, ends)
             if batch.started:
                 connection.exec_driver_sql(sql.lost, (self.gateway, batch.started[-1]))
         self._rows.written(batch)
         self.position, self._head = number, head
-
-    def _many(self, statement: str, values: list[tuple[Any, ...]]) -> None:
-        if values:
-            assert self._connection is not None
-            self._connection.exec_driver_sql(statement, values)
 
     def tend(self, now: float) -> None:
         """

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from socksgw.audit.sinks.entries import Line, SinkEntry
+from socksgw.audit.sinks.entries import Line
 from socksgw.interfaces import SinkFailed
 from socksgw.plugins import audit_syslog
 from socksgw.testing import AuditSinkContract, entriesOf, sinkSettings
@@ -215,7 +215,7 @@ def test_severity(tmp_path: Path) -> None:
         % each
         for each in ((1, b"failing"), (2, b"following"))
     ]
-    sink.deliver([SinkEntry(Line(n, line), None) for n, line in enumerate(lines, 1)])
+    sink.deliver([Line(n, line) for n, line in enumerate(lines, 1)])
     sink.close()
     receiver.numbers(2)
     # Facility 16, severities 4 and 6.

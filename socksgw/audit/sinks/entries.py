@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, final
 
 from socksgw.audit.formats import Format
 from socksgw.audit.formats.facts import severity
 from socksgw.audit.formats.sound import WRONG, sound
+from socksgw.interfaces import Entry
 
-__all__ = ["Line", "Lines", "SinkEntry"]
+__all__ = ["Formatted", "Line", "Lines", "presented"]
 
 _scan: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 #: Lines that are kept for sinks that come to them later.
@@ -24,6 +25,8 @@ _KEPT: Final = 4096
 class Line:
     """
     A line of the journal, which is parsed once at most.
+
+    It is what sinks get that have no format of their own (L{socksgw.interfaces.Entry}).
 
     @ivar number: its number.
     @ivar octets: the line, without its line feed.
@@ -47,6 +50,19 @@ class Line:
             except StopIteration:
                 raise ValueError("not JSON") from None
         return self._fields
+
+    @property
+    def formatted(self) -> bytes:
+        """The line as it is in the journal, without its line feed."""
+        return self.octets
+
+    @property
+    def severity(self) -> int:
+        """How severe the event is: a number of RFC 5424, section 6.2.1, 2 to 6."""
+        try:
+            return severity(self.fields)
+        except WRONG:
+            return severity(sound(self.fields))
 
 
 @final
@@ -81,9 +97,9 @@ class Lines:
 
 
 @final
-class SinkEntry:
+class Formatted:
     """
-    A line for one sink (L{socksgw.interfaces.Entry}).
+    A line for a sink that has a format of its own (L{socksgw.interfaces.Entry}).
 
     @ivar number: the line's number.
     @ivar octets: the line as it is in the journal, without its line feed.
@@ -91,9 +107,9 @@ class SinkEntry:
 
     __slots__ = ("_line", "_made", "number", "octets")
 
-    def __init__(self, line: Line, made: Format | None) -> None:
+    def __init__(self, line: Line, made: Format) -> None:
         """
-        @param made: makes the sink's format of it; L{None} for the line as it is.
+        @param made: makes the sink's format of it.
         """
         self._line = line
         self._made = made
@@ -108,15 +124,18 @@ class SinkEntry:
     @property
     def formatted(self) -> bytes | None:
         """The line in the sink's format; L{None} where that leaves the event out."""
-        line = self._line
-        if self._made is None:
-            return line.octets
-        return self._made(line.fields)
+        return self._made(self._line.fields)
 
     @property
     def severity(self) -> int:
         """How severe the event is: a number of RFC 5424, section 6.2.1, 2 to 6."""
-        try:
-            return severity(self._line.fields)
-        except WRONG:
-            return severity(sound(self._line.fields))
+        return self._line.severity
+
+
+def presented(lines: Sequence[Line], made: Format | None) -> Sequence[Entry]:
+    """
+    Return lines as a sink gets them.
+
+    @param made: makes the sink's format of one; L{None} for lines as they are.
+    """
+    return lines if made is None else [Formatted(line, made) for line in lines]

@@ -16,7 +16,7 @@ from attrs import evolve
 from socksgw.audit.formats import formatOf
 from socksgw.audit.sinks.aside import Aside
 from socksgw.audit.sinks.discovery import sinkIn
-from socksgw.audit.sinks.entries import Line, Lines, SinkEntry
+from socksgw.audit.sinks.entries import Line, Lines, presented
 from socksgw.audit.sinks.orders import Order, Standing, settingsOf
 from socksgw.audit.sinks.position import Place, Position
 from socksgw.audit.sinks.reader import JournalReader, Misplaced, hashOf
@@ -29,7 +29,7 @@ __all__ = ["SinkFollower"]
 _POLL: Final = 0.2
 #: Seconds in which some more lines are gathered, where few came: what is done once for
 #: all lines that come together, such as a transaction, costs as much as many lines.
-_GATHER: Final = 0.1
+_GATHER: Final = 0.2
 #: Seconds between two savings of a position while lines come.
 _SAVE: Final = 1.0
 #: Seconds that one call of a sink may take before that is told as a failure: a server
@@ -225,9 +225,8 @@ class SinkFollower:
                 self._tell(missed=missed + reader.missed)
             for i in range(0, len(lines), batch):
                 part = lines[i : i + batch]
-                entries = [SinkEntry(line, made) for line in part]
                 with self._calling():
-                    sink.deliver(entries)
+                    sink.deliver(presented(part, made))
                 self._delivered(part)
                 if self._stopping:
                     return

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, final
 
@@ -135,14 +134,14 @@ class JournalReader:
         """
         while True:
             if octets := self._whole():
-                return list(self._split(octets))
+                return self._split(octets)
             following = self._following()
             if following is None:
                 return []
             # Once there is a next file the present one does not grow any more; it may
             # have grown before.
             if octets := self._whole():
-                return list(self._split(octets))
+                return self._split(octets)
             first = chain.firstOf(following)
             if first <= self.number:
                 raise Misplaced(
@@ -170,20 +169,24 @@ class JournalReader:
         # A write that the disk does not take whole is taken back, and its lines are
         # written again, with other numbers.
         time.sleep(_SETTLE)
-        settled = os.pread(self._fd, whole, self._offset) == octets[:whole]
-        return octets[:whole] if settled else b""
+        # The hash of the last one is of all of them.
+        last = octets.rfind(b"\n", 0, whole - 1) + 1
+        there = os.pread(self._fd, whole - last, self._offset + last)
+        return octets[:whole] if there == octets[last:whole] else b""
 
-    def _split(self, octets: bytes) -> Iterator[Line]:
+    def _split(self, octets: bytes) -> list[Line]:
         self._offset += len(octets)
+        number, found = self.number, []
         for line in octets.split(b"\n")[:-1]:
-            number = self.number + 1
-            if not line.startswith(b'{"v":1,"n":%d,' % number):
+            number += 1
+            if not line.startswith(b'{"v":1,"n":' + str(number).encode() + b","):
                 raise Misplaced(
                     f"{self._file}: line {number} should follow, and another does: "
                     "socksgw audit verify tells more"
                 )
-            self.number = number
-            yield self._lines.line(number, line)
+            found.append(self._lines.line(number, line))
+        self.number = number
+        return found
 
     # Files.
 
