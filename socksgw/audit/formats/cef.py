@@ -136,7 +136,7 @@ def _facts(fields: Fields, origin: Origin) -> Iterator[tuple[str, Any]]:
         yield "outcome", "success" if success else "failure"
     yield "reason", fields.get("reason")
     if fields["event"] in ENDS:
-        yield "start", now - round(fields.get("seconds", 0) * 1000)
+        yield "start", now - round((fields.get("seconds") or 0) * 1e3)
         yield "end", now
         yield "in", fields.get("sent")
         yield "out", fields.get("received")

@@ -79,8 +79,9 @@ def _event(fields: Fields, kind: str) -> dict[str, Any]:
             event["type"] = ["connection", "start", "allowed"]
         else:
             event["type"] = ["connection", "denied"]
-    if "seconds" in fields:
-        event["duration"] = round(fields["seconds"] * 1_000_000_000)
+    if fields.get("seconds") is not None:
+        # By a fraction: a list times a whole number is a longer list.
+        event["duration"] = round(fields["seconds"] * 1e9)
     return event
 
 

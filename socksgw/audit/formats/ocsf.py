@@ -211,7 +211,7 @@ def _ended(event: dict[str, Any], fields: Fields) -> None:
         out, back = fields["sent_datagrams"], fields["received_datagrams"]
         traffic |= {"packets_out": out, "packets_in": back, "packets": out + back}
     event["traffic"] = traffic
-    duration = round(fields.get("seconds", 0) * 1000)
+    duration = round((fields.get("seconds") or 0) * 1e3)
     event["duration"] = duration
     event["start_time"] = event["time"] - duration
     event["end_time"] = event["time"]

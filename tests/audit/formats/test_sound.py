@@ -56,6 +56,18 @@ def test_anyLine(form: str, line: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("form", ["ecs", "ocsf", "cef"])
+@pytest.mark.parametrize("seconds", [None, [0, 0, 0, 0], "1"])
+@pytest.mark.parametrize("kind", ["start", "end"])
+def test_noTime(form: str, seconds: object, kind: str) -> None:
+    """Whatever stands in the place of a number of seconds."""
+    made = formatOf(form, "edge")
+    assert made is not None
+    made({"event": kind, "seconds": seconds})
+    time = "2026-11-28T07:00:00.000Z"
+    made({"n": 7, "time": time, "event": kind, "seconds": seconds})
+
+
+@pytest.mark.parametrize("form", ["ecs", "ocsf", "cef"])
 def test_whatIsWrongIsTold(form: str) -> None:
     """The other members are where they belong."""
     line = {
