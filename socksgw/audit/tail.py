@@ -180,7 +180,7 @@ class Tail:
         self._writer, self._latest = worker - 1, latest
         self.segments.join(lock)
         try:
-            if not self.take():
+            if not self.take(TURNS):
                 raise JournalError("the journal is being written for too long")
         except OSError as e:
             raise JournalError(

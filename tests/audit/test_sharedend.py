@@ -7,6 +7,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +25,29 @@ class Writers:
     """A supervisor and two workers, in one process."""
 
     def __init__(self, directory: Path, **keys: Any) -> None:
-        self.clock: Any = Clock()
+        clock: Any = Clock()
+        clock.callFromThread = lambda call, *arguments: call(*arguments)
+        self.clock = clock
+        self._made: list[Journal] = []
         self.config = AuditConfig(sync="never", **keys)
         self.directory = directory / "audit"
         self.told: list[str] = []
         self.first = Journal(
             self.directory, self.config, self.clock, onTrouble=self.told.append
         )
+        self._made.append(self.first)
         self.first.open()
         self.end = SharedEnd.made(2)
         self.first.share(self.end)
         self.sessions = [0, 0]
-        self.workers = [self._worker(1), self._worker(2)]
+        self.workers = [self.worker(1), self.worker(2)]
 
-    def _worker(self, number: int) -> Journal:
+    def worker(self, number: int) -> Journal:
+        """Have a process join."""
         journal = Journal(
             self.directory, self.config, self.clock, onTrouble=self.told.append
         )
+        self._made.append(journal)
         end = SharedEnd(self.end.another(), 2)
         journal.join(
             end, os.dup(self.first.lock), number, lambda: self.sessions[number - 1]
@@ -58,11 +66,18 @@ class Writers:
         """See that the chain is whole."""
         assert verify(self.directory).problems == []
 
+    def close(self) -> None:
+        """End what syncs their files: the tests' process waits for such threads."""
+        for each in self._made:
+            each._tail.disk.stop()
+
 
 @pytest.fixture
-def writers(tmp_path: Path) -> Writers:
+def writers(tmp_path: Path) -> Iterator[Writers]:
     """Three who write."""
-    return Writers(tmp_path)
+    made = Writers(tmp_path)
+    yield made
+    made.close()
 
 
 def test_oneChain(writers: Writers) -> None:
@@ -97,6 +112,22 @@ def test_whoHasNoTurn(writers: Writers) -> None:
     one._tail._joint.give()
     writers.clock.advance(0.1)
     assert done == [None]
+
+
+def test_whoJoinsWhileOthersWrite(writers: Writers) -> None:
+    """It waits for its turn; nobody gives up because another one is at it for a moment."""
+    one, _ = writers.workers
+    joint = one._tail._joint
+    assert joint is not None
+    assert joint.take()
+    soon = threading.Timer(0.05, joint.give)
+    soon.start()
+    joined = writers.worker(2)
+    soon.join()
+    joined.append('"event":"stores","problems":[]')
+    writers.clock.advance(0)
+    assert [line["worker"] for line in writers.lines()] == [2]
+    writers.whole()
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"v":1,"n":3,"ti'])
@@ -141,6 +172,7 @@ def test_aNewFile(tmp_path: Path) -> None:
     sizes = sum(file.stat().st_size for file in writers.directory.glob("*.jsonl"))
     assert writers.first.octets == sizes
     writers.whole()
+    writers.close()
 
 
 def test_aFileThatIsGone(writers: Writers) -> None:
