@@ -85,6 +85,8 @@ bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by sid
 	$(BIN)/python tests/bench/pauses.py $(QUICK)
 	$(BIN)/python tests/bench/inspection.py $(QUICK)
 	$(BIN)/python tests/bench/sinks.py $(QUICK)
+	$(BIN)/python tests/bench/workers.py $(QUICK)
+	$(BIN)/python tests/bench/turns.py $(QUICK)
 	$(BIN)/python tests/bench/restarts.py $(QUICK)
 	$(BIN)/python tests/bench/cluster.py $(QUICK)
 

@@ -5,6 +5,8 @@
  *   load pace  PROXY TARGET RATE SECONDS MODE     RATE new sessions each second; the same echo
  *   load down  PROXY TARGET STREAMS BYTES MODE    download of BYTES per stream
  *   load up    PROXY TARGET STREAMS BYTES MODE    upload of BYTES per stream
+ *                                                 (both with SECONDS behind MODE: what moves in
+ *                                                 so long, once all have begun)
  *   load storm PROXY TARGET COUNT MODE            COUNT new sessions at once; the same echo on each
  *   load rtt   PROXY TARGET STREAMS SECONDS MODE  64-octet ping-pong on open sessions
  *   load idle  PROXY TARGET COUNT MODE            opens COUNT sessions, prints, holds them until
@@ -496,6 +498,9 @@ int main(int argc, char **argv) {
     struct cc *cs = calloc(total, sizeof *cs);
     double t0 = now(), end = t0 + (rate || rtt ? (double)arg + pace : 1e9);
     uint64_t done = 0, failed = 0, bytes = 0;
+    /* Bytes that count from when on, and for how long. */
+    double flow = (down || up) && argc > 7 ? atof(argv[7]) : 0, counted = 0;
+    uint64_t before = 0;
     int open = 0, live = 0;
     unsigned char ping[65];
     memset(ping, 'p', 65);
@@ -514,6 +519,11 @@ int main(int argc, char **argv) {
         double t = now();
         if ((rate || rtt) && t >= end) break;
         if (!live && !(pace && started < total)) break;
+        if (flow && !counted && open == conc) {
+            counted = t;
+            before = bytes;
+        }
+        if (counted && t >= counted + flow) break;
         while (pace && started < total && now() >= t0 + started / (double)conc) {
             cs[started].id = started;
             start(&cs[started++]);
@@ -695,10 +705,10 @@ int main(int argc, char **argv) {
             (void)fresh;
         }
     }
-    double el = now() - (down || up ? tb : t0);
+    double el = now() - (counted ? counted : down || up ? tb : t0);
     qsort(lat, nlat, sizeof *lat, cmpd);
     printf("{\"done\":%lu,\"failed\":%lu,\"seconds\":%.3f,\"per_s\":%.1f,\"gbit_s\":%.3f,\"p50_"
-           "ms\":%.3f,\"p99_ms\":%.3f}\n",
-           done, failed, el, done / el, bytes * 8 / el / 1e9, pct(.5), pct(.99));
+           "ms\":%.3f,\"p99_ms\":%.3f,\"bytes\":%lu}\n",
+           done, failed, el, done / el, (bytes - before) * 8 / el / 1e9, pct(.5), pct(.99), bytes);
     return 0;
 }
