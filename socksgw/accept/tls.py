@@ -148,7 +148,13 @@ class TLSConnection:
     def _ready(self, events: int) -> None:
         watched = self._events
         try:
-            if self._phase is _DRAINING:
+            if (
+                events == READ == watched
+                and self._phase is _ESTABLISHED
+                and self._outgoing is not _BROKEN
+            ):
+                self._read()
+            elif self._phase is _DRAINING:
                 self._drain()
             elif self._outgoing is _BROKEN or (
                 not watched & (READ | WRITE) and events & ~GONE
@@ -299,10 +305,13 @@ class TLSConnection:
     def _came(self, stream: Stream, octets: memoryview) -> None:
         """Have TLS take what the client sent; nothing is its end."""
         established = self._phase is _ESTABLISHED
-        count = len(octets)
         data = stream.receive(octets)
         error = stream.failure
-        if not established or not data or error is not None:
+        if data and established and error is None and not stream.ended:
+            self.receiver.dataReceived(data)
+            return
+        count = len(octets)
+        if not (established and (data or stream.ended)) or error is not None:
             # An answer to what was no data: the handshake's, an alert. Tickets could
             # wait for what is sent next; but they tell a client's kernel that its
             # Finished has come, without which Nagle's algorithm holds its first
@@ -364,15 +373,16 @@ class TLSConnection:
 
         @return: whether all of them went.
         """
-        view = memoryview(data)
-        sending, length, start = self._socket.send, len(view), 0
+        view, length, start = memoryview(data), len(data), 0
         try:
             while start < length:
                 # Each part is sent as it was sealed: joined they would be copied.
-                sealed = stream.send(view[start : start + AT_ONCE])
+                sealed = stream.send(
+                    data if length <= AT_ONCE else view[start : start + AT_ONCE]
+                )
                 start += AT_ONCE
                 try:
-                    sent = sending(sealed)
+                    sent = self._socket.send(sealed)
                 except BlockingIOError:
                     sent = 0
                 if sent < len(sealed):

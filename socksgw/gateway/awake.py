@@ -13,6 +13,7 @@ from typing import Final, final
 from socksgw.gateway.parts import Part
 from socksgw.gateway.sessions import Sessions
 from socksgw.relay.splice import SpliceRelay
+from socksgw.relay.stream import StreamRelay
 from socksgw.system.sockets import keepAlive
 
 __all__ = ["Awake"]
@@ -56,3 +57,7 @@ class Awake(Part):
                 relay = session.tally.relay
                 if isinstance(relay, SpliceRelay):
                     keepAlive(relay.destination.socket)
+                elif isinstance(relay, StreamRelay):
+                    plain = relay.destination.connection.plain
+                    if plain is not None:
+                        keepAlive(plain)

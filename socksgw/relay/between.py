@@ -77,25 +77,15 @@ class Relays:
             them first.
         @param ended: whether the destination is known to have ended its side.
         """
-        settings = self._settings if idle is None else self._settings.idling(idle)
-        relay: SpliceRelay | StreamRelay
         resetDestination = True
-        connection = client.connection
         if late:
             if receiving is not None:
                 late = receiving.charge(late)
-            connection.write(late)
-        near, far = connection.plain, destination.plain
+            client.connection.write(late)
         try:
-            if near is not None and far is not None:
-                relay = SpliceRelay(
-                    settings, near, far, connection.release(), destination.release()
-                )
-            else:
-                relay = StreamRelay(settings, client, destination)
-            if sending is not None or receiving is not None:
-                relay.limit(sending, receiving)
-            tally.relay = relay
+            relay = self.join(
+                client, destination, tally, None, idle, sending, receiving
+            )
             try:
                 relay.start(early)
                 if ended and isinstance(relay, StreamRelay) and not relay.over:
@@ -117,27 +107,29 @@ class Relays:
         client: Client,
         destination: Connection,
         tally: Tally,
-        done: Done,
+        done: Done | None,
         idle: float | None = None,
         sending: Allowance | None = None,
         receiving: Allowance | None = None,
-    ) -> SpliceRelay | None:
+    ) -> SpliceRelay | StreamRelay:
         """
-        Return what moves octets between two plain sockets as L{between} does.
+        Return what moves octets as L{between} does.
 
         It is to be started. Whoever hears of its end calls L{joined}.
 
-        @param done: hears of the end, which may come before the start has returned.
-        @return: L{None} where one of the sockets is not plain.
+        @param done: hears of the end, which may come before the start has returned;
+            L{None} where that is awaited.
         """
         connection = client.connection
         near, far = connection.plain, destination.plain
-        if near is None or far is None:
-            return None
         settings = self._settings if idle is None else self._settings.idling(idle)
-        relay = SpliceRelay(
-            settings, near, far, connection.release(), destination.release(), done
-        )
+        relay: SpliceRelay | StreamRelay
+        if near is not None and far is not None:
+            relay = SpliceRelay(
+                settings, near, far, connection.release(), destination.release(), done
+            )
+        else:
+            relay = StreamRelay(settings, client, destination, done)
         if sending is not None or receiving is not None:
             relay.limit(sending, receiving)
         tally.relay = relay
@@ -165,7 +157,7 @@ class Relays:
         @raise ValueError: the facts are not right.
         """
         relay = self.join(client, destination, tally, done, idle, sending, receiving)
-        if relay is None:
+        if not isinstance(relay, SpliceRelay):
             raise ValueError("a socket is not plain")
         relay.restore(facts, pipes)
         return relay

@@ -16,7 +16,7 @@ from socksgw.errors import SocksError
 from socksgw.interfaces import Timer
 from socksgw.relay.halves import Half, Input, Output
 from socksgw.relay.memory import SCARCE
-from socksgw.relay.relay import Relay
+from socksgw.relay.relay import Done, Relay
 from socksgw.relay.seams import Client
 from socksgw.relay.settings import RelaySettings
 from socksgw.relay.splice import APART, LOOKS
@@ -246,7 +246,7 @@ class StreamRelay(Relay):
     @ivar most: octets that an end reads at once, at most.
     """
 
-    __slots__ = ("_client", "_looks", "_tellsByReset", "most")
+    __slots__ = ("_client", "_ended", "_looks", "_tellsByReset", "most")
 
     client: End
     destination: End
@@ -256,9 +256,12 @@ class StreamRelay(Relay):
         settings: RelaySettings,
         client: Client,
         destination: Connection,
+        done: Done | None = None,
     ) -> None:
-        super().__init__(settings)
+        """@param done: as of L{Relay}."""
+        super().__init__(settings, done)
         self._client = client
+        self._ended: tuple[str, bool, bool] | None = None
         self._looks = 0
         self._tellsByReset = False
         self._ends(client.connection, destination)
@@ -272,10 +275,22 @@ class StreamRelay(Relay):
 
     def start(self, early: bytes) -> None:
         """As L{Relay.start}."""
-        self._begin()
-        if early:
-            self.client.dataReceived(early)
-        self._goOn()
+        # To take a connection may tell at once that it is lost; whoever hears of the
+        # end dissolves this.
+        done, self.done = self.done, self
+        try:
+            self._begin()
+            if early:
+                self.client.dataReceived(early)
+            self._goOn()
+        finally:
+            self.done = done
+        if self._ended is not None:
+            done.callback(self._ended)
+
+    def callback(self, result: tuple[str, bool, bool], /) -> None:
+        """As L{Done.callback}: keep it until this has started."""
+        self._ended = result
 
     def _begin(self) -> None:
         """Take both connections."""

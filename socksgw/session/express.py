@@ -4,9 +4,8 @@ The express lane: what most sessions are, without a coroutine.
 It leads a session through the same stages as L{Session.serve}, by the same steps, and
 stands where that one would wait. What the client says is read in
 L{socksgw.session.hearing}. As soon as anything else is needed than a client on a plain
-socket (or in TLS, up to the relay), a method of no or of one message, a login that is
-remembered, CONNECT to an address or a name, and a socket that leads there, it hands the
-session over to the coroutine, which goes on with the stage that it has reached. So does
+socket or in TLS, a method of no or of one message, a login that is remembered, CONNECT
+to an address or a name, and a socket that leads there, it hands the session over to the coroutine, which goes on with the stage that it has reached. So does
 whatever fails: there is one way out (L{socksgw.session.refusing}).
 
 L{begin} alone decides which lane a session takes.
@@ -30,7 +29,6 @@ from socksgw.session.deciding import limited, settled
 from socksgw.session.glance import Glance
 from socksgw.session.hearing import NOTHING, Hearing
 from socksgw.session.introducing import introduce
-from socksgw.session.looking import relaying
 from socksgw.session.session import Opening, Session
 from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT, looks, reached
@@ -443,27 +441,10 @@ class Express(Hearing):
             claim.sending,
             claim.receiving,
         )
-        if relay is None:
-            self._go(outlet, early)
-            return
         session.tally = tally
         session.relaying()
         self._waits = _END
         relay.start(client.surplus() if early is None else early)
-
-    def _go(self, outlet: Outlet, early: bytes | None) -> None:
-        """
-        Have the other lane relay.
-
-        @param early: as of L{_relay}.
-        """
-        self._outlet = None
-        session = self._session
-        _awake(outlet)
-        if early is None:
-            self._hand(session.relayBy(CONNECT.relay(session, outlet)))
-        else:
-            self._hand(session.relayBy(relaying(session, outlet, early)))
 
     def _relayed(self, reason: str, reset: bool, resetDestination: bool) -> None:
         """Record the end of the relay."""

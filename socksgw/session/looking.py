@@ -4,7 +4,7 @@ The look at what a session carries, between its last reply and its relay.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 from socksgw.errors import Inspected, LimitReached, SocksError
 from socksgw.interfaces import Finding
@@ -15,7 +15,6 @@ from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet
 from socksgw.session.besides import Besides
 from socksgw.session.case import Case
-from socksgw.session.command import Relay
 
 __all__ = [
     "idleOf",
@@ -26,7 +25,6 @@ __all__ = [
     "lookAndRelay",
     "lost",
     "relayOn",
-    "relaying",
 ]
 
 
@@ -92,15 +90,6 @@ async def relayOn(
     finally:
         tally.sent += sent
         tally.received += received
-
-
-def relaying(case: Case, outlet: Outlet, early: bytes) -> Relay:
-    """Return what relays what has been looked at; as L{relayOn}."""
-
-    def relay(_: bytes, tally: Tally) -> Awaitable[None]:
-        return relayOn(case, outlet, early, tally)
-
-    return relay
 
 
 def lost(outlet: Outlet, tally: Tally, reason: str) -> None:

@@ -30,6 +30,9 @@ class Incoming(Enum):
     DEPARTED = "they wait, and the receiver knows that the peer has ended its side"
     ENDED = "there are no more"
 
+    # Each is one object: L{Enum} would hash its name, by a call.
+    __hash__ = object.__hash__
+
 
 class Outgoing(Enum):
     """
@@ -45,6 +48,8 @@ class Outgoing(Enum):
     CUTTING = "the connection closes after what waits, and not as if in order"
     ENDED = "our side has ended"
     BROKEN = "the peer takes nothing any more"
+
+    __hash__ = object.__hash__
 
 
 #: What is watched for in each state. Errors and hang-ups are always told.

@@ -100,7 +100,32 @@ class Stream:
             be looked at first.
         """
         parts: list[bytes] = []
-        position, view = 0, memoryview(octets)
+        length = len(octets)
+        if (
+            length >= _HEADER
+            and (octets[3] << 8 | octets[4]) + _HEADER == length <= _LONGEST
+            and not (self._missing or self._header)
+            and octets[1] == 3
+            and octets[0] in _TYPES
+            and not self.ended
+            and self.failure is None
+        ):
+            # Nearly always one record comes, and is whole.
+            self.connection.bio_write(octets)
+            self._whole(parts)
+        else:
+            self._receive(memoryview(octets), parts)
+        if not parts:
+            return b""
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._data += len(data)
+        if self._data >= _MEANWHILE:
+            self._data = self._records = 0
+        return data
+
+    def _receive(self, view: memoryview, parts: list[bytes]) -> None:
+        """Take octets of any number of records."""
+        position = 0
         while position < len(view) and not self.ended and self.failure is None:
             if not self._missing:
                 position += self._begin(view[position : position + _HEADER])
@@ -111,13 +136,6 @@ class Stream:
                 self.connection.bio_write(part)
             if not self._missing and not self._header and self.failure is None:
                 self._whole(parts)
-        if not parts:
-            return b""
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._data += len(data)
-        if self._data >= _MEANWHILE:
-            self._data = self._records = 0
-        return data
 
     def _begin(self, header: memoryview) -> int:
         """
@@ -197,9 +215,15 @@ class Stream:
 
         @return: its part of a handshake, an alert, or nothing.
         """
-        parts: list[bytes] = []
         # What is not filled has emptied it: no call to be told that.
-        with suppress(SSL.WantReadError):
-            while not parts or len(parts[-1]) == _SEALED:
+        parts: list[bytes] = []
+        try:
+            first = self.connection.bio_read(_SEALED)
+            if len(first) < _SEALED:
+                return first
+            parts.append(first)
+            while len(parts[-1]) == _SEALED:
                 parts.append(self.connection.bio_read(_SEALED))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        except SSL.WantReadError:
+            pass
+        return b"".join(parts)
