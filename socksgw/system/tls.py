@@ -25,6 +25,8 @@ AT_ONCE: Final = 2 * RECORD
 _SEALED: Final = AT_ONCE + 4096
 #: Content types: from change_cipher_spec to application_data.
 _TYPES: Final = range(20, 24)
+#: The content type of change_cipher_spec.
+_CHANGE: Final = 20
 #: Records that a handshake may take: a chain of certificates in fragments of 512
 #: octets, the fewest that a client can ask for (RFC 6066 section 4), is of 200.
 OPENING: Final = 256
@@ -125,8 +127,9 @@ class Stream:
 
     def _receive(self, view: memoryview, parts: list[bytes]) -> None:
         """Take octets of any number of records."""
-        position = 0
-        while position < len(view) and not self.ended and self.failure is None:
+        position, length = 0, len(view)
+        while position < length and not self.ended and self.failure is None:
+            kind = 0 if self._missing or self._header else view[position]
             if not self._missing:
                 position += self._begin(view[position : position + _HEADER])
             part = view[position : position + self._missing]
@@ -135,7 +138,12 @@ class Stream:
                 self._missing -= len(part)
                 self.connection.bio_write(part)
             if not self._missing and not self._header and self.failure is None:
-                self._whole(parts)
+                if kind == _CHANGE and position < length and not self.established:
+                    # It says nothing in TLS 1.3, and goes with what is behind it
+                    # (RFC 8446 appendix D.4).
+                    self._records += 1
+                else:
+                    self._whole(parts)
 
     def _begin(self, header: memoryview) -> int:
         """

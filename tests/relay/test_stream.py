@@ -505,3 +505,45 @@ def test_itEndsWhileItWaitsForItsAllowance(house: House, waits: str) -> None:
         assert run.done == [("idle", True, True)]
     assert house.memory.held == 0
     assert allowance.forget() is None
+
+
+class Dissolving:
+    """
+    What hears of a relay's end in the place of a C{Deferred}, and dissolves it.
+
+    @ivar ends: what the relay has told.
+    """
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, bool, bool]] = []
+        self.relay: StreamRelay
+        self.near: PlainConnection
+
+    def callback(self, result: tuple[str, bool, bool], /) -> None:
+        """As L{socksgw.relay.relay.Done.callback}."""
+        self.ends.append(result)
+        self.near.receiver = None
+        self.relay.dissolve()
+
+
+def test_aConnectionThatIsLostWhileItIsTaken(house: House) -> None:
+    """Whoever hears of the end takes the relay apart, once it has begun."""
+    client, near = pair()
+    far, server = pair()
+
+    class Lost(PlainConnection):
+        """A connection that is told as lost by whom it is taken."""
+
+        def take(self, receiver: Any) -> None:
+            super().take(receiver)
+            self.abortConnection()
+
+    done = Dissolving()
+    nearer = done.near = PlainConnection(near, house.watch)
+    lost = Lost(far, house.watch)
+    relay = done.relay = StreamRelay(house.settings, Near(nearer), lost, done)
+    relay.start(b"early")
+    assert done.ends == [("destination-lost", True, False)]
+    nearer.abortConnection()
+    client.close()
+    server.close()

@@ -9,7 +9,7 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, final
 
 import pytest
 from OpenSSL import SSL
@@ -199,3 +199,38 @@ def test_aHandshakeHasNoMoreRecordsThanItNeeds(records: int, taken: bool) -> Non
         ours.receive(b"\x16\x03\x01\x00\x01\x00")
     assert (ours.failure is None) == taken
     assert taken or isinstance(ours.failure, Excessive)
+
+
+@pytest.mark.parametrize("newest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_aChangeOfCiphersGoesWithWhatIsBehindIt(newest: int) -> None:
+    """It costs no call of OpenSSL: one for each flight of the client is enough."""
+
+    @final
+    class Counting:
+        """Counts the calls that shake hands."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __getattr__(self, name: str) -> Any:
+            self.calls += name == "do_handshake"
+            return getattr(connection, name)
+
+    ours, client = stream(), clientOf(newest)
+    connection = ours.connection
+    ours.connection = counting = Counting()  # type: ignore[assignment]
+    while not ours.established:
+        with suppress(SSL.WantReadError):
+            client.do_handshake()
+        ours.receive(heard(client))
+        sealed = ours.outgoing()
+        client.bio_write(sealed)
+    # TLS 1.2: its key exchange has a record, too.
+    assert counting.calls == (3 if newest == SSL.TLS1_2_VERSION else 2)
+
+
+def test_changesOfCiphersAreCounted() -> None:
+    """They are records that bring nothing, wherever they stand."""
+    ours = stream()
+    ours.receive(b"\x14\x03\x03\x00\x01\x01" * 300 + b"\x16\x03\x01\x00\x01\x01")
+    assert ours.failure is not None
