@@ -217,6 +217,7 @@ class Gateway:
             path="",
             surplus=bytes,
             loseConnection=lambda: None,
+            abortConnection=lambda: None,
         )
         self.tally: dict[str, Any] = {
             "sent": 11,
@@ -238,7 +239,9 @@ class Gateway:
             handsOn=False,
             domainOf=lambda listener: OWN,
             # Clients are no plain sockets here.
-            relays=SimpleNamespace(between=self._between, join=lambda *_: None),
+            relays=SimpleNamespace(
+                between=self._between, join=self._join, joined=self._joined
+            ),
             inspection=SimpleNamespace(always=False),
             udpOf=lambda name: UDPOptions(ListenUDP()),
         )
@@ -389,6 +392,40 @@ class Gateway:
         finally:
             for name, value in self.tally.items():
                 setattr(tally, name, value)
+
+    def _join(
+        self,
+        client: Any,
+        destination: Any,
+        tally: Any,
+        done: Any,
+        idle: Any,
+        *allowances: Any,
+    ) -> Any:
+        relays: list[Running[None]] = []
+
+        def failed(failure: Failure) -> None:
+            if not failure.check(CancelledError):
+                done.fail(failure.value)
+
+        def start(early: bytes) -> None:
+            between = self._between(
+                client, destination, early, tally, idle, *allowances
+            )
+            relays.append(Running(between))
+            relays[0].addCallbacks(
+                lambda _: done.callback((tally.reason, tally.reset, False)), failed
+            )
+
+        tally.relay = SimpleNamespace(
+            start=start,
+            cancel=lambda: relays[0].cancel(),
+            limit=lambda *_: None,
+        )
+        return tally.relay
+
+    def _joined(self, client: Any, destination: Any, tally: Any, reset: bool) -> None:
+        tally.relay = None
 
     async def _commit(self, line: str, stranger: bool = False) -> None:
         await self._step("audit")
