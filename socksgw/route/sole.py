@@ -93,7 +93,12 @@ class Sole:
 
         @param done: called later, unless the outcome is returned.
         """
-        self._both = both = lookup.both(self._name, self._came)
+        try:
+            self._both = both = lookup.both(self._name, self._came)
+        except BaseException:
+            # A defect is not to cost the source its place.
+            self._asker.over(self._name, self._source)
+            raise
         answers = self._answers
         if len(answers) == len(VERSIONS):
             return outcome(answers, self._asker.versions)

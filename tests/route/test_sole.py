@@ -132,3 +132,20 @@ def test_answersThatAreThereAtOnce(world: World) -> None:
     world.answers.give(6, "2001:db8::1", name="other.example")
     assert found == [(Address.parse("2001:db8::1"),)]
     assert world.resolver._turns.taken == 0
+
+
+def test_aDefectLeavesNothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name can be asked for again, and the place is free."""
+
+    def both(name: str, came: Any) -> Any:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.answers, "both", both)
+        with pytest.raises(ZeroDivisionError):
+            world.resolver.ask("www.example", US, lambda _: None)
+    assert world.resolver._soles == {}
+    assert world.resolver._turns.taken == 0
+    _, found = ask(world)
+    world.answers.answer("192.0.2.1")
+    assert texts(found[0]) == ["192.0.2.1"]
