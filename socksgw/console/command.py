@@ -24,6 +24,7 @@ from socksgw.console.explain import explainFacts
 from socksgw.console.grant import grantMain
 from socksgw.console.help import helpMain
 from socksgw.console.importing import importMain
+from socksgw.console.init import initMain
 from socksgw.console.operating import explainLive, operateMain
 from socksgw.console.parser import makeParser
 from socksgw.console.passwd import (
@@ -110,6 +111,17 @@ def _import(options: argparse.Namespace) -> int:
         options.json,
         sys.stdout,
         sys.stderr,
+    )
+
+
+def _init(options: argparse.Namespace) -> int:
+    def ask(question: str, default: str) -> str:
+        shown = f" [{default}]" if default else ""
+        print(f"{question}{shown} ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip() or default
+
+    return initMain(
+        options, ask if sys.stdin.isatty() else None, sys.stdout, sys.stderr
     )
 
 
@@ -259,6 +271,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "restart": _operate,
     "drain": _operate,
     "diff": _diff,
+    "init": _init,
     "import": _import,
     "grant": _grant,
     "suggest": _suggest,

@@ -12,6 +12,7 @@ from socksgw.console.auditing import auditCommands, configured
 from socksgw.console.clientconfig import KINDS
 from socksgw.console.grant import grantCommands
 from socksgw.console.importing import importingCommand
+from socksgw.console.init import initCommand
 from socksgw.console.learning import learningCommands
 from socksgw.console.operating import operatingCommands
 from socksgw.console.report import reportOptions
@@ -207,6 +208,7 @@ def makeParser() -> argparse.ArgumentParser:
 
     operatingCommands(commands)
 
+    initCommand(commands)
     importingCommand(commands)
 
     diff = commands.add_parser(

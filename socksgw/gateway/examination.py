@@ -135,6 +135,8 @@ class Examination:
         )
         for line in self.exposures:
             yield f"  {line}"
+        if not self.errors:
+            yield from _lacking(config)
         if self.believed:
             yield "PROXY headers name the client:"
         for line in self.believed:
@@ -145,6 +147,20 @@ class Examination:
             yield "asked besides the rules:"
         for line in told(config):
             yield f"  {line}"
+
+
+def _lacking(config: Config) -> Iterator[str]:
+    """Yield what to add to a file by which nobody is served."""
+    if not config.auth.choose:
+        yield (
+            "nobody gets in: add [[auth.choose]] with from and methods, such as "
+            'methods = ["none"] (socksgw init --built-in prints a whole policy)'
+        )
+    if not any(rule.allow for rule in config.rule):
+        yield (
+            "nothing is allowed: add a [[rule]] with id and allow, such as "
+            'allow = ["connect"] (socksgw init --built-in prints a whole policy)'
+        )
 
 
 def _served(config: Config) -> Iterator[str]:

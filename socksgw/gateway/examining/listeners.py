@@ -36,8 +36,9 @@ def examineListeners(config: Config, reactor: Any, problems: Problems) -> None:
     if not config.listen:
         problems.wrong(
             "listen",
-            "is missing: at least one [[listen]] is needed, "
-            "with a name and an address, as in etc/socksgw.toml",
+            "is missing: at least one [[listen]] is needed, with a name and an "
+            'address, such as name = "local" and address = ["127.0.0.1:1080"]; '
+            "socksgw init --built-in prints what holds without a file",
         )
     realm = config.http.realm
     if not (realm.isascii() and realm.isprintable()) or set(realm) & set('"\\'):
