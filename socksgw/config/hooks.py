@@ -12,6 +12,7 @@ from socksgw.config.schema import (
     CommandName,
     Commands,
     Group,
+    Listed,
     Moment,
     Port,
     Quota,
@@ -159,6 +160,27 @@ def _group(value: Any, _: Any) -> Group:
     return Group(members=CONVERTER.structure(value, tuple[str, ...]))
 
 
+@frozen
+class _ListTable:
+    """A list of networks and names that is written as a table."""
+
+    file: str = ""
+
+
+def _listed(value: Any, _: Any) -> Listed:
+    if isinstance(value, dict):
+        file = CONVERTER.structure(value, _ListTable).file
+        if not file or "\0" in file:
+            raise Wrong('file must be a path, such as "blocked.txt"')
+        return Listed((), file)
+    if not isinstance(value, list):
+        raise Wrong(
+            "must be an array of networks and names, or a table such as "
+            f'{{ file = "blocked.txt" }}, not {kindOf(value)}'
+        )
+    return Listed(CONVERTER.structure(value, tuple[str, ...]))
+
+
 def _port(value: Any, _: Any) -> Any:
     if type(value) not in (int, str):
         raise Wrong(
@@ -188,5 +210,6 @@ CONVERTER: Final = makeConverter(
         (Quota | None, _quota),
         (Times | None, _times),
         (Group, _group),
+        (Listed, _listed),
     ]
 )

@@ -22,6 +22,7 @@ from socksgw.config.convert import (
     problemsIn,
 )
 from socksgw.config.hooks import CONVERTER
+from socksgw.config.lists import listed
 from socksgw.config.positions import Positions
 from socksgw.config.problems import ConfigError, Problem
 from socksgw.config.schema import (
@@ -33,7 +34,7 @@ from socksgw.system.files import isWide, unmarked
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
-__all__ = ["ConfigError", "included", "load", "loadAs", "loads", "refused"]
+__all__ = ["ConfigError", "included", "load", "loadAs", "loads", "refused", "relisted"]
 
 T = TypeVar("T")
 C = TypeVar("C", Config, Included)
@@ -107,6 +108,7 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
             problems.append(Problem(f"include[{i}]", f'"{pattern}": {e}'))
         else:
             config = _including(config, paths, directory, problems, positions, digest)
+    config = listed(config, directory, _read, problems, positions)
     if problems:
         raise ConfigError(file, problems, positions)
     return evolve(
@@ -245,6 +247,20 @@ def load(file: str) -> Config:
     """
     path = Path(file)
     return loads(_read(path, file), file, path.absolute().parent)
+
+
+def relisted(config: Config) -> Config:
+    """
+    Return a configuration with what the files of its C{[networks]} hold now.
+
+    @raise ConfigError: one of them cannot be read.
+    """
+    problems: list[Problem] = []
+    positions = dict(config.positions)
+    found = listed(config, config.directory, _read, problems, positions)
+    if problems:
+        raise ConfigError(config.file, problems, positions)
+    return evolve(found, positions=positions)
 
 
 def loadAs(file: str, kind: type[T]) -> T:

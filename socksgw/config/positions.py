@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
-from typing import Any, Final, final
+from typing import Any, Final
 
 __all__ = ["Positions"]
 
@@ -37,7 +37,6 @@ def _above(path: str) -> str:
     return path[: max(path.rfind("."), path.rfind("["), 0)]
 
 
-@final
 class Positions:
     """
     The lines of one text, by TOML path such as C{rule[2].to[0]}.

@@ -17,6 +17,7 @@ from socksgw.config.convert import Duration, Octets
 from socksgw.config.schema import (
     Commands,
     Config,
+    Listed,
     Moment,
     Port,
     Quota,
@@ -44,6 +45,7 @@ _WORDS: Final[Mapping[Any, str]] = {
     date: "date",
     Port: "port or range of ports",
     Words: "string or array of strings",
+    Listed: "array of strings, or table with ``file``",
     Via: "array of strings and of arrays of strings",
     Commands: '``"any"``, or array of ``"connect"``, ``"bind"``, ``"udp"``, '
     '``"resolve"``',

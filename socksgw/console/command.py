@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,7 @@ from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.keptroutes import KeptRoutes
 from socksgw.gateway.kernelroutes import KernelRoutes
 from socksgw.gateway.probedroutes import ProbedRoutes
+from socksgw.policy.entries import entriesOf
 from socksgw.route.resolver import lookUpNow
 from socksgw.system import brokerstart
 from socksgw.system.domains import OWN
@@ -188,7 +189,15 @@ def _explained(options: argparse.Namespace, config: Config, found: Examination) 
             raise LookupFailed("the configuration's own name servers are not asked")
         return lookUpNow(name, config.resolver.family)
 
-    return explainFacts(facts, offers, ruleset, lookUp, sys.stdout, options.json)
+    return explainFacts(
+        facts,
+        offers,
+        ruleset,
+        lookUp,
+        sys.stdout,
+        options.json,
+        partial(entriesOf, config),
+    )
 
 
 def _examined(config: Config, host: HostAddresses | None = None) -> Examination:

@@ -5,7 +5,7 @@ Explain what would be decided of a request: C{socksgw explain}.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TextIO
 
 from attrs import evolve
@@ -34,6 +34,7 @@ def explainFacts(
     lookUp: Callable[[str], tuple[Address, ...]],
     out: TextIO,
     json_: bool = False,
+    entriesOf: Callable[[str, Facts], Iterable[str]] = lambda *_: (),
 ) -> int:
     """
     Print whether the client can log in, and then what the rules decide.
@@ -41,6 +42,7 @@ def explainFacts(
     @param lookUp: returns the addresses of a name, where the facts have none; raises
         C{SocksError}.
     @param json_: whether to print JSON.
+    @param entriesOf: returns by which entries of C{[networks]} a rule matches.
     @return: the exit status: 0 allow, 1 deny, 2 when a fact is missing.
     """
     ways = offers.waysFor(facts)
@@ -64,10 +66,12 @@ def explainFacts(
         else:
             print(f"cannot be told: {facts.name}: {e}; give --resolving-to", file=out)
         return 2
+    found = dict(asJson(outcome, ways))
+    found["entries"] = list(entriesOf(outcome.verdict.rule, facts))
     if json_:
-        print(json.dumps(asJson(outcome, ways)), file=out)
+        print(json.dumps(found), file=out)
     else:
-        printed(asJson(outcome, ways), out)
+        printed(found, out)
     return 0 if outcome.verdict.allowed else 1
 
 
@@ -104,6 +108,8 @@ def printed(found: Mapping[str, Any], out: TextIO) -> None:
     if found["judged"] == "name":
         print("  no address is judged: the upstream looks the name up", file=out)
     print(f'{found["verdict"]} by rule "{found["rule"]}"{doubt}{why}', file=out)
+    for entry in found.get("entries", ()):
+        print(f"  by {entry}", file=out)
     if found["via"]:
         print(f"  leaves via {found['via']}", file=out)
     if found["leaves_by"]:

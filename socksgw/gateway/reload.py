@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from socksgw.audit import process
 from socksgw.audit.journal import Journal
+from socksgw.config.loading import relisted
 from socksgw.config.problems import ConfigError, Finding
 from socksgw.config.schema import Config
 from socksgw.gateway.foresight import foresee
@@ -25,7 +26,7 @@ from socksgw.gateway.networks import Fresh, Networks
 from socksgw.gateway.remains import Remains
 from socksgw.gateway.role import Role
 from socksgw.gateway.starting import CannotStart
-from socksgw.gateway.watched import WatchedFiles, stampsOf
+from socksgw.gateway.watched import WatchedFiles, stampsOf, stampsOfLists
 from socksgw.policy.document import Compiler
 from socksgw.system.aside import collectorAside, givingWay
 from socksgw.system.upkeep import Upkeep, defect
@@ -106,7 +107,7 @@ class Built:
     """
 
     config: Config
-    stamps: object
+    stamps: tuple[object, object]
     generation: Generation
     fresh: Fresh
 
@@ -124,7 +125,7 @@ class Disagreed(Exception):
 
 
 #: What was read.
-_Read = tuple[Config, object, Compiler, Fresh]
+_Read = tuple[Config, tuple[object, object], Compiler, Fresh]
 
 
 @final
@@ -145,17 +146,21 @@ class Reload:
         """
         self._gateway = gateway
         self._reread = reread
-        self._files = WatchedFiles()
+        self._files = WatchedFiles(stampsOf)
+        self._lists = WatchedFiles(stampsOfLists)
+        self._lists.read(stampsOfLists(gateway.config))
         self._upkeep = Upkeep()
         # Callers that wait for the reading under way (None if there is none), and
         # those that have asked since: it may have missed their changes.
         self._asked: list[Deferred[Answer]] | None = None
         self._again: list[Deferred[Answer]] = []
+        # Whether one of the latter wants more than the lists read again.
+        self._wholly = False
         self.count = self.failures = self.succeeded = 0
         self.begins: Callable[[], object] = _nothing
         self.ends: Callable[[Answer], object] = lambda _: None
 
-    def ask(self) -> Deferred[Answer]:
+    def ask(self, wholly: bool = True) -> Deferred[Answer]:
         """
         Read the configuration again, and use it if nothing is wrong with it.
 
@@ -163,36 +168,40 @@ class Reload:
         If this is called again meanwhile, the files are read once more
         afterwards, for all these calls together.
 
+        @param wholly: whether all is read, and not only the lists of C{[networks]}.
         @return: fires with the result; never fails.
         """
         answer: Deferred[Answer] = Deferred()
         if self._asked is None:
-            self._begin([answer])
+            self._begin([answer], wholly)
         else:
             self._again.append(answer)
+            self._wholly |= wholly
         return answer
 
-    def _begin(self, asked: list[Deferred[Answer]]) -> None:
+    def _begin(self, asked: list[Deferred[Answer]], wholly: bool) -> None:
         self._asked = asked
         self.count += 1
         self.begins()
-        reading: Deferred[Any] = self._gateway.elsewhere(self._read)
+        reading: Deferred[Any] = self._gateway.elsewhere(partial(self._read, wholly))
         reading.addCallback(self._build)
         reading.addCallback(self._agree)
         reading.addErrback(self._failed)
         reading.addCallback(self._done)
 
-    def _read(self) -> _Read:
+    def _read(self, wholly: bool) -> _Read:
         """
         Read the files, compile the rules, find networks; this runs in a thread.
         """
         if self._reread is None:
             raise CannotStart("there is no configuration file to read again")
         with collectorAside(stays=True), givingWay():
-            return self._compiled(self._reread())
+            if wholly:
+                return self._compiled(self._reread())
+            return self._compiled(relisted(self._gateway.config))
 
     def _compiled(self, config: Config) -> _Read:
-        stamps = stampsOf(config)
+        stamps = stampsOf(config), stampsOfLists(config)
         foresee(config)
         compiler = self._gateway.compiler(config)
         compiler.prepare()
@@ -299,7 +308,9 @@ class Reload:
         self, before: Config, built: Built, ended: int
     ) -> Answer | Deferred[Answer]:
         """Tell that a generation is in force."""
-        self._files.read(built.stamps)
+        files, lists = built.stamps
+        self._files.read(files)
+        self._lists.read(lists)
         warnings = (*built.generation.warnings, *_unchangeable(before, built.config))
         telling = self._warn(iter(warnings))
         if telling is None:
@@ -344,7 +355,8 @@ class Reload:
         asked, self._asked = self._asked or [], None
         again, self._again = self._again, []
         if again and not self._gateway.stopping:
-            self._begin(again)
+            wholly, self._wholly = self._wholly, False
+            self._begin(again, wholly)
             again = []
         else:
             self.ends(answer)
@@ -357,10 +369,17 @@ class Reload:
         """
         Reload if a file of the configuration has changed; call it once a second.
 
-        No effect without C{gateway.reload_on_change}. It never raises.
+        Lists of C{[networks]} are read again alone; all else needs
+        C{gateway.reload_on_change}. It never raises.
         """
+        if self._reread is not None:
+            self._upkeep.do("the check of the lists", self._lookAtLists)
         if self._gateway.config.gateway.reload_on_change:
             self._upkeep.do("the check of the configuration", self._lookAtFiles)
+
+    def _lookAtLists(self) -> None:
+        if self._lists.look(self._gateway.config):
+            self.ask(wholly=False)
 
     def _lookAtFiles(self) -> None:
         if self._files.look(self._gateway.config):

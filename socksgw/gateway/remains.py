@@ -22,7 +22,9 @@ from socksgw.system.dismantling import dismantle
 __all__ = ["Remains"]
 
 #: Where the classes are of which there are many.
-_PACKAGES: Final = frozenset({"socksgw.config", "socksgw.policy"})
+_PACKAGES: Final = frozenset(
+    {"socksgw.config", "socksgw.config.schema", "socksgw.policy"}
+)
 #: References to what nobody else has: by a name, and by the question.
 _OURS: Final = 2
 

@@ -4,13 +4,15 @@ The files of a configuration, watched for changes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import final
 
+from socksgw.config.lists import listFiles
 from socksgw.config.loading import included
 from socksgw.config.schema import Config
 
-__all__ = ["WatchedFiles", "stampsOf"]
+__all__ = ["WatchedFiles", "stampsOf", "stampsOfLists"]
 
 
 @final
@@ -19,7 +21,13 @@ class WatchedFiles:
     The files of the configuration in force, as they were at the last look.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stampsOf: Callable[[Config], object]) -> None:
+        """
+        Begin: nothing is known of the files.
+
+        @param stampsOf: L{stampsOf}, or L{stampsOfLists}.
+        """
+        self._stampsOf = stampsOf
         self._stamps: object = None
         # Whether they had changed at the last look.
         self._unsettled = False
@@ -28,7 +36,7 @@ class WatchedFiles:
         """
         Compare with the files of a configuration that has been read.
 
-        @param stamps: what L{stampsOf} returned then.
+        @param stamps: what was found then.
         """
         self._stamps = stamps
 
@@ -41,7 +49,7 @@ class WatchedFiles:
 
         @param config: the configuration in force.
         """
-        stamps = stampsOf(config)
+        stamps = self._stampsOf(config)
         before, self._stamps = self._stamps, stamps
         if before is not None and stamps != before:
             self._unsettled = True
@@ -61,6 +69,17 @@ def stampsOf(config: Config) -> object:
         except ValueError:
             # The one file that it names is not there any more.
             paths.append(config.directory / pattern)
+    return _stamps(paths)
+
+
+def stampsOfLists(config: Config) -> object:
+    """
+    Return a value that differs when a list of C{[networks]} may differ.
+    """
+    return _stamps(listFiles(config))
+
+
+def _stamps(paths: Iterable[Path]) -> object:
     found: list[object] = []
     for path in paths:
         try:

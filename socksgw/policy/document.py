@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, final
 
 from attrs import evolve, field, frozen
 
+from socksgw.config.lists import placeIn
 from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import LOCAL, isLocal, isReserved
 from socksgw.config.schema import Config, Limit
@@ -97,7 +99,10 @@ class Compiler:
         errors = self.errors = list[Problem]()
         # Not self._wrong: that would be a cycle.
         self._words = Words(
-            config.networks, facts, lambda *wrong: errors.append(Problem(*wrong))
+            config.networks,
+            partial(placeIn, config),
+            facts,
+            lambda *wrong: errors.append(Problem(*wrong)),
         )
         self.warnings: list[Problem] = []
 
@@ -451,9 +456,11 @@ class Compiler:
             known.add(table.id)
 
     def _unused(self) -> None:
-        for name in self._config.networks:
+        for name, words in self._config.networks.items():
             if name not in self._words.used:
                 self._odd(f"networks.{name}", "is not used")
+            elif words.file and not words:
+                self._odd(f"networks.{name}.file", f'"{words.file}" is empty')
         config = self._config
         limits = (*config.limit, *(rule.limits for rule in config.rule))
         counted = any(each is not None and each.per == "group" for each in limits)

@@ -55,6 +55,7 @@ class Words:
     def __init__(
         self,
         networks: Mapping[str, Sequence[str]],
+        placeOf: Callable[[str], str],
         facts: HostFacts,
         wrong: Callable[[str, str], None],
     ) -> None:
@@ -62,9 +63,11 @@ class Words:
         Begin with nothing read.
 
         @param networks: the C{[networks]}.
+        @param placeOf: returns the path of one of these, before the index of a word.
         @param wrong: is called with the path and the text of each error.
         """
         self._networks = networks
+        self._placeOf = placeOf
         self._facts = facts
         self._wrong = wrong
         # Read once for all rules that name them.
@@ -170,5 +173,7 @@ class Words:
         """
         if name not in self._entries:
             self._entries[name] = None
-            self._entries[name] = self._sorted(self._networks[name], f"networks.{name}")
+            self._entries[name] = self._sorted(
+                self._networks[name], self._placeOf(name)
+            )
         return self._entries[name]

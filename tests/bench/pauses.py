@@ -191,15 +191,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--rules", type=int, default=10_000)
     parser.add_argument("--sessions", type=int, default=9000)
-    parser.add_argument("--only", choices=["rules", "users"])
+    parser.add_argument("--only", choices=["rules", "users", "list"])
     parser.add_argument("--users", type=int, default=100_000)
     options = parsed(parser, rounds=2, rules=1000, sessions=300, users=10_000)
     run.prepare(["socksgw"])
     print(described())
-    if options.only != "users":
-        rules(options)
-    if options.only != "rules":
-        passwords(options)
+    for name, what in (("rules", rules), ("users", passwords), ("list", blocked)):
+        if options.only in (None, name):
+            what(options)
 
 
 def rules(options: argparse.Namespace) -> None:
@@ -238,6 +237,27 @@ def passwords(options: argparse.Namespace) -> None:
         with serving(directory, HEAD + TAIL):
             title = f"a file of {options.users} users changes"
             measure(title, replaced, options.rounds, 4)
+
+
+def blocked(options: argparse.Namespace) -> None:
+    """A long list of networks and names changes."""
+    lists = '[networks]\nblocked = { file = "blocked.txt" }\n'
+    deny = '[[rule]]\nid = "blocked"\ndeny = "any"\nto = ["blocked"]\n'
+    half = options.users // 2
+    words = [*policy.networks(half), *policy.patterns(half)]
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        directory = Path(name)
+        users(500, directory)()
+
+        def replaced(number: int) -> Change:
+            new = directory / "blocked.new"
+            new.write_text("\n".join([*words, f"=new{number}.example"]))
+            return lambda: new.rename(directory / "blocked.txt")
+
+        replaced(-1)()
+        with serving(directory, HEAD + lists + deny + TAIL), held(options.sessions):
+            title = f"a list of {options.users} networks and names changes"
+            measure(title, replaced, options.rounds, 8)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,51 @@ def explain(tmp_path: Path, *arguments: str) -> tuple[int, str]:
     return status, said.getvalue()
 
 
+LISTS = """
+[networks]
+blocked = { file = "blocked.txt" }
+inner = ["10.0.0.0/8", "blocked"]
+[[rule]]
+id = "blocked"
+deny = ["connect"]
+to = ["inner"]
+[[rule]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "entries"),
+    [
+        ("tracker.example", ['to = "inner": {}: blocked.txt:3: "=tracker.example"']),
+        ("a.ads.example", ['to = "inner": {}: blocked.txt:5: ".ads.example"']),
+        ("8.8.4.4", ['to = "inner": {}: blocked.txt:1: "8.8.4.0/24"']),
+        ("10.1.2.3", ['to = "inner": {}:8: "10.0.0.0/8"']),
+        ("other.example", []),
+    ],
+)
+def test_whichEntryMatched(tmp_path: Path, asked: str, entries: list[str]) -> None:
+    """Of a long list, the line that decides: for people and for programs."""
+    text = OPEN.replace("[[rule]]", LISTS.strip(), 1)
+    (tmp_path / "gw.toml").write_text(text)
+    (tmp_path / "blocked.txt").write_text(
+        "8.8.4.0/24\n\n=tracker.example # x\n*.tracker.example\n.ads.example\n"
+    )
+    name = str(tmp_path / "gw.toml")
+    line = text[: text.index("inner =")].count("\n") + 1
+    wanted = [each.format(name).replace(":8:", f":{line}:") for each in entries]
+    address = asked if asked[0].isdigit() else "8.8.8.8"
+    to = ["--resolving-to", address, "connect", f"{asked}:443"]
+    for more in ([], ["--json"]):
+        said = io.StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            main(["explain", "--config", name, *more, *to])
+        if more:
+            assert json.loads(said.getvalue())["entries"] == wanted
+        else:
+            found = [x for x in said.getvalue().splitlines() if x.startswith("  by to")]
+            assert found == [f"  by {each}" for each in wanted]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

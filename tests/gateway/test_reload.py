@@ -24,8 +24,10 @@ from socksgw.config.reference import tables
 from socksgw.config.schema import Config, GatewayConfig, Limit, Timeouts
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.reload import STOPPING, Answer, Reload, _unchangeable
+from socksgw.policy.facts import Facts
+from socksgw.policy.outcome import consider
 from socksgw.system import files
-from socksgw.wire.address import UNSPECIFIED4
+from socksgw.wire.address import UNSPECIFIED4, Address
 from tests.fakes.changing import Changing
 from tests.live.running import OPEN
 from tests.tools.building import built
@@ -207,6 +209,72 @@ def test_includedFilesAreWatched(tmp_path: Any) -> None:
         reload.look()
         reload.look()
         assert reload.count == count
+
+
+def test_listsAreReadAgain(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A list of C{[networks]} is read again when it has changed, and nothing else is. With
+    a wrong line, or without its file, the last good one goes on; so it is with a reload.
+    """
+    monkeypatch.setattr(Gateway, "elsewhere", lambda self, work: maybeDeferred(work))
+    file, log = tmp_path / "blocked.txt", list[str]()
+    file.write_text("# whom nobody needs\n203.0.113.0/24\n\n=bad.example  # really\n")
+    text = OPEN.replace(
+        "[[rule]]",
+        '[networks]\nblocked = { file = "blocked.txt" }\n'
+        '[[rule]]\nid = "no"\ndeny = "any"\nto = ["blocked"]\n[[rule]]',
+        1,
+    )
+    whole: list[Config] = []
+
+    def reread() -> Config:
+        whole.append(loads(text, "gw.toml", tmp_path))
+        return whole[-1]
+
+    gateway = Gateway(EPollReactor(), loads(text, "gw.toml", tmp_path), reread=reread)
+    monkeypatch.setattr(gateway._listeners, "change", lambda listens: None)
+    monkeypatch.setattr(gateway.journal, "append", log.append)
+
+    def deniedAfter(change: Any) -> str:
+        change()
+        for _ in range(3):
+            gateway.reloads.look()
+        ruleset = gateway.generation.ruleset
+        return " ".join(
+            name
+            for name in ("bad.example", "worse.example")
+            if consider(ruleset, _asking(name)).verdict.rule == "no"
+        )
+
+    assert deniedAfter(lambda: None) == "bad.example"
+    assert gateway.reloads.count == 0
+    both = "=bad.example\n.worse.example\n"
+    assert deniedAfter(lambda: file.write_text(both)) == "bad.example worse.example"
+    assert (gateway.reloads.count, gateway.reloads.failures) == (1, 0)
+    wrong = "=worse.example\n\nhttp://bad.example/\n"
+    assert deniedAfter(lambda: file.write_text(wrong)) == "bad.example worse.example"
+    (said,) = [line for line in log if "reload-failed" in line]
+    assert "blocked.txt:3: networks.blocked" in said
+    assert deniedAfter(file.unlink) == "bad.example worse.example"
+    assert "blocked.txt" in log[-1]
+    answers: list[Answer] = []
+    gateway.reload().addCallback(answers.append)
+    assert answers[0].problems
+    assert deniedAfter(lambda: None) == "bad.example worse.example"
+    assert deniedAfter(lambda: file.write_text("=worse.example\n")) == "worse.example"
+    # Empty is what it may be, and is told.
+    with capturedLogs() as events:
+        assert deniedAfter(lambda: file.write_text("# nobody\n")) == ""
+    assert any("is empty" in str(each.get("line")) for each in events)
+    assert whole == []
+    gateway.reload().addCallback(answers.append)
+    assert answers[1].problems == ()
+    assert gateway.config is whole[0]
+
+
+def _asking(name: str) -> Facts:
+    there = (Address.parse("8.8.8.8"),)
+    return Facts("anonymous", frozenset(), "connect", name, 443, there)
 
 
 def addressOf(gateway: Gateway) -> set[tuple[str, int]]:

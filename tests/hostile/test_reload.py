@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -160,6 +161,29 @@ def test_reloadOnChange(gateway: Callable[..., Running]) -> None:
         head + '[[rule]]\nid = "n"\ndeny = "any"'
     )
     until(lambda: running.journal("reloaded"))
+
+
+def test_aListThatChanges(gateway: Callable[..., Running], tmp_path: Path) -> None:
+    """
+    It is taken up by itself, and ends the sessions that it forbids; with a wrong line
+    the one before goes on.
+    """
+    file = tmp_path / "blocked.txt"
+    file.write_text("=nobody.example\n")
+    lists = f'[networks]\nblocked = {{ file = "{file}" }}\n'
+    deny = '[[rule]]\nid = "no"\ndeny = "any"\nto = ["blocked"]\n'
+    running = gateway(HEAD + lists + deny + ALL)
+    with Echo() as echo, Association(running.port) as association:
+        association.echo(echo, b"allowed")
+        file.write_text(f"{echo.place[0]}\n")
+        until(lambda: running.journal("reloaded"))
+        association.send(*echo.place, b"denied by now")
+        assert association.silent()
+        file.write_text("http://\n")
+        until(lambda: running.journal("reload-failed"))
+        association.send(*echo.place, b"denied still")
+        assert association.silent()
+    assert len(running.journal("reloaded")) == 1
 
 
 def test_newFlowsByTheNewRules(gateway: Callable[..., Running]) -> None:

@@ -19,7 +19,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from socksgw.config.schema import Config, Group, Listen, Moment, Never, Rule, Schedule
+from socksgw.config.schema import (
+    Config,
+    Group,
+    Listed,
+    Listen,
+    Moment,
+    Never,
+    Rule,
+    Schedule,
+)
 from socksgw.config.schema.values import CommandName
 from socksgw.interfaces import Asker
 from socksgw.policy.document import Compiler
@@ -30,7 +39,10 @@ from socksgw.wire.address import Address
 from tests.fakes.policy import ANONYMOUS, Facts, Somebody, doubted, loggedIn
 
 FACTS = Facts()
-NETWORKS = {"dc": ("10.1.0.0/16", "*.corp.example"), "home": ("192.168.0.0/16",)}
+NETWORKS = {
+    "dc": Listed(("10.1.0.0/16", "*.corp.example")),
+    "home": Listed(("192.168.0.0/16",)),
+}
 GROUPS = {"g": ("alice",), "h": ("bob",)}
 SERVICES = {
     "web": ("tcp/80", "tcp/443"),

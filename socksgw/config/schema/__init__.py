@@ -56,6 +56,7 @@ from socksgw.config.schema.upstream import Upstream, UpstreamCheck, UpstreamLogi
 from socksgw.config.schema.values import (
     CommandName,
     Commands,
+    Listed,
     Moment,
     Port,
     Quota,
@@ -91,6 +92,7 @@ __all__ = [
     "Included",
     "InspectConfig",
     "Limit",
+    "Listed",
     "Listen",
     "ListenTLS",
     "ListenUDP",
@@ -130,7 +132,8 @@ class Config:
     One configuration.
 
     @ivar networks: A name for a list of destinations or clients, written as C{to} and
-        C{from} of a rule.
+        C{from} of a rule: an array, or C{{ file = "blocked.txt" }}, a file with one in
+        each line, which is read again when it changes.
     @ivar include: Files with more rules, such as C{["rules.d/*.toml"]}, relative to
         this one and read in the order of their names. They may hold C{rule},
         C{expect}, C{groups}, C{networks}, C{services} and C{schedules}; their rules
@@ -158,7 +161,7 @@ class Config:
     http: Http = Http()
     pac: Pac | None = None
     groups: Mapping[str, Group] = Factory(dict)
-    networks: Mapping[str, tuple[str, ...]] = Factory(dict)
+    networks: Mapping[str, Listed] = Factory(dict)
     never: Never = Never()
     rule: tuple[Rule, ...] = ()
     limit: tuple[Limit, ...] = ()
@@ -190,6 +193,6 @@ class Included:
     rule: tuple[Rule, ...] = ()
     expect: tuple[Expect, ...] = ()
     groups: Mapping[str, Group] = Factory(dict)
-    networks: Mapping[str, tuple[str, ...]] = Factory(dict)
+    networks: Mapping[str, Listed] = Factory(dict)
     services: Mapping[str, tuple[str, ...]] = Factory(dict)
     schedules: Mapping[str, Schedule] = Factory(dict)

@@ -2,6 +2,7 @@
 Values that several tables of the configuration hold.
 """
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from attrs import frozen
@@ -11,6 +12,7 @@ from socksgw.config.convert import Duration
 __all__ = [
     "CommandName",
     "Commands",
+    "Listed",
     "Moment",
     "Port",
     "Quota",
@@ -31,6 +33,23 @@ Workers = int | Literal["auto"]
 Words = tuple[str, ...] | str
 #: The upstreams of a chain; in each place one, or several to choose from.
 Via = tuple[tuple[str, ...], ...]
+
+
+class Listed(tuple[str, ...]):  # noqa: SLOT001
+    """
+    Networks and names: an array, or a table with the C{file} that has one in each line.
+
+    @ivar file: its path; empty for an array.
+    """
+
+    # A tuple has no room for slots.
+    file: str
+
+    def __new__(cls, words: Iterable[str] = (), file: str = "") -> Self:
+        """Take the words, as they are in the file or the array."""
+        made = super().__new__(cls, words)
+        made.file = file
+        return made
 
 
 class Rate(int):
