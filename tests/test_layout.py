@@ -45,6 +45,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "services",
         )
     },
+    **{
+        f"importing/squid/{each}.py": (
+            "importing/squid/test_writing.py",
+            "what is written is made of it",
+        )
+        for each in ("delays", "logins", "peers", "reading", "samples", "unfolding")
+    },
     "console/idlerules.py": ("console/test_importing.py", "import leaves them out"),
     "config/schema/values.py": ("limits/test_limits.py", "one of them has a time"),
     "limits/bound.py": ("limits/test_limits.py", "limits are made of them"),

@@ -37,11 +37,12 @@ def importingCommand(commands: Any) -> None:
     importing = commands.add_parser(
         "import",
         help="write another server's configuration as ours",
-        description="Read danted.conf (or sockd.conf) of Dante 1.4, or 3proxy.cfg of "
-        "3proxy 1.0, and print a configuration for this gateway: each rule with the line that it was made of, "
-        "and requests that check tries ([[expect]]). What is not the same here is "
-        "printed on standard error, and in the file. Nothing is written where more "
-        "would be allowed than there, but with --wider.",
+        description="Read danted.conf (or sockd.conf) of Dante 1.4, 3proxy.cfg of "
+        "3proxy 1.0, or squid.conf of Squid 5, and print a configuration for this "
+        "gateway: each rule with the line that it was made of, and requests that "
+        "check tries ([[expect]]). What is not the same here is printed on standard "
+        "error, and in the file. Nothing is written where more would be allowed than "
+        "there, but with --wider.",
         epilog="Example: socksgw import /etc/danted.conf -o gw.toml && "
         "socksgw check gw.toml. Exit status: 0 written, 1 it would be wider, 2 wrong "
         "use, or the file cannot be read.",

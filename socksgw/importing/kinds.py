@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from socksgw.importing.dante.writing import draftOf as ofDante
 from socksgw.importing.draft import Draft
 from socksgw.importing.host import Host
+from socksgw.importing.squid.writing import draftOf as ofSquid
 from socksgw.importing.threeproxy.writing import draftOf as ofThreeProxy
 
 __all__ = ["KINDS", "Kind", "kindOf"]
@@ -36,6 +37,7 @@ class Kind(NamedTuple):
 KINDS: Final = (
     Kind("dante", ("danted.conf", "sockd.conf"), "Dante 1.4", ofDante),
     Kind("3proxy", ("3proxy.cfg",), "3proxy 1.0", ofThreeProxy),
+    Kind("squid", ("squid.conf",), "Squid 5", ofSquid),
 )
 
 

@@ -17,6 +17,8 @@ from socksgw.importing.kinds import KINDS, kindOf
         ("old/Danted.conf.bak", None, "dante"),
         ("danted/proxy.conf", None, None),
         ("proxy.conf", "dante", "dante"),
+        ("/etc/squid/squid.conf", None, "squid"),
+        ("3proxy.cfg", None, "3proxy"),
     ],
 )
 def test_kinds(path: str, name: str | None, expected: str | None) -> None:

@@ -9,14 +9,15 @@ import base64
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.interop.importing import BIN, PASSWORD
 from tests.live.netns import spawned
 
-__all__ = ["SHIFT", "hosts", "imported", "status"]
+__all__ = ["SHIFT", "answering", "hosts", "imported", "status"]
 
 #: How much higher the ports of the gateway are than those of the other server.
 SHIFT = 10000
@@ -31,10 +32,27 @@ def status(
     if user:
         credentials = base64.b64encode(user.encode() + b":" + PASSWORD).decode()
         head += f"Proxy-Authorization: Basic {credentials}\r\n"
-    with socket.create_connection(at, 5, (source, 0)) as connection:
+    with socket.create_connection(at, 30, (source, 0)) as connection:
         connection.sendall(head.encode() + b"Connection: close\r\n\r\n")
         with connection.makefile("rb") as answer:
             return int(answer.readline().split()[1])
+
+
+def answering(port: int) -> None:
+    """Answer requests of HTTP at every address: Squid tries long where nobody does."""
+    bound = socket.create_server(("0.0.0.0", port))
+
+    def answer(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            if connection.recv(65536):
+                connection.sendall(b"HTTP/1.0 204 No Content\r\n\r\n")
+
+    def serve() -> None:
+        while True:
+            connection, _ = bound.accept()
+            threading.Thread(target=answer, args=[connection], daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
 
 
 def hosts(directory: Path, names: Iterable[tuple[str, str]]) -> None:
@@ -68,8 +86,10 @@ def imported(
     for port in ports:
         text = text.replace(f':{port}"]', f':{port + SHIFT}"]')
     # Every address is one of this host's.
-    text = text.replace("[timeouts]", "[never]\nto = []\n[timeouts]", 1)
-    made.write_text(f"[gateway]\nstate_dir = '{file.parent}/var'\n{text}")
+    text = text.replace("\n[timeouts]", "\n[never]\nto = []\n[timeouts]", 1)
+    made.write_text(
+        f"[gateway]\nstate_dir = '{file.parent}/var'\ntrusted_groups = ['proxy']\n{text}"
+    )
     with spawned(
         str(BIN / "twistd"), "-n", "--pidfile=", "socksgw", "--config", str(made),
         log=file.parent / "log",
