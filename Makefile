@@ -12,7 +12,7 @@ COVERAGE ?=
 # hundred interpreters, and each would compile all of them again.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 
-.PHONY: help run test lint man bench clean
+.PHONY: help run test lint man dist bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this text
@@ -71,6 +71,11 @@ man: $(BIN)/twistd  ## make the man pages, in build/man
 		|| $(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[man]'
 	$(BIN)/python -m socksgw.console.man build/man
 	@echo "Read them with: man -l build/man/socksgw.1 build/man/socksgw.toml.5"
+
+dist: $(VENV)/tested  ## make wheel and source distribution, in dist
+	@git describe --always --dirty --abbrev=12 --exclude='*' | sed 's/-dirty/, changed/' >socksgw/commit.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check build
+	@$(BIN)/python -m build --quiet --no-isolation --outdir dist; status=$$?; rm -f socksgw/commit.txt; exit $$status
 
 # make bench ARGS=--quick runs each part for some seconds only.
 QUICK := $(filter --quick,$(ARGS))

@@ -5,7 +5,7 @@ The command C{twistd socksgw}: its options, and the service that they ask for.
 from __future__ import annotations
 
 import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
@@ -82,6 +82,15 @@ class Options(usage.Options, AuthOptionMixin):
         self["listen"].append(endpoint)
 
     opt_l = opt_listen
+
+    def opt_version(self) -> NoReturn:
+        """
+        Tell version and commit, and the versions of what it runs on.
+        """
+        from socksgw.console.version import told
+
+        print(told())
+        sys.exit(0)
 
     def parseOptions(self, options: Any = None) -> None:
         """

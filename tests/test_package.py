@@ -22,6 +22,10 @@ directory = sys.argv[1]  # which setuptools overwrites
 build_wheel(directory)
 build_sdist(directory)
 """
+FILES = [
+    ".gitignore", "LICENSE", "MANIFEST.in", "Makefile", "README.rst", "pyproject.toml",
+    "setup.cfg",
+]  # fmt: skip
 CHAPTERS = {path.name for path in (ROOT / "socksgw" / "manual").glob("*.rst")}
 
 
@@ -29,11 +33,12 @@ CHAPTERS = {path.name for path in (ROOT / "socksgw" / "manual").glob("*.rst")}
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of both, built from a copy of this tree."""
     copy = tmp_path_factory.mktemp("tree") / "socksgw"
-    for name in ("socksgw", "twisted"):
-        leftOut = shutil.ignore_patterns("__pycache__", "dropin.cache")
+    leftOut = shutil.ignore_patterns("__pycache__", "dropin.cache", "build")
+    for name in (".ci", "etc", "findings", "socksgw", "tests", "twisted"):
         shutil.copytree(ROOT / name, copy / name, ignore=leftOut)
-    for name in ("setup.cfg", "pyproject.toml", "README.rst", "LICENSE"):
+    for name in FILES:
         shutil.copy(ROOT / name, copy)
+    (copy / "socksgw" / "commit.txt").write_text("0123456789ab\n")
     found = tmp_path_factory.mktemp("dist")
     subprocess.run(
         [sys.executable, "-c", _BUILD, str(found)],
@@ -55,35 +60,78 @@ def test_theWheelHasTheManual(built: Path) -> None:
     for name in ("socksgw/py.typed", "twisted/plugins/socksgw_tap.py"):
         assert name in names
     assert not [name for name in names if name.startswith("tests/")]
+    # An installation has them below share/socksgw.
+    shared = {x.partition("/share/socksgw/")[2] for x in names}
+    assert {x.removeprefix("etc/") for x in tracked("etc")} <= shared
 
 
-def test_theInstalledManual(built: Path, tmp_path: Path) -> None:
-    """A gateway that was installed from the wheel prints it."""
+def tracked(*folders: str) -> set[str]:
+    """The files of folders, by their names from this project's root."""
+    found = (each for name in folders for each in (ROOT / name).rglob("*"))
+    return {
+        str(each.relative_to(ROOT))
+        for each in found
+        if each.is_file() and not {"__pycache__", "build"} & set(each.parts)
+    }
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prefix in which the wheel is installed, by pip; what it needs is elsewhere."""
     (wheel,) = built.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    program = (
-        "import sys, socksgw, socksgw.console.command as command\n"
-        "print(socksgw.__file__)\n"
-        "sys.exit(command.main(['help', 'chap']))"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=str(tmp_path)),
+    prefix = tmp_path_factory.mktemp("prefix")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
+    subprocess.run(
+        [*pip, "--no-deps", "--no-index", "--ignore-installed", "--prefix", str(prefix),
+         str(wheel)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )  # fmt: skip
+    return prefix
+
+
+def run(prefix: Path, *command: str, **more: str) -> str:
+    """Return what an installed program prints."""
+    (packages,) = prefix.glob("lib/python*/site-packages")
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=prefix,
+        env=environment(PYTHONPATH=str(packages), **more),
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     ).stdout
-    assert shown.startswith(f"{tmp_path}/socksgw/")
+
+
+def test_theInstalledProgram(installed: Path) -> None:
+    """It tells its version; twistd finds the plug-in; its own example is good."""
+    versions = run(installed, str(installed / "bin" / "socksgw"), "--version")
+    assert (
+        versions.splitlines()[0] == "socksgw 0.1.0, commit 0123456789ab, not compiled"
+    )
+    assert run(installed, "-m", "twisted", "socksgw", "--version") == versions
+    example = installed / "share" / "socksgw" / "examples" / "sandboxes.toml"
+    assert example.read_bytes() == (ROOT / "etc/examples/sandboxes.toml").read_bytes()
+
+
+def test_theInstalledManual(installed: Path) -> None:
+    """A gateway that was installed from the wheel prints it."""
+    program = (
+        "import sys, socksgw, socksgw.console.command as command\n"
+        "print(socksgw.__file__)\n"
+        "sys.exit(command.main(['help', 'chap']))"
+    )
+    shown = run(installed, "-c", program)
+    assert shown.startswith(f"{installed}/")
     assert "HMAC-MD5" in shown
 
 
-def test_theSourceHasTheManual(built: Path) -> None:
-    """Whoever packages it gets all that the wheel is made of."""
+def test_theSourceIsWhole(built: Path) -> None:
+    """Whoever packages it gets all that the wheel is made of, and can test it."""
     (source,) = built.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"socksgw/manual/{each}" for each in CHAPTERS} <= names
-    assert {"README.rst", "LICENSE", "setup.cfg", "pyproject.toml"} <= names
+    assert {*FILES, *tracked(".ci", "etc", "findings", "tests")} <= names

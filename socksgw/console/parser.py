@@ -17,6 +17,7 @@ from socksgw.console.learning import learningCommands
 from socksgw.console.operating import operatingCommands
 from socksgw.console.report import reportOptions
 from socksgw.console.usage import Parser
+from socksgw.console.version import Version
 from socksgw.wire.levels import LEVELS
 
 __all__ = ["makeParser"]
@@ -34,6 +35,11 @@ def makeParser() -> argparse.ArgumentParser:
         "twistd -n socksgw",
         epilog="Each command explains itself: socksgw COMMAND --help. The manual: "
         "socksgw help",
+    )
+    parser.add_argument(
+        "--version",
+        action=Version,
+        help="tell version and commit, and the versions of what it runs on",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
