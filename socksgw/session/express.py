@@ -5,8 +5,9 @@ It leads a session through the same stages as L{Session.serve}, by the same step
 stands where that one would wait. What the client says is read in
 L{socksgw.session.hearing}. As soon as anything else is needed than a client on a plain
 socket or in TLS, a method of no or of one message, a login that is remembered, CONNECT
-to an address or a name, and a socket that leads there, it hands the session over to the coroutine, which goes on with the stage that it has reached. So does
-whatever fails: there is one way out (L{socksgw.session.refusing}).
+to an address or a name, and a socket that leads there, it hands the session over to the
+coroutine, which goes on with the stage that it has reached. So does whatever fails:
+there is one way out (L{socksgw.session.refusing}).
 
 L{begin} alone decides which lane a session takes.
 """
