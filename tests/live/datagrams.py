@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -204,13 +205,14 @@ def _sockets(gateway: Running, kind: str) -> list[tuple[int, int]]:
     """Port and state of each of the gateway's sockets."""
     process = f"/proc/{gateway.process.pid}"
     inodes = set()
-    for number in os.listdir(f"{process}/fd"):
-        try:
-            match = re.match(r"socket:\[(\d+)\]", os.readlink(f"{process}/fd/{number}"))
-        except FileNotFoundError:
-            continue
-        if match is not None:
-            inodes.add(match[1])
+    # With its workers, if it has any.
+    for pid in (gateway.process.pid, *gateway.children):
+        with suppress(FileNotFoundError):
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(FileNotFoundError):
+                    target = os.readlink(f"/proc/{pid}/fd/{number}")
+                    if match := re.match(r"socket:\[(\d+)\]", target):
+                        inodes.add(match[1])
     found = []
     for table in (kind, f"{kind}6"):
         with open(f"{process}/net/{table}", encoding="ascii") as lines:

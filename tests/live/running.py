@@ -284,6 +284,13 @@ class Running:
         return sorted(found)
 
     @property
+    def children(self) -> list[int]:
+        """The processes that it has started."""
+        pid = self.process.pid
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(each) for each in found.split()]
+
+    @property
     def pipes(self) -> int:
         """How many pipes it has: splice(2) goes by them, and keeps them for the next."""
         return sum("pipe:" in each for each in self.open)

@@ -17,7 +17,7 @@ __all__ = ["until"]
 
 def until(
     condition: Callable[..., Any],
-    seconds: float = 10.0,
+    seconds: float = 30.0,
     turn: Callable[[], object] = lambda: time.sleep(0.02),
     seen: Callable[[], object] = lambda: "",
 ) -> Any:

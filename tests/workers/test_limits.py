@@ -156,16 +156,16 @@ def test_neverMoreThanTheLimit(gateway: Running, target: Counted) -> None:
         before = started(gateway)
         for client in clients[:4]:
             client.close()
-        until(lambda: target.total > 2 * _MOST, 10)
+        until(lambda: target.total > 2 * _MOST, 30)
         os.kill(before[1], signal.SIGKILL)
-        until(lambda: started(gateway)[1] != before[1], 10)
+        until(lambda: started(gateway)[1] != before[1], 30)
         seen = target.total
-        until(lambda: target.total > seen + _MOST, 10)
+        until(lambda: target.total > seen + _MOST, 30)
         over.set()
         for each in threads:
             each.join()
         stay = [each for each in clients[4:] if not isClosed(each)]
-        until(lambda: target.live == len(stay), 10)
+        until(lambda: target.live == len(stay), 30)
         more = filled(gateway, target, stack)
         assert len(stay) + len(more) == target.live == _MOST
         assert target.most == _MOST
@@ -254,7 +254,7 @@ def test_oneThrottle(tmp_path: Path) -> None:
         assert {each["worker"] for each in failed} == {1, 2}
         dead = started(gateway)[1]
         os.kill(dead, signal.SIGKILL)
-        until(partial(isReplaced, gateway, dead), 10)
+        until(partial(isReplaced, gateway, dead), 30)
         for _ in range(12):
             assert hears(gateway, b"alice", b"right") == 1
         later = gateway.journal("login-failed")[12:]
