@@ -33,8 +33,8 @@ _FOUND: Final = (
 
 #: The fields that the lines of each event may have.
 CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
-    "start": ("gateway", "pid"),
-    "handover": ("gateway", "pid", "before", "sessions"),
+    "start": ("gateway", "pid", "policy"),
+    "handover": ("gateway", "pid", "before", "sessions", "policy"),
     "stop": ("gateway",),
     "decision": _DECISION,
     "refused": (
@@ -59,7 +59,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
         "received_datagrams", "seconds", "reason", "limited", "path", "why", "ticket", "grant",
     ),
     "flows-refused": (*_CLIENT, "why"),
-    "reloaded": ("rules", "ended"),
+    "reloaded": ("rules", "ended", "policy"),
     "reload-failed": ("problems",),
     "admin": ("who", "act", "what", "result"),
     "tls-read": ("listener", "files"),

@@ -29,21 +29,32 @@ __all__ = [
 ]
 
 
-def startLine(gateway: str) -> str:
-    """Return the line that says that the gateway starts."""
-    return f'"event":"start","gateway":{quoted(gateway)},"pid":{os.getpid()}'
+def _policy(digest: str) -> str:
+    """Return the member that tells the configuration, if that is a file's."""
+    return f',"policy":"{digest}"' if digest else ""
 
 
-def handoverLine(gateway: str, before: int, sessions: int) -> str:
+def startLine(gateway: str, digest: str = "") -> str:
+    """
+    Return the line that says that the gateway starts.
+
+    @param digest: that of its configuration.
+    """
+    name = quoted(gateway)
+    return f'"event":"start","gateway":{name},"pid":{os.getpid()}{_policy(digest)}'
+
+
+def handoverLine(gateway: str, before: int, sessions: int, digest: str = "") -> str:
     """
     Return the line that says that another process serves, in place of the one before.
 
     @param before: the number of that process.
     @param sessions: how many sessions it had, which move or end there.
+    @param digest: that of its configuration.
     """
     return (
         f'"event":"handover","gateway":{quoted(gateway)},"pid":{os.getpid()},'
-        f'"before":{before},"sessions":{sessions}'
+        f'"before":{before},"sessions":{sessions}{_policy(digest)}'
     )
 
 
@@ -65,9 +76,13 @@ def workerLine(state: str, pid: int, why: str = "", worker: int = 0) -> str:
     return f'"event":"worker","state":"{state}","pid":{pid}{because}{which}'
 
 
-def reloadedLine(rules: int, ended: int) -> str:
-    """Return the line that says that a new configuration is in force."""
-    return f'"event":"reloaded","rules":{rules},"ended":{ended}'
+def reloadedLine(rules: int, ended: int, digest: str = "") -> str:
+    """
+    Return the line that says that a new configuration is in force.
+
+    @param digest: its own.
+    """
+    return f'"event":"reloaded","rules":{rules},"ended":{ended}{_policy(digest)}'
 
 
 def reloadFailedLine(problems: Sequence[str]) -> str:

@@ -261,7 +261,8 @@ class Gateway:
         if self.running:
             return
         self._state.open()
-        self.journal.append(self.role.startLine(self.config.gateway.name))
+        config = self.config
+        self.journal.append(self.role.startLine(config.gateway.name, config.digest))
         self._begin()
 
     def _begin(self) -> None:

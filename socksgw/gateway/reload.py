@@ -334,7 +334,9 @@ class Reload:
         generation, gateway = built.generation, self._gateway
         self.succeeded += 1
         rules = len(generation.policy.ruleset.rules)
-        gateway.journal.append(process.reloadedLine(rules, ended))
+        gateway.journal.append(
+            process.reloadedLine(rules, ended, gateway.config.digest)
+        )
         _log.info(
             "reloaded: {rules} rules; {ended} sessions ended", rules=rules, ended=ended
         )

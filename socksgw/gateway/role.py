@@ -139,9 +139,13 @@ class Role:
         """
         journal.open(lock)
 
-    def startLine(self, gateway: str) -> str:
-        """Return the line of the start."""
-        return process.startLine(gateway)
+    def startLine(self, gateway: str, digest: str) -> str:
+        """
+        Return the line of the start.
+
+        @param digest: that of the configuration.
+        """
+        return process.startLine(gateway, digest)
 
     def stopLine(self, gateway: str) -> str:
         """Return the line of the end."""

@@ -174,8 +174,9 @@ class Taking:
     def serving(self) -> None:
         """Let the old process go: this is the first that the reactor does."""
         self._serves = True
-        name, left = self._gateway.config.gateway.name, int(self._told["left"])
-        self._gateway.journal.append(handoverLine(name, self.pid, left))
+        config, left = self._gateway.config, int(self._told["left"])
+        line = handoverLine(config.gateway.name, self.pid, left, config.digest)
+        self._gateway.journal.append(line)
         if self._program is not None:
             self._program.taken()
         if self._gone:

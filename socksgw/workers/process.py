@@ -137,7 +137,7 @@ class Place(Role):
         """As L{Role.bucket}: with the other workers."""
         return self._rates.bucket(key, rate, now)
 
-    def startLine(self, gateway: str) -> str:
+    def startLine(self, gateway: str, digest: str) -> str:
         """As L{Role.startLine}."""
         return workerLine("started", os.getpid())
 

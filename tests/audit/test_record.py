@@ -303,9 +303,10 @@ def everyLine() -> list[str]:
     return [
         *lines,
         process.startLine("g"),
-        process.handoverLine("g", 1, 2),
+        process.startLine("g", "ab" * 32),
+        process.handoverLine("g", 1, 2, "ab" * 32),
         process.stopLine("g"),
-        process.reloadedLine(1, 2),
+        process.reloadedLine(1, 2, "ab" * 32),
         process.reloadFailedLine(["p"]),
         process.adminLine("uid:0", "kill", "user=alice", "2 sessions ended"),
         process.tlsReadLine("lan", ["key"]),

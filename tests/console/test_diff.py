@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,20 @@ def test_diff(tmp_path: Path, gateway: Callable[..., Running]) -> None:
     other = socksgw("diff", "gw.toml", "closed.toml", cwd=directory)
     assert other.returncode == 1
     assert 'allow by rule "all" → deny by rule "auth.choose"' in other.stdout
+
+
+def test_whichPolicyWasInForce(gateway: Callable[..., Running]) -> None:
+    """Lines between a start, or a reload, and the next are by the file that it names."""
+    running = gateway(OPEN)
+    file = running.directory / "gw.toml"
+    digests = [sha256(file.read_bytes()).hexdigest()]
+    file.write_text(OPEN.replace('["connect"]', '["udp"]'))
+    digests.append(sha256(file.read_bytes()).hexdigest())
+    running.process.send_signal(signal.SIGHUP)
+    (reloaded,) = until(lambda: running.journal("reloaded"))
+    (start,) = running.journal("start")
+    assert [start["policy"], reloaded["policy"]] == digests
+    assert digests[0] != digests[1]
 
 
 RULES = """
