@@ -42,7 +42,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "limits",
             "passwords",
             "samples",
-            "services",
         )
     },
     **{
@@ -50,7 +49,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "importing/squid/test_writing.py",
             "what is written is made of it",
         )
-        for each in ("delays", "logins", "peers", "reading", "samples", "unfolding")
+        for each in ("delays", "logins", "peers", "samples", "unfolding")
     },
     "console/idlerules.py": ("console/test_importing.py", "import leaves them out"),
     "config/schema/values.py": ("limits/test_limits.py", "one of them has a time"),

@@ -29,7 +29,7 @@ _ORDER: Final = (
     "restart",
     "admin", "metrics",
     "troubleshooting", "records", "report", "sinks", "collectors", "warehouse",
-    "dante", "beyond", "performance", "contributing",
+    "dante", "3proxy", "squid", "beyond", "performance", "contributing",
 )  # fmt: skip
 
 

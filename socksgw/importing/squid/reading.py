@@ -13,10 +13,10 @@ from socksgw.importing.squid.access import Line, Term
 from socksgw.importing.squid.acls import BUILT_IN, Acl, added
 from socksgw.importing.squid.file import Said, valuesOf
 
-__all__ = ["Port", "Reading"]
+__all__ = ["CACHING", "ELSEWHERE", "KEPT", "NARROWING", "NOTHING", "Port", "Reading"]
 
 #: What is here by another name, or needs nothing, by directive.
-_ELSEWHERE: Final = {
+ELSEWHERE: Final = {
     "access_log": "the journal records each decision and each end (socksgw audit)",
     "cache_log": "standard error has what goes wrong; [log] says how",
     "debug_options": "[log] level, and socksgw explain",
@@ -53,16 +53,16 @@ _ELSEWHERE: Final = {
     "pipeline_prefetch": "requests that come at once are answered in turn",
 }
 #: What begins so is about keeping pages, which is not done here.
-_CACHING: Final = (
-    "cache", "memory_", "maximum_object", "minimum_object", "refresh_", "store_",
-    "quick_abort", "read_ahead", "negative_", "positive_", "range_offset", "reload_into",
-    "offline_mode", "collapsed_", "memory_pools", "pinger_", "query_icmp", "minimum_icp",
-    "icp_", "htcp_", "hierarchy_stoplist", "ie_refresh", "vary_", "max_stale", "digest_",
-    "hopeless", "broken_vary", "send_hit", "nonhierarchical", "prefer_direct",
-    "acl_uses", "strip_query", "buffered_logs", "netdb", "ipcache", "fqdncache",
+CACHING: Final = (
+    "acl_uses", "broken_vary", "buffered_logs", "cache", "collapsed_", "digest_",
+    "fqdncache", "hierarchy_stoplist", "hopeless", "htcp_", "icp_", "ie_refresh",
+    "ipcache", "max_stale", "maximum_object", "memory_", "minimum_icp",
+    "minimum_object", "negative_", "netdb", "offline_mode", "pinger_", "positive_",
+    "query_icmp", "quick_abort", "range_offset", "read_ahead", "refresh_",
+    "reload_into", "send_hit", "store_", "strip_query", "vary_",
 )  # fmt: skip
 #: What keeps something out there, and nothing here would.
-_NARROWING: Final = {
+NARROWING: Final = {
     "http_access2": "requests that were changed are not judged again",
     "adapted_http_access": "requests that were changed are not judged again",
     "http_reply_access": "answers are not judged",
@@ -82,22 +82,24 @@ _NARROWING: Final = {
     "authenticate_ip_ttl": "an account may be used from several addresses",
 }
 #: What begins so says nothing that could be said here.
-_NOTHING: Final = (
-    "ssl_", "sslproxy_", "sslcrtd_", "sslpassword", "tls_outgoing", "request_header_",
-    "reply_header_", "header_replace", "icap_", "ecap_", "adaptation_", "url_rewrite_",
-    "redirect_", "client_", "server_", "tcp_", "quick_", "wccp", "delay_", "umask",
-    "dns_", "external_acl_type", "balance_", "eui_lookup", "email_err", "err_",
-    "announce_", "win32_", "windows_", "high_", "max_open", "sleep_", "retry_", "connect_",
-    "forward_", "peer_", "dead_peer", "persistent_", "pconn_", "read_", "write_",
-    "request_", "detect_broken", "uri_whitespace", "append_domain", "ignore_unknown",
-    "on_unsupported", "collapse", "note", "qos_flows", "clientside_", "cpu_affinity",
-    "spoof_client", "miss_access", "mime_table", "ident_", "relaxed_header", "log_",
-    "strip_", "stats_", "snmp_", "udp_", "reply_", "unlinkd", "diskd", "mail_", "host_",
-    "force_request", "accept_filter", "background_ping", "global_internal", "short_icon",
-    "test_reachability", "authenticate_", "auth_", "always_", "never_", "access_",
-    "access_log", "minimum_", "maximum_", "hostname_", "icon_", "vary", "ftp_", "netdb_",
-    "debug", "as_whois", "chunked_", "http_upgrade", "proxy_protocol", "logfile_",
-    "daemon", "cachemgr", "http_port", "chroot", "restart", "shared_", "paranoid_",
+NOTHING: Final = (
+    "accept_filter", "adaptation_", "announce_", "append_domain", "as_whois",
+    "authenticate_", "background_ping", "balance_", "broken_posts", "chunked_",
+    "client_", "clientside_", "configuration_", "connect_", "cpu_affinity",
+    "dead_peer", "delay_", "detect_broken", "diskd", "dns_", "ecap_", "email_err",
+    "emulate_", "err_", "error_", "esi_", "eui_lookup", "extension_", "external_",
+    "force_request", "forward_", "ftp_", "global_internal", "happy_eyeballs",
+    "header_", "high_", "host_", "hostname_", "http_accel", "http_upgrade",
+    "httpd_", "icap_", "icon_", "ident_", "ignore_", "incoming_", "loadable_",
+    "location_rewrite", "log_", "logfile_", "mail_", "mark_", "max_open",
+    "maximum_", "mcast_", "mime_table", "min_", "minimum_", "neighbor_", "note",
+    "on_unsupported", "pconn_", "peer_", "persistent_", "proxy_protocol",
+    "qos_flows", "referer_", "relaxed_header", "reply_header_", "request_",
+    "response_", "retry_", "server_", "shared_", "short_icon", "sleep_", "snmp_",
+    "spoof_client", "ssl_", "sslcrt", "sslpassword", "sslproxy_", "stats_", "tcp_",
+    "test_reachability", "tls_outgoing", "tproxy_", "udp_", "umask", "unlinkd",
+    "update_headers", "upgrade_", "uri_whitespace", "url_rewrite_", "useragent_",
+    "wais_", "wccp", "windows_", "write_", "zero_", "zph_",
 )  # fmt: skip
 
 
@@ -174,7 +176,7 @@ class Reading:
             self.lists.setdefault(name, []).append(line)
         elif name in ("http_port", "https_port"):
             self._port(said)
-        elif name in _KEPT:
+        elif name in KEPT:
             self.said.setdefault(name, []).append(said)
         else:
             self._other(said)
@@ -192,20 +194,22 @@ class Reading:
 
     def _other(self, said: Said) -> None:
         name = said.name
-        if name in _ELSEWHERE:
-            self.draft.leaveOnce(said.line, name, _ELSEWHERE[name])
-        elif name in _NARROWING:
+        if name == "configuration_includes_quoted_values" and said.rest[:1] == ("on",):
+            raise ValueError("quotes are not read so: write the values without them")
+        if name in ELSEWHERE:
+            self.draft.leaveOnce(said.line, name, ELSEWHERE[name])
+        elif name in NARROWING:
             isOff = said.rest[:1] in (("off",), ("none",), ("0",), ("-1",))
-            why = f"left out: {_NARROWING[name]}"
+            why = f"left out: {NARROWING[name]}"
             isWider = not isOff and said.rest[:1] != ("allow",)
             self.draft.leave(said.line, name, why, wider=isWider)
         elif name == "ssl_bump":
             why = "left out: TLS is not opened; [[rule]] names what is denied"
             isWider = said.rest[:1] in (("terminate",), ("reset",), ("err",))
             self.draft.leave(said.line, " ".join(said.words), why, isWider)
-        elif name.startswith(_CACHING):
+        elif name.startswith(CACHING):
             self.draft.leaveOnce(said.line, name, "nothing is cached here")
-        elif name.startswith(_NOTHING):
+        elif name.startswith(NOTHING):
             self.draft.leaveOnce(said.line, name, "left out: there is nothing like it")
         else:
             why = "left out: this is no directive of Squid 5 that is known"
@@ -245,7 +249,7 @@ class Reading:
 
 
 #: Directives that L{writing}, L{logins} and L{peers} look at.
-_KEPT: Final = frozenset(
+KEPT: Final = frozenset(
     [
         "auth_param",
         "cache_peer",

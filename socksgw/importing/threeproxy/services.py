@@ -12,10 +12,12 @@ from socksgw.importing.host import Unreadable
 from socksgw.importing.threeproxy.file import Command
 from socksgw.importing.threeproxy.rules import Ace, Parent, aceOf
 
-__all__ = ["LIMITS", "Script", "Service"]
+__all__ = [
+    "ELSEWHERE", "LIMITS", "NOWHERE", "OTHERS", "PORTS", "Script", "Service",
+]  # fmt: skip
 
 #: What is here by another name, or needs nothing, by command.
-_ELSEWHERE: Final = {
+ELSEWHERE: Final = {
     "log": "the journal records each decision and each end (socksgw audit)",
     "logformat": "the journal has all fields; [[audit.sink]] has other formats",
     "logdump": "socksgw sessions tells what live sessions have moved",
@@ -46,7 +48,7 @@ _ELSEWHERE: Final = {
     "counter": "quotas are kept in [gateway] state_dir",
 }
 #: What is not here at all.
-_NOWHERE: Final = {
+NOWHERE: Final = {
     "system": "no commands are run",
     "dialer": "no commands are run",
     "plugin": "plug-ins of 3proxy are not loaded (socksgw help plugins)",
@@ -54,7 +56,7 @@ _NOWHERE: Final = {
     "weight": "rules have no weight",
 }
 #: Services that are not here, with what can stand for them.
-_OTHERS: Final = {
+OTHERS: Final = {
     "pop3p": "no proxy of POP3 is here",
     "imapp": "no proxy of IMAP is here",
     "smtpp": "no proxy of SMTP is here",
@@ -71,7 +73,7 @@ LIMITS: Final = {
     "countin": 3, "countout": 3, "countall": 3, "nocountin": 0, "nocountout": 0,
     "nocountall": 0, "connlim": 2, "noconnlim": 0,
 }  # fmt: skip
-_PORTS: Final = {"socks": 1080, "proxy": 3128, "auto": 8080}
+PORTS: Final = {"socks": 1080, "proxy": 3128, "auto": 8080}
 _FAMILIES: Final = {"-4": "only4", "-6": "only6", "-46": "prefer4", "-64": "prefer6"}
 #: Options that change nothing that counts here.
 _IDLE: Final = ("-a", "-l", "-s", "-S", "-b", "-g", "-t", "-n", "-C", "-o", "-U", "-T")
@@ -170,10 +172,10 @@ class Script:
             count = LIMITS[name]
             limit = aceOf(line, command.place, name, rest[count:])
             self.limits.append(limit._replace(limit=rest[:count]))
-        elif name in _PORTS:
+        elif name in PORTS:
             self._service(command)
-        elif name in _OTHERS:
-            self.draft.leave(line, name, f"left out: {_OTHERS[name]}")
+        elif name in OTHERS:
+            self.draft.leave(line, name, f"left out: {OTHERS[name]}")
         elif name == "internal":
             self._internal = rest[0]
         elif name == "external":
@@ -194,10 +196,10 @@ class Script:
 
     def _other(self, command: Command) -> None:
         name, line = command.name, command.line
-        if name in _ELSEWHERE:
-            self.draft.leaveOnce(line, name, _ELSEWHERE[name])
-        elif name in _NOWHERE:
-            self.draft.leave(line, name, f"left out: {_NOWHERE[name]}")
+        if name in ELSEWHERE:
+            self.draft.leaveOnce(line, name, ELSEWHERE[name])
+        elif name in NOWHERE:
+            self.draft.leave(line, name, f"left out: {NOWHERE[name]}")
         elif name in ("ssl_serv", "ssl_server"):
             self._isTls = True
         elif name in ("ssl_noserv", "ssl_noserver"):
@@ -263,7 +265,7 @@ class Script:
     def _service(self, command: Command) -> None:
         """Take note of a service with what holds now."""
         line, name = command.line, command.name
-        port, address, device, family = _PORTS[name], self._internal, "", ""
+        port, address, device, family = PORTS[name], self._internal, "", ""
         external = dict(self._external)
         methods = self._methods
         for option in command.rest:
