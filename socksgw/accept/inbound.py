@@ -63,12 +63,6 @@ class Inbound(Requests):
     @ivar domain: the routing domain by which it came.
     @ivar source: the client's address.
     @ivar port: the client's port.
-    @ivar connection: what carries its octets; L{None} until it is ready.
-    @ivar failure: why it ended early.
-    @ivar came: when its connection was ready, in monotonic seconds; 0 once it has
-        been answered.
-    @ivar ended: whether the client has ended its side.
-    @ivar halfOpen: whether it has not made its request yet.
     @ivar holding: whether the session lasts only while the client holds its
         side open.
     @ivar identity: what the connection itself has proved of the client
@@ -82,33 +76,34 @@ class Inbound(Requests):
         has been asked; on a Unix socket it always has.
     """
 
-    connection: Any = None
-    came = 0.0
-    halfOpen = True
-    holding = False
-    identity: Any = None
-    gateways: tuple[str, ...] = ()
-    signer: Any = None
-    program: Program | None = None
-    #: Whether the kernel has been asked, or must not be.
-    _owned = False
-    origin: Origin | None = None
-    protection: Protection | None = None
-    _admitted = True
-    _taker: Receiver | None = None
-    _waiting: Awaited[None] | None = None
-    #: Octets that are still thrown away, once our side has ended.
-    _lingering = _LINGER_OCTETS
-    #: Whether a client that goes on sending, once our side has ended, is given the
-    #: time to read the answer.
-    _patient = False
+    __slots__ = (
+        "_admitted", "_lingering", "_owned", "_patient", "_taker", "_waiting", "domain",
+        "gateways", "holding", "identity", "origin", "port", "program",
+        "protection", "signer", "source",
+    )  # fmt: skip
 
     def __init__(self, listener: Listening, source: Address, port: int) -> None:
-        self.listener = listener
+        Requests.__init__(self, listener)
         self.domain = listener.domain
         self.source = source
         self.port = port
-        self._dialects = listener.dialects
+        self.holding = False
+        self.identity: Any = None
+        self.gateways: tuple[str, ...] = ()
+        self.signer: Any = None
+        self.origin: Origin | None = None
+        self.protection: Protection | None = None
+        self.program: Program | None = None
+        # Whether the kernel has been asked for that, or must not be.
+        self._owned = False
+        self._admitted = True
+        self._taker: Receiver | None = None
+        self._waiting: Awaited[None] | None = None
+        # Octets that are still thrown away, once our side has ended.
+        self._lingering = _LINGER_OCTETS
+        # Whether a client that goes on sending then is given the time to read the
+        # answer.
+        self._patient = False
 
     # From the connection.
 

@@ -4,14 +4,12 @@ The requests of one client, one after the other on its connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
 from socksgw.accept.seams import Keepsake, Lane, Listening, Serving
 from socksgw.errors import SocksError
 from socksgw.interfaces import Timer
-from socksgw.wire.dialect import Dialect
 from socksgw.wire.server import ServerConversation
 
 __all__ = ["SURPLUS", "Phase", "Requests"]
@@ -43,9 +41,13 @@ class Requests:
     Most clients have one. Where the protocol lets a client make another request, each
     has a session of its own.
 
+    @ivar listener: where it has come in.
+    @ivar connection: what carries its octets; L{None} until it is ready.
+    @ivar came: when that was, in monotonic seconds; 0 once the client has been answered.
     @ivar early: its first octets, while its session begins; empty where they are in
         the conversation.
     @ivar lane: what reads its messages, as long as it has no conversation.
+    @ivar halfOpen: whether it has not made its request yet.
     @ivar failure: why the client ended early.
     @ivar ended: whether the client has ended its side.
     @ivar resting: whether it was answered, and may make another request.
@@ -54,28 +56,33 @@ class Requests:
         for as long as the connection lasts; L{None} where each request has to.
     """
 
-    listener: Listening
-    connection: Any
-    early: bytes | memoryview = b""
-    lane: Lane | None = None
-    halfOpen: bool
-    failure: SocksError | None = None
-    ended = False
-    resting = False
-    kept: Keepsake | None = None
-    proved: tuple[str, Any] | None = None
-    _dialects: Mapping[int, Dialect]
-    _conversation: ServerConversation | None = None
-    _phase = _OPEN
-    _serving: Serving | None = None
-    _deadline: Timer | None = None
-    _paused = False
-    #: Octets of the conversation that count in the memory.
-    _counted = 0
-    #: Whether answers wait that the client does not take.
-    _full = False
-    #: Whether a session is being started just now.
-    _starting = False
+    __slots__ = (
+        "_conversation", "_counted", "_deadline", "_dialects", "_full", "_paused",
+        "_phase", "_serving", "_starting", "came", "connection", "early", "ended", "failure",
+        "halfOpen", "kept", "lane", "listener", "proved", "resting",
+    )  # fmt: skip
+
+    def __init__(self, listener: Listening) -> None:
+        self.listener = listener
+        self.connection: Any = None
+        self.came = 0.0
+        self.early: bytes | memoryview = b""
+        self.lane: Lane | None = None
+        self.halfOpen = True
+        self.failure: SocksError | None = None
+        self.ended = self.resting = False
+        self.kept: Keepsake | None = None
+        self.proved: tuple[str, Any] | None = None
+        self._dialects = listener.dialects
+        self._conversation: ServerConversation | None = None
+        self._phase = _OPEN
+        self._serving: Serving | None = None
+        self._deadline: Timer | None = None
+        # Octets of the conversation that count in the memory.
+        self._counted = 0
+        # Whether nothing is read; whether answers wait that the client does not take;
+        # and whether a session is being started just now.
+        self._paused = self._full = self._starting = False
 
     @property
     def conversation(self) -> ServerConversation:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import socket
 from functools import lru_cache
-from typing import Final, final
+from typing import TypeAlias
 
 from socksgw.system.plain import PlainConnection
 from socksgw.system.watch import UNWATCHED, Watcher
 from socksgw.wire.address import Address
 
-__all__ = ["PlainOutlet"]
+__all__ = ["PlainOutlet", "outletOf"]
 
 
 @lru_cache(maxsize=1024)
@@ -21,35 +21,25 @@ def _addressOf(host: str) -> Address:
     return Address.parse(host.partition("%")[0])
 
 
-@final
-class PlainOutlet(PlainConnection):
+#: It is a L{socksgw.route.ways.Outlet}.
+PlainOutlet: TypeAlias = PlainConnection
+
+
+def outletOf(
+    connected: socket.socket,
+    watch: Watcher,
+    address: Address,
+    port: int,
+    told: int = UNWATCHED,
+) -> PlainOutlet:
     """
-    An open connection to a destination (L{socksgw.route.ways.Outlet}).
+    Return an open connection to a destination.
 
-    @ivar address: the literal that was dialled.
-    @ivar port: its port.
-    @ivar bound: our address and port on this connection.
+    @param address: the literal that was dialled.
+    @param told: as of L{PlainConnection}.
     """
-
-    __slots__ = ("address", "bound", "port")
-
-    path: Final = ""
-
-    def __init__(
-        self,
-        connected: socket.socket,
-        watch: Watcher,
-        address: Address,
-        port: int,
-        told: int = UNWATCHED,
-    ) -> None:
-        """@param told: as of L{PlainConnection}."""
-        PlainConnection.__init__(self, connected, watch, told)
-        self.address = address
-        self.port = port
-        name = connected.getsockname()
-        self.bound = (_addressOf(name[0]), name[1])
-
-    def surplus(self) -> bytes:
-        """As L{Outlet.surplus}."""
-        return b""
+    outlet = PlainConnection(connected, watch, told)
+    outlet.address, outlet.port = address, port
+    name = connected.getsockname()
+    outlet.bound = _addressOf(name[0]), name[1]
+    return outlet

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed
 from socksgw.interfaces import SetDeadline, Timer
-from socksgw.route.outlet import PlainOutlet
+from socksgw.route.outlet import PlainOutlet, outletOf
 from socksgw.system.binding import bindWithin
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import keepAlive, quick
@@ -98,7 +98,7 @@ class Passive:
                 quick(connection)
                 keepAlive(connection)
                 self.close()
-                done.callback(PlainOutlet(connection, self._watch, peer, name[1]))
+                done.callback(outletOf(connection, self._watch, peer, name[1]))
                 return
 
         def expired() -> None:

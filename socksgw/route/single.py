@@ -14,7 +14,7 @@ from typing import Final, final
 from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.failures import failureFor
-from socksgw.route.outlet import PlainOutlet
+from socksgw.route.outlet import PlainOutlet, outletOf
 from socksgw.route.probe import isSourceless
 from socksgw.system.domains import Sockets
 from socksgw.system.sockets import FAMILIES, keepAlive, quick
@@ -59,7 +59,7 @@ def connected(
             quick(dialled)
             if alive:
                 keepAlive(dialled)
-            outlet = PlainOutlet(dialled, watch, address, port, events)
+            outlet = outletOf(dialled, watch, address, port, events)
             bound, number = outlet.bound
             if number != port or bound.packed != address.packed:
                 return outlet

@@ -225,7 +225,7 @@ def restored(
     session = begin(record["session"], lambda number: Session(gateway, client, number))
     for name, value in record.items():
         setattr(session.record, name, value)
-    lane = Express.relaying(session, destination)  # type: ignore[arg-type]
+    lane = Express.relaying(session, destination)
     client.adopt(client_, float(facts["came"]), lane)
     user = {name: _decoded(value) for name, value in facts["user"].items()}
     del user["anonymous"]

@@ -8,7 +8,7 @@ the bare socket anyway (L{socksgw.relay.splice}).
 from __future__ import annotations
 
 import socket
-from typing import Any, Final
+from typing import Any, Final, final
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.logger import Logger
@@ -75,6 +75,7 @@ def socketName(name: Any) -> SocketName:
     )
 
 
+@final
 class PlainConnection:
     """
     A connection on a socket with nothing above it.
@@ -82,13 +83,25 @@ class PlainConnection:
     As L{socksgw.system.connection.Connection}. After the end it refers to nothing
     that refers to it: what a session held is free then, and not when the garbage
     collector runs.
+
+    Connections of clients and to destinations are of one class: the interpreter finds
+    the attributes of one class at once, and those of two by a search.
+
+    @ivar address: of a connection to a destination, the literal that was dialled.
+    @ivar port: its port.
+    @ivar bound: our address and port on it.
     """
 
     __slots__ = (
         "_backlog", "_fd", "_incoming", "_outgoing", "_registered", "_socket",
-        "_told", "_watch", "bufferSize", "receiver",
+        "_told", "_watch", "address", "bound", "bufferSize", "port", "receiver",
     )  # fmt: skip
 
+    address: Address
+    port: int
+    bound: tuple[Address, int]
+    #: No upstream is between.
+    path: Final = ""
     halfCloses: Final = True
     secured: Final = CLEAR
     atOnce: Final = AT_ONCE
@@ -138,6 +151,10 @@ class PlainConnection:
     def peer(self) -> SocketName:
         """As L{Connection.peer}."""
         return socketName(self._socket.getpeername())
+
+    def surplus(self) -> bytes:
+        """Return what came before it was handed over: nothing."""
+        return b""
 
     # Reading.
 
