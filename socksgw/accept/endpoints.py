@@ -29,7 +29,7 @@ from socksgw.accept.listener import Listener, addressOf
 from socksgw.config.listening import parseListenAddress
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.plain import PlainConnection
-from socksgw.system.sockets import keepAlive, quick
+from socksgw.system.sockets import accept, keepAlive, quick
 from socksgw.system.transparent import CAPABILITIES, MissingRight, foreign
 from socksgw.system.watch import FAILED, READ, Watcher
 
@@ -173,11 +173,7 @@ class ListeningPort(tcp.Port):
             if self._paused:
                 return
             try:
-                # As socket.accept(), which makes two members of enumerations from
-                # numbers for each client.
-                listening: Any = self.socket
-                handle, address = listening._accept()
-                accepted = socket.socket(self.addressFamily, self.socketType, 0, handle)
+                accepted, address = accept(self.socket, self.addressFamily)
             except BlockingIOError:
                 return
             except OSError as e:

@@ -15,7 +15,7 @@ from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.outlet import PlainOutlet, outletOf
 from socksgw.system.binding import bindWithin
 from socksgw.system.domains import HERE, Sockets
-from socksgw.system.sockets import keepAlive, quick
+from socksgw.system.sockets import accept, keepAlive, quick
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -85,7 +85,7 @@ class Passive:
         def ready(_: int) -> None:
             for _turn in range(_AT_ONCE):
                 try:
-                    connection, name = self._listening.accept()
+                    connection, name = accept(self._listening, self._listening.family)
                 except OSError:
                     # None waits (any more).
                     return

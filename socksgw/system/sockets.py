@@ -12,7 +12,7 @@ import fcntl
 import socket
 import struct
 import termios
-from typing import Final
+from typing import Any, Final
 
 from twisted.logger import Logger
 
@@ -20,6 +20,8 @@ from socksgw.system.once import Once
 
 __all__ = [
     "FAMILIES",
+    "accept",
+    "bare",
     "isRefusal",
     "keepAlive",
     "portLater",
@@ -34,6 +36,7 @@ _log = Logger()
 
 #: The socket family of each version of IP.
 FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+_STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _TCP: Final = socket.IPPROTO_TCP
 _NODELAY: Final = socket.TCP_NODELAY
 #: Seconds of silence before keep-alive asks: well before firewalls forget a
@@ -51,6 +54,33 @@ _REFUSALS: Final = frozenset(
 _RESET: Final = struct.pack("ii", 1, 0)
 
 _told: Final = Once()
+
+
+def bare(family: int, fd: int | None = None) -> socket.socket:
+    """
+    Return a stream socket without what Python's own class adds.
+
+    That is written in Python, and to make and to close it costs as much as some system
+    calls. There is no C{accept}, C{dup} or C{makefile}, and it is no context manager.
+
+    @param fd: the descriptor of one that is there already; else it is new, and does
+        not block.
+    """
+    made: Any = socket.SocketType(family, _STREAM, 0, fd)
+    found: socket.socket = made
+    return found
+
+
+def accept(listening: socket.socket, family: int) -> tuple[socket.socket, Any]:
+    """
+    Accept a connection, as L{bare}; it may block.
+
+    @return: with the address of the peer, as Python has it.
+    @raise OSError: as C{socket.accept}.
+    """
+    taking: Any = listening
+    fd, address = taking._accept()
+    return bare(family, fd), address
 
 
 def isRefusal(error: OSError) -> bool:

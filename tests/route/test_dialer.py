@@ -19,7 +19,6 @@ from socksgw.errors import LimitReached, SocksError
 from socksgw.route.dialer import Dialer
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.race import _Attempt
-from socksgw.system.domains import HERE
 from socksgw.wire.address import Address
 from tests.fakes.connections import Recorder
 from tests.fakes.loops import WatchedLoop
@@ -196,9 +195,7 @@ def test_givenUp(world: Dialling) -> None:
 
 
 @pytest.mark.parametrize("switchedOff", [True, False])
-def test_noLocalAddressIsNoWay(
-    monkeypatch: pytest.MonkeyPatch, switchedOff: bool
-) -> None:
+def test_noLocalAddressIsNoWay(switchedOff: bool) -> None:
     """
     Without any address of the family (disable_ipv6=1) the kernel says
     EADDRNOTAVAIL also for datagrams; without a free port only for TCP.
@@ -209,7 +206,6 @@ def test_noLocalAddressIsNoWay(
             tcp = self.type == socket.SOCK_STREAM
             return errno.EADDRNOTAVAIL if tcp or switchedOff else 0
 
-    monkeypatch.setattr("socksgw.system.domains.socket.socket", Refusing)
-    race: Any = SimpleNamespace(port=80, sockets=HERE)
+    race: Any = SimpleNamespace(port=80, sockets=SimpleNamespace(open=Refusing))
     code = _Attempt(race, Address.parse("2001:db8::1")).start(1)
     assert code == (errno.ENETUNREACH if switchedOff else errno.EADDRNOTAVAIL)
