@@ -97,9 +97,8 @@ def chained(body: str, previous: str) -> tuple[bytes, str]:
     @param previous: the hash of the line before.
     @return: the line with its line feed, and its hash.
     """
-    octets = ("{" + body).encode("ascii")
-    digest = sha256(previous.encode("ascii") + octets).hexdigest()
-    return octets + b',"hash":"' + digest.encode("ascii") + b'"}\n', digest
+    digest = sha256(f"{previous}{{{body}".encode("ascii")).hexdigest()
+    return f'{{{body},"hash":"{digest}"}}\n'.encode("ascii"), digest
 
 
 def read(octets: bytes, previous: str | None) -> Line:

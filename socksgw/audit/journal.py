@@ -227,7 +227,7 @@ class Journal:
             on the disk); fails with L{AuditFailed} when it cannot be written.
         """
         waiting: Deferred[None] = Awaited()
-        self._lines.append(Waiting(line, waiting, stranger))
+        self._lines.append((line, waiting, stranger))
         if not self._due:
             self._schedule()
         return waiting
@@ -238,7 +238,7 @@ class Journal:
 
         @param waiting: is called in the place of the Deferred that L{commit} returns.
         """
-        self._lines.append(Waiting(line, waiting, stranger))
+        self._lines.append((line, waiting, stranger))
         if not self._due:
             self._schedule()
 
@@ -254,7 +254,7 @@ class Journal:
             self._lost += 1
             self.lostInAll += 1
             return
-        self._lines.append(Waiting(line, None, stranger))
+        self._lines.append((line, None, stranger))
         if not self._due:
             self._schedule()
 
@@ -344,7 +344,7 @@ class Journal:
         self._short = short
         if not taken and not resumed:
             return None
-        bodies = [line.body for line in taken]
+        bodies = [body for body, _, _ in taken]
         if resumed:
             bodies.insert(
                 0,
@@ -389,7 +389,7 @@ class Journal:
 
         @return: the other lines.
         """
-        strangers = [line for line in taken if line.stranger]
+        strangers = [line for line in taken if line[2]]
         if not self._short:
             self._tell(
                 f"the journal has {_STRANGERS:.0%} of its max_size: clients without a "
@@ -402,7 +402,7 @@ class Journal:
         self._lost += len(strangers) - refused
         self.lostInAll += len(strangers) - refused
         self._notWritten(strangers, "the journal is nearly full")
-        return [line for line in taken if not line.stranger]
+        return [line for line in taken if not line[2]]
 
     def _failed(self, taken: list[Waiting], error: Exception) -> None:
         """
@@ -424,7 +424,7 @@ class Journal:
                     else "requests go on without a record"
                 )
             )
-        self._lines.extendleft(reversed([t for t in taken if t.committed is None]))
+        self._lines.extendleft(reversed([t for t in taken if t[1] is None]))
         refused = awaited(taken)
         self.refused += refused
         self.refusedInAll += refused

@@ -7,6 +7,7 @@ The fields of each line are listed in L{socksgw.audit.catalogue}.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
@@ -116,6 +117,34 @@ def _named(key: str, text: str) -> str:
 def _granted(rule: str) -> str:
     """Return one more JSON member where the rule is a grant's."""
     return f',"grant":{rule[len(_GRANT) :]}' if rule.startswith(_GRANT) else ""
+
+
+@lru_cache(maxsize=2048)
+def _judged(
+    user: str,
+    method: str,
+    command: str,
+    asked: bytes,
+    name: str | None,
+    port: int,
+    allowed: bool,
+    rule: str,
+    why: str,
+) -> str:
+    """
+    Return the members of who asked for what, and what was said of it.
+
+    It is remembered: the same users go to the same places.
+    """
+    return (
+        f',"user":{quoted(user)},'
+        f'"method":{quoted(method)},"command":"{command}",'
+        f'"asked":{quoted(escaped(asked))},'
+        f'"name":{quoted(name) if name is not None else "null"},"port":{port},'
+        f'"verdict":"{"allow" if allowed else "deny"}",'
+        f'"rule":{quoted(rule) if rule else "null"},'
+        f'"why":{quoted(why)}'
+    )
 
 
 @final
@@ -412,20 +441,22 @@ class SessionRecord:
 
         @param event: C{decision}, or C{flow} for a flow of an association.
         """
-        name = quoted(self.name) if self.name is not None else "null"
         if len(self.addresses) == 1:
             addresses = f'"{self.addresses[0].text}"'
         else:
             addresses = ",".join([f'"{a.text}"' for a in self.addresses])
-        line = (
-            f'{self._who(event)},"user":{quoted(self.user)},'
-            f'"method":{quoted(self.method)},"command":"{self.command}",'
-            f'"asked":{quoted(escaped(self.asked))},"name":{name},"port":{self.port},'
-            f'"verdict":"{"allow" if self.allowed else "deny"}",'
-            f'"rule":{quoted(self.rule) if self.rule else "null"},'
-            f'"why":{quoted(self.why)},'
-            f'"addresses":[{addresses}]'
+        judged = _judged(
+            self.user,
+            self.method,
+            self.command,
+            self.asked,
+            self.name,
+            self.port,
+            self.allowed,
+            self.rule,
+            self.why,
         )
+        line = f'{self._who(event)}{judged},"addresses":[{addresses}]'
         if self.groups:
             line += f',"groups":[{",".join(map(quoted, sorted(self.groups)))}]'
         if self.rules and len(set(self.rules)) > 1:

@@ -5,7 +5,7 @@ Lines of the journal that are not written yet, and the requests that wait for th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from socksgw.errors import AuditFailed
 
@@ -28,30 +28,22 @@ class Written(Protocol):
         """Hear with which L{AuditFailed} it was not."""
 
 
-class Waiting(NamedTuple):
-    """
-    A line that is not written yet.
-
-    @ivar body: the JSON members from C{event} on.
-    @ivar committed: fires when the line is written; L{None} when no request waits.
-    @ivar stranger: whether the client has not logged in.
-    """
-
-    body: str
-    committed: Written | None
-    stranger: bool
+#: A line that is not written yet: its JSON members from C{event} on; what fires when it
+#: is written, L{None} when no request waits; and whether the client has not logged in.
+#: A tuple with names would cost as much as the rest of what is done with it.
+Waiting: TypeAlias = tuple[str, Written | None, bool]
 
 
 def awaited(lines: Iterable[Waiting]) -> int:
     """Return how many of the lines a request waits for."""
-    return sum(line.committed is not None for line in lines)
+    return sum(waiting is not None for _, waiting, _ in lines)
 
 
 def fire(lines: Iterable[Waiting]) -> None:
     """Let the requests go on whose lines are written, or need not be."""
-    for line in lines:
-        if line.committed is not None and not line.committed.called:
-            line.committed.callback(None)
+    for _, waiting, _ in lines:
+        if waiting is not None and not waiting.called:
+            waiting.callback(None)
 
 
 def fail(lines: Iterable[Waiting], why: str) -> None:
@@ -60,6 +52,6 @@ def fail(lines: Iterable[Waiting], why: str) -> None:
 
     @param why: the text of the L{AuditFailed} that their Deferreds get.
     """
-    for line in lines:
-        if line.committed is not None and not line.committed.called:
-            line.committed.errback(AuditFailed(why))
+    for _, waiting, _ in lines:
+        if waiting is not None and not waiting.called:
+            waiting.errback(AuditFailed(why))

@@ -39,7 +39,7 @@ class GivenLines:
         return self._last
 
     def _give(self, lines: Sequence[Waiting]) -> Deferred[None]:
-        told = [[w.body, w.committed is not None, w.stranger] for w in lines]
+        told = [[body, w is not None, stranger] for body, w, stranger in lines]
 
         def written(answer: Message) -> None:
             failed = {int(i): str(why) for i, why in answer["failed"]}

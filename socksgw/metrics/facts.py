@@ -9,23 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
-from operator import attrgetter, itemgetter, sub
+from operator import itemgetter, sub
 from typing import Any, Final, NamedTuple
 
 __all__ = ["COMMAND", "Facts", "LISTENER", "WAY", "Columns", "factsOf"]
 
-_NAMES: Final = (
-    # The labels of the session, in the metric's order.
-    "listener", "protocol", "command", "method", "verdict", "reply",
-    # How it was decided, and how it ended.
-    "rule", "reason", "path",
-    # Octets, and seconds.
-    "sent", "received", "metered", "times", "reachedAt", "waited", "loginTook",
-)  # fmt: skip
-
 #: The facts of a record (L{socksgw.audit.record.SessionRecord}), by L{Columns}.
 Facts = tuple[Any, ...]
-factsOf: Final = attrgetter(*_NAMES)
+
+
+def factsOf(r: Any) -> Facts:
+    """
+    Return the facts of a record.
+
+    Each attribute is named: to find it by a name in a variable costs four times as much.
+    """
+    return (
+        # The labels of the session, in the metric's order.
+        r.listener, r.protocol, r.command, r.method, r.verdict, r.reply,
+        # How it was decided, and how it ended.
+        r.rule, r.reason, r.path,
+        # Octets, and seconds.
+        r.sent, r.received, r.metered, r.times, r.reachedAt, r.waited, r.loginTook,
+    )  # fmt: skip
+
 
 #: The labels, with the rule and the reason; two labels.
 WAY: Final = itemgetter(slice(0, 8))

@@ -49,6 +49,7 @@ _SPLICE: Final = _Way.SPLICE
 _OPEN: Final = Input.OPEN
 _INPUT_DRAINING: Final = Input.DRAINING
 _INPUT_LOST: Final = Input.LOST
+_OUTPUT_OPEN: Final = Output.OPEN
 _OUTPUT_ENDED: Final = Output.ENDED
 _OUTPUT_LOST: Final = Output.LOST
 #: The states of which another process can make the same.
@@ -66,7 +67,16 @@ class Side(WatchedHalf):
     __slots__ = ("_pipe", "_rest", "_waiting", "_way", "held")
 
     def __init__(self, relay: HalfRelay, connection: socket.socket) -> None:
-        WatchedHalf.__init__(self, relay, connection)
+        # At once: each session makes two, and a call for each class costs more than this.
+        self.relay = relay
+        self.moved = 0
+        self.allowance = None
+        self.input = _OPEN
+        self.output = _OUTPUT_OPEN
+        self.socket = connection
+        self._fd = connection.fileno()
+        self._wanted = self._told = self._registered = 0
+        self._byLevel = False
         self._way = _COPY
         # Octets that are held are in a pipe, or in the rest.
         self._pipe: Pipe | None = None

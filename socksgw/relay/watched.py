@@ -12,7 +12,7 @@ import socket
 from select import EPOLLERR
 from typing import Final, Self
 
-from socksgw.relay.halves import Half, HalfRelay
+from socksgw.relay.halves import Half
 from socksgw.system.watch import DUPLEX, FAILED, READ, STAYS, STREAM, WRITE
 
 __all__ = ["WatchedHalf"]
@@ -31,19 +31,16 @@ class WatchedHalf(Half):
     __slots__ = ("_byLevel", "_fd", "_registered", "_told", "_wanted", "socket")
 
     other: Self
-
-    def __init__(self, relay: HalfRelay, connection: socket.socket) -> None:
-        Half.__init__(self, relay)
-        self.socket = connection
-        self._fd = connection.fileno()
-        # What is acted on now: to read, or room to write.
-        self._wanted = 0
-        # What has been told, and may hold still (STAYS).
-        self._told = 0
-        # What the socket is registered for by edge; 0 where it is not registered.
-        self._registered = 0
-        # Whether it is watched by level, for what is wanted.
-        self._byLevel = False
+    socket: socket.socket
+    _fd: int
+    #: What is acted on now: to read, or room to write.
+    _wanted: int
+    #: What has been told, and may hold still (STAYS).
+    _told: int
+    #: What the socket is registered for by edge; 0 where it is not registered.
+    _registered: int
+    #: Whether it is watched by level, for what is wanted.
+    _byLevel: bool
 
     # What is done when it is ready.
 

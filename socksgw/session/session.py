@@ -294,7 +294,8 @@ class Session(case.Case):
         @raise Revoked: there is no such user any more.
         """
         gateway, client, record = self.gateway, self.client, self.record
-        self._requested = gateway.clock()
+        clock = gateway.clock
+        self._requested = clock()
         client.requested()
         self.stage = _POLICY
         if gateway.changes != self._changes:

@@ -19,7 +19,7 @@ __all__ = ["Deadline", "Deadlines"]
 _log = Logger()
 
 #: Scans in a second: a power of two, by which nothing is rounded.
-_TICKS: Final = 4
+_TICKS: Final = 4.0
 
 
 def _nothing() -> None:
@@ -73,7 +73,9 @@ class Deadlines:
 
         @param seconds: after which C{call} is called.
         """
-        tick = ceil((self._clock() + seconds) * _TICKS)
+        # Not as a method: the interpreter finds attributes at once.
+        clock = self._clock
+        tick = ceil((clock() + seconds) * _TICKS)
         try:
             due = self._due[tick]
         except KeyError:

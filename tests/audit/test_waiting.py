@@ -14,8 +14,8 @@ from tests.fakes.journal import outcome
 def test_fired() -> None:
     """Each request goes on once; lines that nothing waits for are no matter."""
     committed: list[Deferred[None]] = [Deferred(), Deferred()]
-    lines = [Waiting("a", each, False) for each in committed]
-    lines.append(Waiting("b", None, True))
+    lines: list[Waiting] = [("a", each, False) for each in committed]
+    lines.append(("b", None, True))
     assert awaited(lines) == 2
     found = [outcome(each) for each in committed]
     fire(lines)
@@ -27,7 +27,7 @@ def test_fired() -> None:
 def test_refused() -> None:
     """Each request is refused once, with the reason."""
     committed: Deferred[None] = Deferred()
-    lines = [Waiting("a", committed, False), Waiting("b", None, False)]
+    lines: list[Waiting] = [("a", committed, False), ("b", None, False)]
     found = outcome(committed)
     fail(lines, "the disk is full")
     fire(lines)

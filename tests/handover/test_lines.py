@@ -65,7 +65,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def line(n: int, waits: Deferred[None] | None = None) -> Waiting:
-    return Waiting(f'"event":"stop","gateway":"{n}"', waits, False)
+    return f'"event":"stop","gateway":"{n}"', waits, False
 
 
 def test_inOrder(world: World, tmp_path: Path) -> None:
