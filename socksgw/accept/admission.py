@@ -238,12 +238,13 @@ class Admission:
         @return: whether it may.
         """
         key = client.source.sourceKey
-        count = len(self._bySource.get(key, ()))
+        bySource = self._bySource.get(key)
+        count = 0 if bySource is None else len(bySource)
         full = not shared and count >= self._ownPerSource
         if not self._most or (full and not self._borrow(key, self._beyondPerSource)):
             self.census.refused += 1
             return False
-        if self.halfOpen >= self._own and not self._borrow(b"", self._beyond):
+        if len(self._all) >= self._own and not self._borrow(b"", self._beyond):
             self.census.refused += 1
             if not self._makeRoom():
                 self._giveBack(key)

@@ -115,9 +115,11 @@ class Inbound(Requests):
         """
         self.connection = connection
         listener = self.listener
-        self.came = listener.clock()
+        # Not as methods: the interpreter finds attributes at once.
+        clock, setDeadline = listener.clock, listener.setDeadline
+        self.came = clock()
         try:
-            self._deadline = listener.setDeadline(listener.handshake, self._expired)
+            self._deadline = setDeadline(listener.handshake, self._expired)
             listener.opened(self)
             if listener.layers:
                 enter(listener.layers, connection, self)

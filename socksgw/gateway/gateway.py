@@ -188,6 +188,7 @@ class Gateway:
         self.listeners = self._listeners.byName
         self._prepare(config, self.generation)
         self.reloads = Reload(self, reread)
+        self.changes = 0
         self._revocation = Revocation(self, later=partial(reactor.callLater, 0))
         self.recheck = self._revocation.check
         self.sessions = Sessions(*role.numbers)
@@ -465,11 +466,6 @@ class Gateway:
     def upstreams(self) -> list[tuple[Domain, Standing]]:
         """What is known of each upstream in use, and the network that it is used from."""
         return self.generation.upstreams.standings
-
-    @property
-    def changes(self) -> int:
-        """The number of changes so far that may change verdicts."""
-        return self._revocation.changes
 
     # Sessions.
 

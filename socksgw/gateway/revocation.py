@@ -69,13 +69,13 @@ class Service(Protocol):
     @property
     def listeners(self) -> Mapping[str, Listener]: ...
 
+    changes: int
+
 
 @final
 class Revocation:
     """
     Judges live sessions again when something has changed.
-
-    @ivar changes: the number of changes so far that may change verdicts.
     """
 
     def __init__(
@@ -100,7 +100,6 @@ class Revocation:
         self._seen: object = None
         self._problems: list[str] = []
         self._upkeep = Upkeep()
-        self.changes = 0
 
     @property
     def _everybody(self) -> bool:
@@ -116,7 +115,7 @@ class Revocation:
         @return: fires with the number of sessions and clients that were ended, when
             all are judged.
         """
-        self.changes += 1
+        self._gateway.changes += 1
         self._seen = self._sight()
         ended = 0
         generation = self._gateway.generation
@@ -134,7 +133,7 @@ class Revocation:
         @param ended: the rules of grants that are over. What lives by them is judged
             again whatever C{gateway.enforce} says: a grant has an end.
         """
-        self.changes += 1
+        self._gateway.changes += 1
         self._seen = self._sight()
         if not ended:
             return
@@ -165,7 +164,7 @@ class Revocation:
         seen = self._sight()
         before, self._seen = self._seen, seen
         if before is not None and seen != before:
-            self.changes += 1
+            self._gateway.changes += 1
             self.recheck()
 
     def _sight(self) -> object:
@@ -191,7 +190,7 @@ class Revocation:
             directory.refresh(self._gateway.sessions.users())
             if directory.changed:
                 names, directory.changed = directory.changed, set()
-                self.changes += 1
+                self._gateway.changes += 1
                 self.recheck(names)
 
     def _lookAtExpiry(self) -> None:

@@ -86,9 +86,10 @@ class Claim:
 
     def close(self) -> None:
         """Let go of the allowances: nothing moves any more."""
-        for allowance in (self.sending, self.receiving):
-            if allowance is not None:
-                allowance.close()
+        if self.sending is not None:
+            self.sending.close()
+        if self.receiving is not None:
+            self.receiving.close()
 
 
 @final

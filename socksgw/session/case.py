@@ -199,8 +199,9 @@ class Case:
         self.gateway = gateway
         self.generation: Generation = gateway.generation
         self.client = client
+        clock = gateway.clock
         self.record = SessionRecord(
-            number, client.listener.name, client.source, client.port, gateway.clock()
+            number, client.listener.name, client.source, client.port, clock()
         )
         if client.origin is not None:
             self.record.proxied = proxiedMembers(client.origin)

@@ -33,6 +33,7 @@ class Changing:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.changes = 0
         self.lines: list[str] = []
         self.later: list[Deferred[Any]] | None = None
         self.journal: Any = SimpleNamespace(append=self.lines.append)

@@ -124,17 +124,17 @@ def test_whatCounts() -> None:
     revocation = Revocation(service)
     revocation.look()
     revocation.look()
-    assert revocation.changes == 0
+    assert service.changes == 0
     service.login.changes += 1
     revocation.look()
     revocation.look()
-    assert revocation.changes == 1
+    assert service.changes == 1
     service.hosts.changes += 1
     revocation.look()
     revocation.look()
-    assert revocation.changes == 2
+    assert service.changes == 2
     revocation.changed()
-    assert revocation.changes == 3
+    assert service.changes == 3
 
 
 def test_whoCannotBeJudgedAgainEnds() -> None:
