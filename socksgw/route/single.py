@@ -16,8 +16,8 @@ from socksgw.interfaces import SetDeadline, Timer
 from socksgw.route.failures import failureFor
 from socksgw.route.outlet import PlainOutlet, outletOf
 from socksgw.route.probe import isSourceless
-from socksgw.system.domains import Sockets
-from socksgw.system.sockets import FAMILIES, keepAlive, quick
+from socksgw.system.domains import HERE, Sockets
+from socksgw.system.sockets import FAMILIES, bare, keepAlive, quick
 from socksgw.system.watch import DUPLEX, FAILED, WRITE, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
@@ -134,7 +134,9 @@ class Single:
         address = self.address
         dialled = None
         try:
-            dialled = sockets.open(FAMILIES[address.version], _STREAM)
+            family = FAMILIES[address.version]
+            # What most leave by has a socket at hand at any time.
+            dialled = bare(family) if sockets is HERE else sockets.open(family, _STREAM)
             code = dialled.connect_ex((address.text, self.port))
             if code == 0 or code in UNDER_WAY:
                 self._watch.add(dialled.fileno(), DUPLEX, self._decided)

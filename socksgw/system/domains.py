@@ -16,7 +16,6 @@ from typing import Final, Literal, NamedTuple, Protocol, final
 from twisted.internet.defer import Deferred
 
 from socksgw.errors import ConnectFailed
-from socksgw.system.sockets import bare
 from socksgw.wire.codes import Reply
 
 __all__ = ["HERE", "OWN", "Device", "Domain", "Own", "Sockets", "Waiting", "unusable"]
@@ -42,7 +41,6 @@ class Domain(NamedTuple):
         return f"{self.kind}:{self.name}" if self.name else ""
 
 
-_STREAM: Final = socket.SOCK_STREAM
 #: Where a listener names neither a device nor a namespace.
 OWN: Final = Domain("own", "")
 
@@ -94,8 +92,6 @@ class Own:
 
     def open(self, family: int, kind: int) -> socket.socket:
         """As L{Sockets.open}."""
-        if kind == _STREAM:
-            return bare(family)
         return socket.socket(family, kind | socket.SOCK_NONBLOCK)
 
     def wait(self, family: int, kind: int, call: Callable[[], object]) -> Waiting:

@@ -8,7 +8,7 @@ the bare socket anyway (L{socksgw.relay.splice}).
 from __future__ import annotations
 
 import socket
-from typing import Any, Final, final
+from typing import Any, Final
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.logger import Logger
@@ -75,7 +75,6 @@ def socketName(name: Any) -> SocketName:
     )
 
 
-@final
 class PlainConnection:
     """
     A connection on a socket with nothing above it.
