@@ -7,12 +7,11 @@ The fields of each line are listed in L{socksgw.audit.catalogue}.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
 from socksgw.audit.refusals import Refusal
-from socksgw.audit.texts import SHOWN, place, shown
+from socksgw.audit.texts import SHOWN, judged, place, shown
 from socksgw.system.program import Program
 from socksgw.wire.address import Address, escaped
 from socksgw.wire.events import Event, MethodsOffered, Requested
@@ -117,34 +116,6 @@ def _named(key: str, text: str) -> str:
 def _granted(rule: str) -> str:
     """Return one more JSON member where the rule is a grant's."""
     return f',"grant":{rule[len(_GRANT) :]}' if rule.startswith(_GRANT) else ""
-
-
-@lru_cache(maxsize=2048)
-def _judged(
-    user: str,
-    method: str,
-    command: str,
-    asked: bytes,
-    name: str | None,
-    port: int,
-    allowed: bool,
-    rule: str,
-    why: str,
-) -> str:
-    """
-    Return the members of who asked for what, and what was said of it.
-
-    It is remembered: the same users go to the same places.
-    """
-    return (
-        f',"user":{quoted(user)},'
-        f'"method":{quoted(method)},"command":"{command}",'
-        f'"asked":{quoted(escaped(asked))},'
-        f'"name":{quoted(name) if name is not None else "null"},"port":{port},'
-        f'"verdict":"{"allow" if allowed else "deny"}",'
-        f'"rule":{quoted(rule) if rule else "null"},'
-        f'"why":{quoted(why)}'
-    )
 
 
 @final
@@ -445,7 +416,7 @@ class SessionRecord:
             addresses = f'"{self.addresses[0].text}"'
         else:
             addresses = ",".join([f'"{a.text}"' for a in self.addresses])
-        judged = _judged(
+        said = judged(
             self.user,
             self.method,
             self.command,
@@ -456,7 +427,7 @@ class SessionRecord:
             self.rule,
             self.why,
         )
-        line = f'{self._who(event)}{judged},"addresses":[{addresses}]'
+        line = f'{self._who(event)}{said},"addresses":[{addresses}]'
         if self.groups:
             line += f',"groups":[{",".join(map(quoted, sorted(self.groups)))}]'
         if self.rules and len(set(self.rules)) > 1:

@@ -4,12 +4,13 @@ Values of a record, as JSON.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
 from socksgw.wire.address import Address, escaped
 
-__all__ = ["SHOWN", "place", "shown"]
+__all__ = ["SHOWN", "judged", "place", "shown"]
 
 #: How many octets are written of what somebody sent who has not logged in.
 SHOWN: Final = 128
@@ -33,3 +34,31 @@ def shown(octets: bytes) -> str:
     if len(octets) <= SHOWN:
         return quoted(escaped(octets))
     return quoted(f"{escaped(octets[:SHOWN])}... ({len(octets)} octets)")
+
+
+@lru_cache(maxsize=2048)
+def judged(
+    user: str,
+    method: str,
+    command: str,
+    asked: bytes,
+    name: str | None,
+    port: int,
+    allowed: bool,
+    rule: str,
+    why: str,
+) -> str:
+    """
+    Return the members of who asked for what, and what was said of it.
+
+    It is remembered: the same users go to the same places.
+    """
+    return (
+        f',"user":{quoted(user)},'
+        f'"method":{quoted(method)},"command":"{command}",'
+        f'"asked":{quoted(escaped(asked))},'
+        f'"name":{quoted(name) if name is not None else "null"},"port":{port},'
+        f'"verdict":"{"allow" if allowed else "deny"}",'
+        f'"rule":{quoted(rule) if rule else "null"},'
+        f'"why":{quoted(why)}'
+    )
