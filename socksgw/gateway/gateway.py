@@ -262,8 +262,7 @@ class Gateway:
         if self.running:
             return
         self._state.open()
-        config = self.config
-        self.journal.append(self.role.startLine(config.gateway.name, config.digest))
+        self.journal.append(self.role.startLine(self.config))
         self._begin()
 
     def _begin(self) -> None:

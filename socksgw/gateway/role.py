@@ -139,13 +139,9 @@ class Role:
         """
         journal.open(lock)
 
-    def startLine(self, gateway: str, digest: str) -> str:
-        """
-        Return the line of the start.
-
-        @param digest: that of the configuration.
-        """
-        return process.startLine(gateway, digest)
+    def startLine(self, config: Config) -> str:
+        """Return the line of the start with a configuration."""
+        return process.startLine(config.gateway.name, config.digest)
 
     def stopLine(self, gateway: str) -> str:
         """Return the line of the end."""

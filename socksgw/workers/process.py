@@ -30,6 +30,7 @@ from socksgw.audit.journal import Journal
 from socksgw.audit.process import workerLine
 from socksgw.audit.sharedend import SharedEnd
 from socksgw.config.problems import ConfigError
+from socksgw.config.schema import Config
 from socksgw.gateway.gateway import Gateway
 from socksgw.gateway.measuring import Latest, tally
 from socksgw.gateway.reload import Built, problemsOf
@@ -137,7 +138,7 @@ class Place(Role):
         """As L{Role.bucket}: with the other workers."""
         return self._rates.bucket(key, rate, now)
 
-    def startLine(self, gateway: str, digest: str) -> str:
+    def startLine(self, config: Config) -> str:
         """As L{Role.startLine}."""
         return workerLine("started", os.getpid())
 
