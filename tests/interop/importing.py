@@ -37,8 +37,8 @@ USERS = ("alice", "bob", "somebody")
 PASSWORD = b"wonderland-7"
 #: Where each of them listens, in place of Dante's port.
 OURS = 1090
-#: So many requests are made of a file: of four, some 500.
-MOST = 150
+#: So many requests are made of a file: some 500 of all.
+MOST = 100
 BIN = Path(sys.prefix) / "bin"
 
 
@@ -75,7 +75,7 @@ def names(directory: Path, known: dict[str, str]) -> None:
 
 def echo(host: str, port: int) -> None:
     """Answer datagrams to an address."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound = socket.socket(familyOf(host), socket.SOCK_DGRAM)
     bound.bind((host, port))
 
     def serve() -> None:
@@ -86,8 +86,12 @@ def echo(host: str, port: int) -> None:
     threading.Thread(target=serve, daemon=True).start()
 
 
-def passes(at: tuple[str, int], client: Client, asked: Asked) -> bool:
-    """Ask a server, and return whether it lets the request pass."""
+def passes(at: tuple[str, int], client: Client, asked: Asked, isExpected: bool) -> bool:
+    """
+    Ask a server, and return whether it lets the request pass.
+
+    @param isExpected: whether it should: how long an answer by UDP is waited for.
+    """
     with (
         suppress(ConnectionError, AssertionError, TimeoutError),
         raw.dial(at[1], at[0], (client.source, 0)) as connection,
@@ -102,7 +106,8 @@ def passes(at: tuple[str, int], client: Client, asked: Asked) -> bool:
                 return False
         number = {"connect": 1, "bind": 2, "udp": 3}[asked.command]
         there = asked.name.encode() or asked.host
-        where = ("0.0.0.0", 0) if number == 3 else (there, asked.port)
+        nowhere = "::" if ":" in at[0] else "0.0.0.0"
+        where = (nowhere, 0) if number == 3 else (there, asked.port)
         connection.sendall(raw.request5(*where, command=number))
         code, host, port = raw.reply5(connection)
         if number == 1:
@@ -110,8 +115,10 @@ def passes(at: tuple[str, int], client: Client, asked: Asked) -> bool:
         if code:
             return False
         if number == 3:
-            return arrives(client.source, (host, port), there, asked.port)
-        with socket.socket() as peer:
+            return arrives(
+                client.source, (host, port), there, asked.port, 2 if isExpected else 0.1
+            )
+        with socket.socket(familyOf(host)) as peer:
             # The other server was reached from there a moment ago.
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             peer.bind((asked.host, asked.port))
@@ -125,7 +132,7 @@ def listening(asked: Asked) -> Iterator[None]:
     """Have somebody listen where a CONNECT leads."""
     with ExitStack() as stack:
         if asked.command == "connect":
-            found = stack.enter_context(socket.socket())
+            found = stack.enter_context(socket.socket(familyOf(asked.host)))
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind((asked.host, asked.port))
             found.listen()
@@ -154,11 +161,26 @@ allow = ["connect"]
     return made
 
 
-def arrives(source: str, relay: tuple[str, int], there: str | bytes, port: int) -> bool:
-    """Send a datagram, and return whether it came back."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+def familyOf(host: str) -> socket.AddressFamily:
+    """Return the family of an address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def arrives(
+    source: str,
+    relay: tuple[str, int],
+    there: str | bytes,
+    port: int,
+    seconds: float = 0.2,
+) -> bool:
+    """
+    Send a datagram, twice if need be, and return whether it came back.
+
+    @param seconds: how long each of them is waited for.
+    """
+    with socket.socket(familyOf(source), socket.SOCK_DGRAM) as own:
         own.bind((source, 0))
-        own.settimeout(0.2)
+        own.settimeout(seconds)
         # A datagram's head is a request's, but for its first octets.
         head = b"\0\0\0" + raw.request5(there, port)[3:]
         for _ in range(2):
@@ -176,6 +198,9 @@ def main(file: str, directory: str, *options: str) -> None:
     """
     folder = Path(directory)
     ip("route add local 0.0.0.0/0 dev lo", "addr add 10.0.0.1/32 dev lo")
+    ip("-6 route add local ::/0 dev lo", "addr add fd00::1/128 dev lo nodad")
+    # Of version 6, addresses of a route are not bound to otherwise.
+    Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")
     users(folder)
     text = Path(file).read_text()
     made = folder / "gw.toml"
@@ -184,7 +209,9 @@ def main(file: str, directory: str, *options: str) -> None:
         check=True,
         stderr=sys.stderr,
     )
-    ours = made.read_text().replace("10.0.0.1:1080", f"10.0.0.1:{OURS}")
+    ours = made.read_text()
+    for own in ("10.0.0.1", "[fd00::1]"):
+        ours = ours.replace(f"{own}:1080", f"{own}:{OURS}")
     # Every address is one of this host's.
     ours = ours.replace("[timeouts]", "[never]\nto = []\n[timeouts]", 1)
     made.write_text(f"[gateway]\nstate_dir = '{folder}/var'\n{ours}")
@@ -216,8 +243,10 @@ def main(file: str, directory: str, *options: str) -> None:
             for each in dante.routes
             if each.upstream
         ]
+        danted = program("danted", "dante-server")
         commands: list[list[str | Path]] = [
-            [program("danted", "dante-server"), "-f", file, "-p", f"{folder}/pid"],
+            # It makes files as its other user, also for limits.
+            ["env", "TMPDIR=/dev/shm", danted, "-f", file, "-p", f"{folder}/pid"],
             [*gateway, made],
         ]
         if beyond:
@@ -237,8 +266,10 @@ def main(file: str, directory: str, *options: str) -> None:
             rule = decidedBy(dante, client, asked)
             with listening(asked):
                 said = [
-                    passes((own, port), client, asked),
-                    passes((own, OURS), client, asked),
+                    *(
+                        passes((own, each), client, asked, rule is not None)
+                        for each in (port, OURS)
+                    ),
                     rule is not None,
                 ]
             found.append([client, asked, said, isBanned(asked.host)])

@@ -15,7 +15,6 @@ from tests.live.servers import program
 
 HEAD = """\
 logoutput: stderr
-external.protocol: ipv4
 internal: 10.0.0.1 port = 1080
 external: 10.0.0.1
 clientmethod: none
@@ -108,19 +107,44 @@ route { from: 10.3.0.0/16 to: .corp.example via: 10.0.0.51 port = 8080
 }
 route { from: 0/0 to: .shop.example port = 443 via: direct }
 """
+#: Both versions of IP.
+BOTH = """\
+internal: fd00::1 port = 1080
+external: fd00::1
+socksmethod: none
+client block { from: fd00:7::/32 to: ::/0 }
+client pass { from: fd00::/16 to: fd00::1/128 }
+client pass { from: 10.0.0.0/8 to: 0/0 }
+socks block { from: ::/0 to: fd00:9::/32 port = 25 }
+socks pass { from: fd00:5::/32 to: fd00:9::/32 }
+socks pass { from: 0.0.0.0/0 to: 10.8.0.0/16 }
+socks pass { from: fd00:5::/32 to: fd00::1/128
+   command: bind
+}
+socks pass { from: 0/0 to: 0/0
+   command: udpreply bindreply
+}
+"""
 
 
 @pytest.mark.parametrize(
     ("rules", "isWider"),
-    [(OFFICE, False), (BRANCHES, False), (NAMED, True), (NAMED + ROUTES, True)],
-    ids=["office", "branches", "named", "routes"],
+    [
+        (OFFICE, False),
+        (BRANCHES, False),
+        (NAMED, True),
+        (NAMED + ROUTES, True),
+        (BOTH, False),
+    ],
+    ids=["office", "branches", "named", "routes", "both"],
 )
 def test_dante(tmp_path: Path, rules: str, isWider: bool) -> None:
     """Some hundred requests get the same verdict from each of them."""
     program("danted", "dante-server")
     program("openssl", "openssl")
     file = tmp_path / "danted.conf"
-    file.write_text(HEAD + rules)
+    protocol = "external.protocol: ipv4\n" if NAMED in rules else ""
+    file.write_text(protocol + HEAD + rules)
     options = ["--wider"] if isWider else []
     said = alone("tests.interop.importing", str(file), str(tmp_path), *options)
     asked = json.loads(said)

@@ -51,10 +51,21 @@ def samples(
                     continue
                 client = Client(source, at, method, user)
                 found = client, Asked(command, host, port, name)
-                # Peers of BIND are addresses.
-                if found not in seen and not (name and command == "bind"):
-                    seen.add(found)
-                    yield found
+                if found in seen or (command == "bind" and not _isPeer(found)):
+                    continue
+                seen.add(found)
+                yield found
+
+
+def _isPeer(found: tuple[Client, Asked]) -> bool:
+    """
+    Return whether a BIND can be for somebody.
+
+    Peers are addresses, of the version of IP by which Dante listens: the client's.
+    """
+    client, asked = found
+    versions = {ip_address(each).version for each in (client.source, asked.host)}
+    return not asked.name and len(versions) == 1
 
 
 def _sources(rules: Sequence[Rule]) -> list[str]:
