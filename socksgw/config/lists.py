@@ -40,8 +40,10 @@ class ListPositions(Positions):
 
     def lineOf(self, path: str) -> int | None:
         """As L{Positions.lineOf}."""
-        index = int(path[path.rfind("[") + 1 : -1])
-        return self._numbers[index]
+        # A file may be included as well, by mistake: it has other paths then.
+        index = path.removeprefix("line[").removesuffix("]")
+        known = index.isdecimal() and int(index) < len(self._numbers)
+        return self._numbers[int(index)] if known else None
 
     def shown(self, path: str) -> str:
         """As L{Positions.shown}."""

@@ -86,6 +86,16 @@ def test_wrongTables(tmp_path: Path, value: str, why: str) -> None:
     assert str(refused.value).startswith("gw.toml:1: networks.x")
 
 
+def test_aListThatIsIncludedToo(tmp_path: Path) -> None:
+    """It is a mistake, and told as one."""
+    (tmp_path / "x").write_text('[[rule]]\nid = "a"\nallow = "any"\nto = ["nowhere"]\n')
+    text = 'include = ["x"]\n' + OPEN + '[networks]\nlist = { file = "x" }\n'
+    found = examined(text, directory=tmp_path)
+    lines = list(found.lines(loads(text, "gw.toml", tmp_path), "wrong"))
+    assert any("nowhere" in line for line in lines)
+    assert any(line.startswith("gw.toml: x:1: networks.list: ") for line in lines)
+
+
 def test_aListOfAnIncludedFile(tmp_path: Path, file: Path) -> None:
     """Its path begins at the directory of the main file, as all paths do."""
     text = 'include = ["more.toml"]\n' + OPEN

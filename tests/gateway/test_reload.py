@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -209,6 +209,78 @@ def test_includedFilesAreWatched(tmp_path: Any) -> None:
         reload.look()
         reload.look()
         assert reload.count == count
+
+
+class Turns:
+    """What waits for threads, one at a time, as the test says."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Deferred[Any], Any]] = []
+
+    def elsewhere(self, work: Any) -> Deferred[Any]:
+        """Keep it."""
+        self.waiting.append((Deferred(), work))
+        return self.waiting[-1][0]
+
+    def take(self) -> bool:
+        """Do the next; tell whether there was one."""
+        if not self.waiting:
+            return False
+        told, work = self.waiting.pop(0)
+        maybeDeferred(work).chainDeferred(told)
+        return True
+
+
+@pytest.mark.parametrize("meanwhile", ["stop", "drain", "reload", "file"])
+def test_whatHappensBetweenTheTurns(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """
+    Whenever a gateway is told to stop or to drain, or to reload again with other
+    files, while it builds: the answer is that of a reload in one go, and what was built
+    in vain is released.
+    """
+    files = [OPEN]
+    gateway = Gateway(
+        EPollReactor(),
+        loads(OPEN, "gw.toml", tmp_path),
+        reread=lambda: loads(files[0], "gw.toml", tmp_path),
+    )
+    closed: list[None] = []
+    monkeypatch.setattr(gateway._listeners, "change", lambda listens: None)
+    monkeypatch.setattr(gateway._listeners, "close", lambda: closed.append(None))
+    turns = Turns()
+    monkeypatch.setattr(gateway, "elsewhere", turns.elsewhere)
+    for at in (0, 1, 3, 5):
+        files[0] = OPEN
+        before, answers = gateway.generation, list[Answer]()
+        gateway.reload().addCallback(answers.append)
+        for _ in range(at):
+            assert turns.take()
+        assert answers == []
+        files[0] = OPEN.replace('id = "all"', 'id = "other"')
+        if meanwhile == "stop":
+            gateway.stopping = True
+        elif meanwhile == "drain":
+            gateway.drain()
+        elif meanwhile == "reload":
+            gateway.reload().addCallback(answers.append)
+        while turns.take():
+            pass
+        assert bool(closed) == (meanwhile == "drain")
+        uses = gateway._shared.pool.uses
+        if meanwhile == "stop":
+            assert answers == [STOPPING]
+            assert gateway.generation is before
+            assert [key for key in before._holding._keys if uses(key) != 1] == []
+            gateway.stopping = False
+            continue
+        assert len(answers) == (2 if meanwhile == "reload" else 1)
+        assert not any(each.problems for each in answers)
+        assert gateway.generation is not before
+        # The files of then, or as they are now where it had not read them.
+        (rule,) = gateway.generation.ruleset.rules
+        assert rule.id == ("other" if meanwhile == "reload" or at == 0 else "all")
 
 
 def test_listsAreReadAgain(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
