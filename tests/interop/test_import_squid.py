@@ -19,7 +19,7 @@ import pytest
 from tests.interop.importing import PASSWORD, USERS
 from tests.live.netns import alone
 from tests.live.running import socksgw
-from tests.live.servers import package, program
+from tests.live.servers import missing, package, program
 
 HEAD = """\
 http_port 10.0.0.1:3128
@@ -99,6 +99,8 @@ def test_squid(openPath: Path, rules: str) -> None:
     """
     program("squid", "squid")
     package("bcrypt")
+    if os.geteuid() != 0:
+        missing("root, to give files to Squid's user")
     import bcrypt
 
     own = openPath / "own"
