@@ -27,6 +27,16 @@ from tests.tools.waiting import until
 _PR_SET_CHILD_SUBREAPER = 36
 
 
+_adopting = 0
+
+
+def _adopt(more: int) -> None:
+    """Have what our children leave behind be our children, while any gateway needs it."""
+    global _adopting
+    _adopting += more
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(_adopting > 0))
+
+
 class Restarted(Running):
     """
     A gateway, whichever process serves.
@@ -37,7 +47,7 @@ class Restarted(Running):
 
     def __init__(self, directory: Path, configuration: str = OPEN, **options: Any):
         # What the gateway's processes start is ours when they have ended.
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _adopt(1)
         directory.mkdir(parents=True, exist_ok=True)
         self.admin = directory / "admin.sock"
         text = f'{configuration}\n[admin]\nendpoint = "unix:{self.admin}"\n'
@@ -163,3 +173,8 @@ def restarted(directory: Path, *arguments: Any, **options: Any) -> Iterator[Rest
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         gateway.process.wait(10)
+        for pid in {*taken, gateway.pid} - {gateway.process.pid}:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        # Else processes that later tests leave behind would be ours, and stay.
+        _adopt(-1)
