@@ -20,7 +20,7 @@ import pytest
 
 from tests.live.clients import four, verdict5
 from tests.live.posted import PostedServer
-from tests.live.running import OPEN, ROOT, Running, socksgw, withPlugins
+from tests.live.running import OPEN, ROOT, Running, isGone, socksgw, withPlugins
 from tests.tools.rewriting import rewritten
 from tests.tools.waiting import until
 
@@ -265,7 +265,7 @@ def test_theChildEndsWithTheGateway(tmp_path: Path, start: Start, whose: str) ->
         assert childOf(gateway) == child
         gateway.kill()
         # It first has what it wrote on a disk that others may keep busy.
-        until(lambda: not Path(f"/proc/{child}").exists(), 60)
+        until(lambda: isGone(child), 60)
 
 
 def blocks(language: str) -> list[str]:

@@ -316,3 +316,12 @@ def resident(gateway: Running) -> int:
     """Octets of memory that the process has."""
     statm = Path(f"/proc/{gateway.process.pid}/statm").read_text()
     return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def isGone(pid: int) -> bool:
+    """Return whether a process has ended, whoever is to take note of that."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"

@@ -16,7 +16,7 @@ import pytest
 
 from tests.live.clients import Server, connected, four, isClosed
 from tests.live.raw import dialPath, through
-from tests.live.running import OPEN, Running, running, socksgw
+from tests.live.running import OPEN, Running, isGone, running, socksgw
 from tests.live.servers import freePort
 from tests.tools.waiting import until
 
@@ -49,15 +49,6 @@ def server() -> Iterator[Server]:
     """What clients reach."""
     with Server() as found:
         yield found
-
-
-def isGone(pid: int) -> bool:
-    """Return whether a process has ended, whoever is to take note of that."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"
 
 
 def several(gateway: Running, server: Server, stack: ExitStack) -> list[socket.socket]:
