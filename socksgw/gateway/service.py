@@ -93,7 +93,13 @@ class Foreground(Protocol):
 
 
 class Before(Protocol):
-    """The gateway that this one takes over from."""
+    """
+    The gateway that this one takes over from.
+
+    @ivar arrived: called when it has left all to us, and has told the service manager.
+    """
+
+    arrived: Callable[[], None]
 
     def prepare(self) -> None:
         """
@@ -155,6 +161,8 @@ class GatewayService(Service):
         gateway.adjoin(self._kept)
         self._statuses = statuses
         self._before = before
+        if before is not None:
+            before.arrived = self._heard
         self._status = ""
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
@@ -213,7 +221,8 @@ class GatewayService(Service):
             self._serving(())
         else:
             begun.addCallback(self._serving)
-        self._looking.start(self._pause)
+        if self._before is None:
+            self._looking.start(self._pause)
 
     def _serving(self, problems: Sequence[str]) -> None:
         """
@@ -234,13 +243,24 @@ class GatewayService(Service):
                 _log.critical("{line}", line=line)
             self._failed(problems[-1])
             return
-        self._status = self._stands()
-        self._manager.ready(self._status)
+        if self._before is None:
+            self._tellReady()
         if self._console is not None:
             self._console.start(self.gateway)
 
+    def _tellReady(self) -> None:
+        self._status = self._stands()
+        self._manager.ready(self._status)
+
+    def _heard(self) -> None:
+        """Tell the manager how we are: from now on it hears us, and not the other."""
+        if not self.gateway.stopping:
+            self._tellReady()
+            self._looking.start(self._pause)
+
     def released(self) -> None:
         """Tell nobody anything any more: another process serves."""
+        self._manager.leave()
         if self._looking.running:
             self._looking.stop()
         if self._console is not None:

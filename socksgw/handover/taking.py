@@ -58,7 +58,8 @@ class Taking:
         self._lock = -1
         self._told: Message = {}
         self._gone = ""
-        self._went = self._serves = self._arrived = False
+        self._went = self._serves = self._isHeard = self._arrived = False
+        self.arrived: Callable[[], None] = lambda: None
         self.pid = 0
 
     # Before the reactor runs.
@@ -195,6 +196,9 @@ class Taking:
         """Begin with what only one process can have; try again where that fails."""
         if self._arrived or self._gateway.stopping:
             return
+        if not self._isHeard:
+            self._isHeard = True
+            self.arrived()
         try:
             self._gateway.relief.arrive(self._gateway.config)
         except CannotStart as e:

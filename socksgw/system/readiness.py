@@ -118,6 +118,7 @@ class Manager:
 
     def __init__(self) -> None:
         self._failing = Once()
+        self._isLeft = False
         self.every = _watchdog()
 
     def ready(self, status: str) -> None:
@@ -177,7 +178,13 @@ class Manager:
         """
         return self._tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
+    def leave(self) -> None:
+        """Tell nothing any more: another process is heard by now."""
+        self._isLeft = True
+
     def _tell(self, *states: str, descriptors: Sequence[int] = ()) -> bool:
+        if self._isLeft:
+            return False
         why = _send("\n".join(states), descriptors)
         if not why:
             self._failing.ends()

@@ -246,6 +246,9 @@ def test_nobodyIsRefused(unit: Unit) -> None:
     until(lambda: unit.shown("NFileDescriptorStore") == "2", 30)
     unit.systemd.run("kill", "-9", pid)
     next_(pid)
+    # It has heard the one process that serves, at any time.
+    heard = unit.systemd.journal("_PID=1")
+    assert not [each for each in heard if "reception only permitted" in each]
 
 
 def test_whatIsClosedIsForgotten(unit: Unit) -> None:
