@@ -71,9 +71,13 @@ def test_nobodyIsRefused(gateway: Restarted, server: Destination) -> None:
     assert len(numbers) == len(set(numbers)) == crowd.served
     until(lambda: len(gateway.journal("end")) == crowd.served)
     # A session is counted a moment after its last line.
-    for name, count in (("sessions", 1), ("session_ends", 1), ("octets", 10)):
-        metric = f"socksgw_{name}_total"
-        until(lambda m=metric, n=count: gateway.metered(m) == n * crowd.served)
+    each = {"sessions": 1, "session_ends": 1, "octets": 10}
+    due = {f"socksgw_{name}_total": n * crowd.served for name, n in each.items()}
+
+    def counted() -> dict[str, float]:
+        return {name: gateway.metered(name) for name in due}
+
+    until(lambda: counted() == due, seen=lambda: (counted(), due))
 
 
 def test_whatHasNotBegun(gateway: Restarted, server: Destination) -> None:
