@@ -15,7 +15,7 @@ import pytest
 
 from tests.live import raw
 from tests.live.managers import ServiceManager
-from tests.live.restarts import Restarted
+from tests.live.restarts import Restarted, adopt
 from tests.live.running import OPEN
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
@@ -39,6 +39,7 @@ class Service:
         self.manager = ServiceManager(directory)
         self._directory = directory / "gw"
         self._server = server
+        self._starts = 0
         self.start(text)
         self.port = self.gateway.port
 
@@ -47,6 +48,7 @@ class Service:
         (self._directory / "log").unlink(missing_ok=True)
         if text:
             self._text = text
+        self._starts += 1
         self.gateway = Restarted(
             self._directory,
             self._text,
@@ -90,6 +92,7 @@ class Service:
         self.gateway.process.kill()
         self.gateway.process.wait(30)
         self.manager.close()
+        adopt(-self._starts)
 
 
 @pytest.fixture

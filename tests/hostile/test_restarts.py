@@ -15,7 +15,7 @@ from typing import Any
 
 from socksgw.audit.verify import verify
 from tests.live import raw
-from tests.live.restarts import Restarted, restarted
+from tests.live.restarts import Restarted, adopt, restarted
 from tests.live.running import TWISTD, environment
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
@@ -107,6 +107,7 @@ def test_killedAtRandom(tmp_path: Path) -> None:
             finally:
                 gateway.process.kill()
                 gateway.process.wait(30)
+                adopt(-1)
         # What a torn line leaves is mended at the next start.
         (directory / "log").unlink()
         with restarted(directory) as gateway:

@@ -30,7 +30,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _adopting = 0
 
 
-def _adopt(more: int) -> None:
+def adopt(more: int) -> None:
     """Have what our children leave behind be our children, while any gateway needs it."""
     global _adopting
     _adopting += more
@@ -47,7 +47,7 @@ class Restarted(Running):
 
     def __init__(self, directory: Path, configuration: str = OPEN, **options: Any):
         # What the gateway's processes start is ours when they have ended.
-        _adopt(1)
+        adopt(1)
         directory.mkdir(parents=True, exist_ok=True)
         self.admin = directory / "admin.sock"
         text = f'{configuration}\n[admin]\nendpoint = "unix:{self.admin}"\n'
@@ -177,4 +177,4 @@ def restarted(directory: Path, *arguments: Any, **options: Any) -> Iterator[Rest
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         # Else processes that later tests leave behind would be ours, and stay.
-        _adopt(-1)
+        adopt(-1)
