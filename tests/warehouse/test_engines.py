@@ -93,7 +93,7 @@ def test_anotherUser(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         missing("only root can become another user: run as root")
     for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)
+        each.chmod(each.stat().st_mode | 0o055)
     writer = Writer("sqlite:///audit.db", tmp_path, "gw")
     writer.write(chainOf([decision(1)]))
     os.seteuid(65534)
