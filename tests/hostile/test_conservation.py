@@ -33,9 +33,9 @@ from tests.tools.waiting import until
 _THREADS: Final = 4
 _HELD: Final = 12
 #: Deaths, fewer than what counts as a storm; restarts; reloads.
-_KILLS, _RESTARTS, _RELOADS = 3, 2, 3
+_KILLS, _RESTARTS, _RELOADS = 2, 2, 2
 #: Seconds between two of them.
-_PAUSE: Final = (0.3, 1.0)
+_PAUSE: Final = (0.2, 0.6)
 #: Seconds in which a worker that dies may have counted what nobody else knows: it is
 #: asked once a second.
 _UNKNOWN: Final = 2.0
