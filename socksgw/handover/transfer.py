@@ -22,7 +22,7 @@ from socksgw.gateway.starting import CannotStart
 from socksgw.handover.leaving import Leaving
 from socksgw.handover.lines import GivenLines
 from socksgw.handover.place import VERSION
-from socksgw.system.channel import MOST, Channel, ChannelError, ChannelFull, Message
+from socksgw.system.channel import MOST, Channel, ChannelError, Message
 from socksgw.system.watch import Watch
 
 __all__ = ["Transfer"]
@@ -36,6 +36,8 @@ _BOUND: Final = 1 << 20
 _PATIENCE: Final = 15.0
 #: Seconds between two messages of what the sessions that are left take of limits.
 _TELL: Final = 0.25
+#: Seconds in which it reads the last counts.
+_LAST: Final = 5.0
 
 
 @final
@@ -229,12 +231,14 @@ class Transfer:
         if not self.channel.isOpen:
             return
         self._move()
+        if not self.channel.hasRoom:
+            # What is taken of the meters has to arrive.
+            return
         counts, spent = relief.counts(), relief.spent()
         told = {"what": "counts", "counts": counts, "spent": spent}
-        with suppress(ChannelFull):
-            self.channel.send(
-                {**told, "meters": relief.metered(), "living": relief.living()}
-            )
+        self.channel.send(
+            {**told, "meters": relief.metered(), "living": relief.living()}
+        )
 
     def _partsLeft(self, result: object) -> None:
         if isinstance(result, Failure):
@@ -272,9 +276,11 @@ class Transfer:
         """End: everything is recorded."""
         self._ended = True
         if self._telling.running:
+            self.channel.flush(_LAST)
             self._tellCounts()
             self._telling.stop()
         if self.channel.isOpen:
+            self.channel.flush(_LAST)
             self.channel.close()
             self._unwatch()
 

@@ -16,6 +16,7 @@ import os
 import select
 import socket
 import struct
+import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -174,6 +175,11 @@ class Channel:
         return not self._gone
 
     @property
+    def hasRoom(self) -> bool:
+        """Whether at most half of what may wait does, as L{room} waits for."""
+        return self.waiting <= self._bound // 2
+
+    @property
     def peer(self) -> tuple[int, int]:
         """
         The process id and the user id of the other end, when it was connected.
@@ -216,6 +222,20 @@ class Channel:
     def close(self) -> None:
         """Close it; what waits to be sent is lost, and questions have failed."""
         self._end("it was closed on this side")
+
+    def flush(self, seconds: float) -> None:
+        """
+        Send what waits; this blocks: it is for the end of a process.
+
+        @param seconds: that the other side has to read.
+        """
+        until = time.monotonic() + seconds
+        poll = select.poll()
+        if self._queue:
+            poll.register(self._socket, select.POLLOUT)
+        while self._queue and (left := until - time.monotonic()) > 0:
+            if poll.poll(left * 1000):
+                self._flush()
 
     def _events(self) -> int:
         return READ | WRITE if self._queue else READ
@@ -362,7 +382,7 @@ class Channel:
         waiting: Deferred[None] = Deferred()
         if self._gone:
             waiting.errback(ChannelGone(self._gone))
-        elif self.waiting <= self._bound // 2:
+        elif self.hasRoom:
             waiting.callback(None)
         else:
             self._room.append(waiting)
@@ -422,7 +442,7 @@ class Channel:
             self.waiting -= len(packet.octets)
             packet.drop()
         self._watchWriting()
-        if self.waiting <= self._bound // 2:
+        if self.hasRoom:
             waiting, self._room = self._room, []
             for each in waiting:
                 each.callback(None)

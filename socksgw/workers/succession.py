@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 
 from socksgw.gateway.gateway import Gateway
 from socksgw.handover.leaving import Leaving, arrived, countsIn
-from socksgw.system.channel import Channel, ChannelError, ChannelFull, Message
+from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.watch import Watcher
 
 __all__ = ["Before", "Leaver"]
@@ -39,6 +39,8 @@ _log: Final = Logger()
 _PATIENCE: Final = 5.0
 #: Seconds between two messages of what is left.
 _TELL: Final = 0.25
+#: Seconds in which it reads the last counts.
+_LAST: Final = 5.0
 
 
 @final
@@ -195,7 +197,8 @@ class Leaver:
 
     def _tellCounts(self) -> None:
         relief = self._gateway.relief
-        with suppress(ChannelFull):
+        if self._channel.hasRoom:
+            # What is taken of the meters has to arrive.
             self._channel.send(
                 {
                     "counts": relief.counts(),
@@ -218,8 +221,10 @@ class Leaver:
         if self._telling.running:
             self._telling.stop()
         if self._channel.isOpen:
+            self._channel.flush(_LAST)
             with suppress(ChannelError):
                 self._tellCounts()
+            self._channel.flush(_LAST)
             self._channel.close()
         if isinstance(result, Failure):
             _log.failure("the end of a worker", result)
