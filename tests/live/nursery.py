@@ -148,6 +148,7 @@ def forked(
     command: Sequence[str],
     cwd: Path,
     environment: Mapping[str, str],
+    usual: Mapping[str, str],
     out: int,
     errors: int,
 ) -> Process | None:
@@ -155,13 +156,14 @@ def forked(
     Run C{twistd} in a fork; with standard input from nowhere.
 
     @param command: the program, and its arguments.
+    @param usual: the environment in which everything is imported.
     @return: L{None} where the program has to be started by itself.
     """
     global _nursery
     if _nursery is not None and _nursery.owner != os.getpid():
         return None
     if _nursery is None:
-        _nursery = _Nursery(environment)
+        _nursery = _Nursery(usual)
     if _nursery.heeded != _heeded(environment) or _nursery.rights != _rights():
         return None
     order = {"args": list(command), "cwd": str(cwd), "environment": dict(environment)}

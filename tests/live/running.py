@@ -179,12 +179,14 @@ class Running:
             (directory / "gw.toml").write_text(withWorkers(configuration))
             command += ["--config", "gw.toml"]
         command += arguments
-        env = environment(PYTHONUNBUFFERED="1", **(extra or {}))
+        usual = environment(PYTHONUNBUFFERED="1")
+        env = {**usual, **(extra or {})}
         self.process: Process | subprocess.Popen[bytes]
         with self._log.open("ab") as log:
             out = log if stdout is None else stdout
             if not prefix and preexec is None and not isinstance(out, int):
-                begun = forked(command, directory, env, out.fileno(), log.fileno())
+                files = (out.fileno(), log.fileno())
+                begun = forked(command, directory, env, usual, *files)
                 if begun is not None:
                     self.process = begun
                     return
