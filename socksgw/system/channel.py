@@ -262,6 +262,9 @@ class Channel:
             )
         except BlockingIOError:
             return False
+        except ConnectionResetError:
+            # It has not read all; what it said before is still there, and its end.
+            return True
         except OSError as e:
             self._lost(f"the other side is gone ({e.strerror})")
             return False
@@ -426,6 +429,9 @@ class Channel:
             self._socket.sendmsg([octets], control)
         except BlockingIOError:
             return False
+        except (BrokenPipeError, ConnectionResetError):
+            # Its end is behind what it said, which is read first.
+            pass
         except OSError as e:
             self._lost(f"the other side is gone ({e.strerror})")
         return True

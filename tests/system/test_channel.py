@@ -8,6 +8,7 @@ import gc
 import os
 import socket
 import struct
+import threading
 from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -248,10 +249,53 @@ def test_theEndIsFoundByAQuestion(world: World) -> None:
     asked = world.other.channel.ask({"what": "now"})
     failures: list[Any] = []
     asked.addErrback(failures.append)
+    world.until(lambda: failures)
     assert [each.type for each in failures] == [ChannelGone]
     assert len(world.other.closed) == 1
     with pytest.raises(ChannelGone):
         world.other.channel.ask({"what": "more"})
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_whatItSaidBeforeItsEnd(world: World, unread: bool) -> None:
+    """It is read, also when this side speaks first, or has said what was not read."""
+    if unread:
+        world.other.channel.send({"unread": 1})
+    for n in range(3):
+        world.one.channel.send({"n": n})
+    world.one.channel.close()
+    world.other.channel.send({"in": "vain"})
+    world.until(lambda: world.other.closed)
+    assert [message for message, _ in world.other.got] == [{"n": n} for n in range(3)]
+    assert world.other.closed == ["the other side is gone"]
+
+
+def test_whatWaitsIsSent(world: World) -> None:
+    """Before the end of a process, for as long as it may take."""
+    a, b = channels()
+    b.setblocking(True)
+    over: list[str] = []
+    ending = Channel(a, world.watcher, world.unexpected, over.append)
+    text = "x" * 40_000
+    for n in range(8):
+        ending.send({"n": n, "text": text})
+    assert ending.waiting
+    ending.flush(0.01)
+    assert ending.waiting
+    got: list[bytes] = []
+    reading = threading.Thread(
+        target=lambda: got.extend(iter(lambda: b.recv(1 << 17), b""))
+    )
+    reading.start()
+    ending.flush(30)
+    assert not ending.waiting
+    ending.close()
+    reading.join()
+    b.close()
+    assert over == []
+    assert [each[HEAD.size : HEAD.size + 6] for each in got] == [
+        b'{"n":%d' % n for n in range(8)
+    ]
 
 
 def test_withoutALoop() -> None:
