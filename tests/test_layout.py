@@ -28,6 +28,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "it is of a listener's TLS",
     ),
     "config/schema/cluster.py": ("config/test_schema.py", "the schema is one table"),
+    "importing/host.py": ("importing/squid/test_file.py", "lines are told by it"),
     "gateway/places.py": ("gateway/test_listeners.py", "listeners are at them"),
     "console/judging.py": ("console/test_diff.py", "the command prints what it says"),
     "gateway/cluster.py": ("interop/test_cluster.py", "gateways and a real Redis"),

@@ -12,7 +12,7 @@ from typing import Any, Final, final
 from socksgw.audit import chain
 from socksgw.audit.shapes import shaped
 
-__all__ = ["ENDS", "JournalLines", "Line"]
+__all__ = ["ENDS", "JournalLines", "Line", "having"]
 
 #: Events of decisions, each with the event that ends what was allowed.
 ENDS: Final = {"decision": "end", "flow": "flow-end"}
@@ -81,7 +81,7 @@ class JournalLines:
         end = ENDS[line["event"]].encode()
         mark = b'"event":"%b","session":%d,' % (end, line["session"])
         for octets in self._from(line["n"] + 1):
-            for each in _having(octets, _START, mark):
+            for each in having(octets, _START, mark):
                 if _START in each:
                     return None
                 found = shaped(each)
@@ -102,7 +102,7 @@ class JournalLines:
             found: Line | None = None
             started = False
             for octets in _blocks(file):
-                for each in _having(octets, _START, mark):
+                for each in having(octets, _START, mark):
                     if _numberOf(each) >= line["n"]:
                         break
                     if _START in each:
@@ -143,8 +143,12 @@ def _without(octets: bytes, count: int) -> bytes:
     return octets[at:]
 
 
-def _having(octets: bytes, *marks: bytes) -> Iterator[bytes]:
-    """Yield the lines that have one of some octets, in their order."""
+def having(octets: bytes, *marks: bytes) -> Iterator[bytes]:
+    """
+    Yield the lines that have one of some octets, in their order.
+
+    @param octets: whole lines.
+    """
     starts: set[int] = set()
     for mark in marks:
         at = octets.find(mark)

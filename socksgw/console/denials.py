@@ -7,12 +7,12 @@ what stands in them and in no other, since most lines are of what is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 from twisted.internet.task import LoopingCall
 
 from socksgw.audit.follower import Follower
+from socksgw.audit.lines import having
 from socksgw.audit.shapes import shaped
 from socksgw.console.banner import placesOf
 from socksgw.console.human import humanLine
@@ -79,7 +79,7 @@ class Denials:
         texts: list[str] = []
         left = 0
         while octets := self._poll(self._follower):
-            for found in _marked(octets):
+            for found in having(octets, *_MARKS):
                 if len(texts) >= _READABLE:
                     left += 1
                 elif (line := shaped(found)) is not None:
@@ -103,15 +103,3 @@ class Denials:
         except OSError:
             # Such as too many open files: the next look may succeed.
             return b""
-
-
-def _marked(octets: bytes) -> Iterator[bytes]:
-    """Yield the lines that are told of, in their order."""
-    starts = set()
-    for mark in _MARKS:
-        at = octets.find(mark)
-        while at >= 0:
-            starts.add(octets.rfind(b"\n", 0, at) + 1)
-            at = octets.find(mark, octets.index(b"\n", at))
-    for start in sorted(starts):
-        yield octets[start : octets.index(b"\n", start)]

@@ -1,5 +1,5 @@
 """
-What an importer asks of its host, and what it says of a file that it cannot read.
+What an importer asks of its host, and what it says of the lines of a file.
 """
 
 from __future__ import annotations
@@ -7,7 +7,37 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Host", "Unreadable"]
+__all__ = ["Host", "Said", "Unreadable"]
+
+
+class Said(NamedTuple):
+    """
+    One directive of a configuration of words and lines.
+
+    @ivar line: where it begins; lines count from 1.
+    @ivar file: the included file that it is in; empty for the first one.
+    @ivar words: it and its values.
+    """
+
+    line: int
+    file: str
+    words: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The directive itself."""
+        return self.words[0]
+
+    @property
+    def rest(self) -> tuple[str, ...]:
+        """Its values."""
+        return self.words[1:]
+
+    @property
+    def place(self) -> str:
+        """Where it is, for comments."""
+        within = f" of {self.file}" if self.file else ""
+        return f"line {self.line}{within}"
 
 
 class Host(NamedTuple):

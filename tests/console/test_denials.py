@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from socksgw.console.denials import _marked
+from socksgw.audit.lines import having
+from socksgw.console.denials import _MARKS
 from tests.live import raw
 from tests.live.running import HEAD, Running
 from tests.live.servers import Destination, echo
@@ -64,7 +65,7 @@ def test_marked() -> None:
     denied = b'{"event":"decision","verdict":"deny"}\n'
     failed = b'{"event":"login-failed","claimed":"a"}\n'
     lines = [allowed, denied, failed, allowed, denied]
-    assert list(_marked(b"".join(lines))) == [
+    assert list(having(b"".join(lines), *_MARKS)) == [
         denied[:-1], failed[:-1], denied[:-1],
     ]  # fmt: skip
-    assert list(_marked(allowed)) == []
+    assert list(having(allowed, *_MARKS)) == []

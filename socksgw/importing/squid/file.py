@@ -5,44 +5,14 @@ Read the file of a Squid server (squid.conf, Squid 5).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from socksgw.importing.host import Host, Unreadable
+from socksgw.importing.host import Host, Said, Unreadable
 
-__all__ = ["Said", "directives", "valuesOf"]
+__all__ = ["directives", "valuesOf"]
 
 #: Files within files, at most (Squid has 16).
 _DEPTH: Final = 16
-
-
-class Said(NamedTuple):
-    """
-    One directive.
-
-    @ivar line: where it begins; lines count from 1.
-    @ivar file: the included file that it is in; empty for the first one.
-    @ivar words: it and its values.
-    """
-
-    line: int
-    file: str
-    words: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The directive itself."""
-        return self.words[0]
-
-    @property
-    def rest(self) -> tuple[str, ...]:
-        """Its values."""
-        return self.words[1:]
-
-    @property
-    def place(self) -> str:
-        """Where it is, for comments."""
-        within = f" of {self.file}" if self.file else ""
-        return f"line {self.line}{within}"
 
 
 def directives(text: str, host: Host, file: str = "", depth: int = 0) -> Iterator[Said]:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, Final
 
-from socksgw.importing.squid.file import Said
+from socksgw.importing.host import Said
 from socksgw.importing.squid.reading import Reading
 from socksgw.login.passwords import parseHash
 

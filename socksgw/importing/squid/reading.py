@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from socksgw.importing.draft import Draft
-from socksgw.importing.host import Host, Unreadable
+from socksgw.importing.host import Host, Said, Unreadable
 from socksgw.importing.squid.access import Line, Term
 from socksgw.importing.squid.acls import BUILT_IN, Acl, added
-from socksgw.importing.squid.file import Said, valuesOf
+from socksgw.importing.squid.file import valuesOf
 
 __all__ = ["CACHING", "ELSEWHERE", "KEPT", "NARROWING", "NOTHING", "Port", "Reading"]
 

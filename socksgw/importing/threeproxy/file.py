@@ -8,11 +8,11 @@ are started after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
-from socksgw.importing.host import Unreadable
+from socksgw.importing.host import Said, Unreadable
 
-__all__ = ["Command", "commands"]
+__all__ = ["commands"]
 
 #: Files within files, at most; 3proxy has no bound.
 _DEPTH: Final = 8
@@ -20,38 +20,9 @@ _DEPTH: Final = 8
 _LONGEST: Final = 16384
 
 
-class Command(NamedTuple):
-    """
-    One line.
-
-    @ivar line: where it is; lines count from 1.
-    @ivar file: the included file that it is in; empty for the first one.
-    """
-
-    line: int
-    file: str
-    words: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The command itself."""
-        return self.words[0]
-
-    @property
-    def rest(self) -> tuple[str, ...]:
-        """Its arguments."""
-        return self.words[1:]
-
-    @property
-    def place(self) -> str:
-        """Where it is, for comments."""
-        within = f" of {self.file}" if self.file else ""
-        return f"line {self.line}{within}"
-
-
 def commands(
     text: str, load: Callable[[str], str | None], file: str = "", depth: int = 0
-) -> Iterator[Command]:
+) -> Iterator[Said]:
     """
     Return the commands of a file, and those of the files that it includes.
 
@@ -80,7 +51,7 @@ def commands(
                 )
             yield from commands(included, load, words[1], depth + 1)
             continue
-        yield Command(number, file, words)
+        yield Said(number, file, words)
 
 
 def _words(line: str, load: Callable[[str], str | None]) -> Iterator[str]:

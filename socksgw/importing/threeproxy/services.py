@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from socksgw.importing.draft import Draft
-from socksgw.importing.host import Unreadable
-from socksgw.importing.threeproxy.file import Command
+from socksgw.importing.host import Said, Unreadable
 from socksgw.importing.threeproxy.rules import Ace, Parent, aceOf
 
 __all__ = [
@@ -124,7 +123,7 @@ class Script:
     @ivar isFaking: whether names are left to parents (C{fakeresolve}).
     """
 
-    def __init__(self, commands: Iterable[Command], draft: Draft) -> None:
+    def __init__(self, commands: Iterable[Said], draft: Draft) -> None:
         """
         Follow the commands.
 
@@ -151,7 +150,7 @@ class Script:
             except (ValueError, IndexError) as e:
                 raise Unreadable(f"{each.place}: {each.name}: {e}") from None
 
-    def _follow(self, command: Command) -> None:
+    def _follow(self, command: Said) -> None:
         name, rest = command.name, command.rest
         line = command.line
         if name in ("allow", "deny"):
@@ -194,7 +193,7 @@ class Script:
         else:
             self._other(command)
 
-    def _other(self, command: Command) -> None:
+    def _other(self, command: Said) -> None:
         name, line = command.name, command.line
         if name in ELSEWHERE:
             self.draft.leaveOnce(line, name, ELSEWHERE[name])
@@ -262,7 +261,7 @@ class Script:
             why = "left out: the hosts file, or a name server, can say where it leads"
             self.draft.leave(line, f"nsrecord {rest[0]}", why)
 
-    def _service(self, command: Command) -> None:
+    def _service(self, command: Said) -> None:
         """Take note of a service with what holds now."""
         line, name = command.line, command.name
         port, address, device, family = PORTS[name], self._internal, "", ""

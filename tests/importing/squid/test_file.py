@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from socksgw.importing.host import Host, Unreadable
-from socksgw.importing.squid.file import Said, directives, valuesOf
+from socksgw.importing.host import Host, Said, Unreadable
+from socksgw.importing.squid.file import directives, valuesOf
 
 FILES = {
     "conf.d/a.conf": "via off\n",
