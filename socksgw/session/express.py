@@ -356,6 +356,9 @@ class Express(Hearing):
         self._waits = NOTHING
         session = self._session
         self._outlet = outlet
+        if self._rest:
+            # It came with the request, just now.
+            self._pour()
         try:
             if session.verdicts is self._verdicts:
                 self._reached(outlet)

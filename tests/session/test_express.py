@@ -406,7 +406,12 @@ class World:
                 gateway.listeners["main"].admission.halfOpen,
             ),
             "refused": (gateway.limits.refused, gateway.census.refused),
-            "keys": [key for key in gateway._counters.keys if key[0] != "octets"],
+            # Those of octets and of new sessions are forgotten by the clock.
+            "keys": [
+                key
+                for key in gateway._counters.keys
+                if key[0] not in ("octets", "new sessions")
+            ],
             "held": gateway.memory.held,
         }
         gateway.limits.refused = gateway.census.refused = 0

@@ -284,6 +284,15 @@ def test_loginOfAnother(gateway: Gateway) -> None:
     assert first.value() == answer("socks5-userpass", 0, BOUND)
 
 
+def test_whatComesWithTheRequest() -> None:
+    """It goes to the destination, whether the login is remembered or not."""
+    gateway = Gateway([USERPASS])
+    for _ in range(2):
+        gateway.connect(b"\x05\x01\x02" + LOGIN + CONNECT + b"early")
+    relayed = [each for each in gateway.happened if each[0] == "relay"]
+    assert relayed == [("relay", b"early")] * 2
+
+
 clientOctets = st.one_of(
     st.sampled_from(sorted(CLIENTS)).map(CLIENTS.__getitem__),
     st.sampled_from([*WAYS.values(), b"\x05\x02\x00\x02" + WRONG + CONNECT]),
