@@ -46,8 +46,9 @@ _DECISION: Final = re.compile(
 )  # fmt: skip
 #: Commands whose addresses are judged each by itself, with the port.
 _REACHING: Final = frozenset(((b"connect", b"decision"), (b"udp", b"flow")))
-
+#: Addresses of which it is remembered whether they are banned before the rules.
 _ADDRESSES: Final = 1 << 17
+#: What is said of those that are.
 _BANNED: Final = Verdict(False, NEVER, "")
 
 #: A configuration, its rules, and who can log in.
