@@ -22,7 +22,7 @@ class Some(Protocol):
     """
     Who counts in a limit that is not for everybody.
 
-    @ivar text: who these are, for people; the same for the same.
+    @ivar text: who these are, for people; no two of them that differ have one text.
     """
 
     @property

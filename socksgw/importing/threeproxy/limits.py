@@ -1,7 +1,7 @@
 """
 Limits of a 3proxy server in the words of ours.
 
-They are lists of rules of their own. One for everything is C{[[limit]]}; one whose
+The limits are lists of rules of their own. A limit for everything is C{[[limit]]}; a limit whose
 condition is that of an C{allow} belongs to that rule.
 """
 
@@ -18,6 +18,7 @@ __all__ = ["Limits"]
 
 #: Windows of quotas by the letters of 3proxy.
 _WINDOWS: Final = {"H": "1h", "D": "1d"}
+#: The conditions of a limit that has none.
 _EVERYTHING: Final = (None,) * 8
 
 
