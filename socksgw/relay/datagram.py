@@ -16,11 +16,11 @@ from twisted.python.failure import Failure
 
 from socksgw.interfaces import SetDeadline, Timer
 from socksgw.relay.control import Control
-from socksgw.relay.filter import admitOnly, dropped
 from socksgw.relay.flow import Flow
 from socksgw.relay.flows import Flows
 from socksgw.relay.placed import ASKED, LAST, MORE, askedOf
 from socksgw.relay.segments import BATCH, LONGEST, sendRun
+from socksgw.system.filter import admitOnly, dropped
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Reassembly, readDatagram

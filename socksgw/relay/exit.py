@@ -10,7 +10,6 @@ from os import readv
 from types import MappingProxyType
 from typing import Any, Final, Protocol, final
 
-from socksgw.relay.filter import admitAll, admitOnly
 from socksgw.relay.flow import Flow, Permit
 from socksgw.relay.placed import ANSWERS, LAST, MORE, answersOf, stamp
 from socksgw.relay.segments import (
@@ -22,6 +21,7 @@ from socksgw.relay.segments import (
     VIEW,
     sendRun,
 )
+from socksgw.system.filter import admitAll, admitOnly
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import encodeHeader

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from socksgw.relay.filter import admitOnly, dropped
+from socksgw.system.filter import admitOnly, dropped
 from socksgw.wire.address import Address
 from tests.relay.associations import udp
 
