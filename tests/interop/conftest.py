@@ -20,6 +20,7 @@ from tests.interop.shared import (
     Shared,
 )
 from tests.live.running import running, socksgw
+from tests.live.samba import DomainController
 from tests.live.servers import Certificate, Destination, Web
 
 
@@ -34,6 +35,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     six = (SIX, ', "six"') if HAS_SIX else ("", "")
     for gateway in running(directory, SHARED % six):
         yield Shared(gateway)
+
+
+@pytest.fixture(scope="session")
+def domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DomainController]:
+    """
+    One domain controller for all tests that leave its accounts as they were.
+    """
+    with DomainController(tmp_path_factory.mktemp("domain") / "dc1") as serving:
+        yield serving
 
 
 @pytest.fixture(scope="session")

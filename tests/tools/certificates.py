@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -33,6 +34,10 @@ def email(name: str) -> x509.GeneralName:
 
 def dns(name: str) -> x509.GeneralName:
     return x509.DNSName(name)
+
+
+def address(text: str) -> x509.GeneralName:
+    return x509.IPAddress(ip_address(text))
 
 
 def uri(name: str) -> x509.GeneralName:
