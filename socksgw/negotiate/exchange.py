@@ -74,15 +74,24 @@ class Exchange:
 
     async def read(self, decoder: Callable[[Reader], T], limit: int) -> T:
         """Read the client's next message (L{IExchange})."""
-        self._client.conversation.expect(decoder, limit)
-        event = await self._client.next()
+        client = self._client
+        conversation = client.conversation
+        event: Event | None = conversation.brought(decoder, limit)
+        if event is None:
+            self._send(conversation.invite())
+            conversation.expect(decoder, limit)
+            event = await client.next()
         assert isinstance(event, Decoded)
         message: T = event.message
         return message
 
     def write(self, octets: bytes) -> None:
         """Send octets to the client."""
-        self._client.send(octets)
+        self._send(self._client.conversation.said(octets))
+
+    def _send(self, octets: bytes) -> None:
+        if octets:
+            self._client.send(octets)
 
     def protect(self, protection: Protection) -> None:
         """Have every octet from here on go through a protection."""

@@ -100,9 +100,16 @@ async def negotiate(
     dialect = conversation.dialect
     if dialect.challenging:
         return await answered(client, event, wanted, chosen)
-    offered = dialect.offered(event)
-    found = _chosen(offered, wanted, exchange, client)
+    login = conversation.login
+    offers = (dialect.offered(event),) if login is None else login.offers
+    if login is not None:
+        # What protects the connection cannot do so in the middle of its messages.
+        wanted = [m for m in wanted if not m.inner and not m.capabilities.protects]
+    found = None
+    for offered in offers:
+        found = found or _chosen(offered, wanted, exchange, client)
     if found is None:
+        offered = b"".join(offers)
         why = dialect.loginless or _unmet(offered, wanted)
         raise NoAcceptableMethod(why, dialect.denial)
     method, code = found

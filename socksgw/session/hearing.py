@@ -27,7 +27,8 @@ from socksgw.wire.codes import Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event, Requested
 from socksgw.wire.server import ServerConversation
-from socksgw.wire.whole import Asked, Octets, Whole, login
+from socksgw.wire.whole import Asked, Octets, Whole
+from socksgw.wire.whole import login as readLogin
 
 __all__ = ["NOTHING", "Hearing"]
 
@@ -137,27 +138,67 @@ class Hearing:
         session = self._session
         conversation = session.client.conversation
         event = conversation.next()
-        dialect, generation = conversation.dialect, session.generation
-        user = method = None
-        record = session.record
+        dialect = conversation.dialect
+        user = None
         if isinstance(event, Requested) and not dialect.challenging:
-            source, offered = session.client.source, dialect.offered(event)
-            _, method, _ = generation.methods.certain(record.listener, source, offered)
-            if method is not None and type(method.authenticator) is NoAuthentication:
-                user = generation.login.anybody(method.name)
-        if user is None or method is None or event is None:
+            user = self._entered(event, conversation)
+        if user is None or event is None:
             self._hand(session.open(event))
             return
-        session.greeted(event)
-        record.chosen = method.name
-        record.user, record.method = user.name, user.method
         self._dialect = dialect
         self._user, session.stage = user, _LOGIN
         asked = conversation.admit(event)
         assert asked is not None
+        if conversation.login is not None:
+            session.client.send(conversation.welcome())
         self._request = asked
-        record.protocol = conversation.protocol
+        session.record.protocol = conversation.protocol
         self._requested((asked.command, asked.host, asked.port, asked.asked, 0))
+
+    def _entered(
+        self, event: Requested, conversation: ServerConversation
+    ) -> User | None:
+        """
+        Let a client in by its request alone.
+
+        @return: L{None} where that takes more.
+        """
+        session, login = self._session, conversation.login
+        client, generation, record = session.client, session.generation, session.record
+        offered = (
+            conversation.dialect.offered(event) if login is None else login.offers[0]
+        )
+        _, method, code = generation.methods.certain(
+            record.listener, client.source, offered
+        )
+        if method is None:
+            return None
+        if type(method.authenticator) is NoAuthentication:
+            user: User | None = generation.login.anybody(method.name)
+            if user is None:
+                return None
+            session.greeted(event)
+            record.user, record.method = user.name, user.method
+        else:
+            if login is None or type(method.authenticator) is not UsernamePassword:
+                return None
+            found = readLogin(login.presented(code) or b"")
+            if found is None or generation.handsOn:
+                return None
+            name, password, _ = found
+            began = session.gateway.clock()
+            user = generation.login.known(name, password, method.name, client.source)
+            if user is None:
+                return None
+            session.greeted(event)
+            record.claimed = name
+            session.loggedIn(user, began)
+        record.chosen = method.name
+        if login is not None:
+            conversation.answerOffer(code)
+            if not user.anonymous:
+                login.say(_LET_IN)
+        return user
 
     def _greeted(self, offered: bytes) -> None:
         """Choose a method, as L{socksgw.negotiate.negotiation.negotiate} does."""
@@ -207,7 +248,7 @@ class Hearing:
     def _told(self) -> None:
         """Let a client in whose password is remembered."""
         session, method, octets = self._session, self._method, self._rest
-        found = login(octets)
+        found = readLogin(octets)
         if found is None:
             self._pour()
             self._hand(session.chosen(self._event, method))

@@ -207,7 +207,10 @@ class Session(case.Case):
         """
         client, record = self.client, self.record
         wanted = self.generation.methods.wanted(record.listener, client.source)
-        record.opened(client.conversation.protocol, event, wanted)
+        conversation = client.conversation
+        record.opened(conversation.protocol, event, wanted)
+        if conversation.login is not None:
+            record.offered = b"".join(conversation.login.offers)
         if client.program is not None:
             record.runBy(client.program)
         return wanted
@@ -259,6 +262,9 @@ class Session(case.Case):
         request = client.conversation.admit(attempt.event)
         if request is None:
             return await self.awaiting(user)
+        welcome = client.conversation.welcome()
+        if welcome:
+            client.send(welcome)
         self.requested(user)
         return await self.judge(request)
 

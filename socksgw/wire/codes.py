@@ -1,5 +1,5 @@
 """
-The numbers of SOCKS 4, 4a and 5.
+The numbers of SOCKS 4, 4a, 5 and 6.
 
 A number that a peer sends and that has no name here is kept as a plain
 integer; it never raises by itself.
@@ -17,12 +17,14 @@ __all__ = [
     "Reply",
     "SOCKS4",
     "SOCKS5",
+    "SOCKS6",
     "Socks4Reply",
     "methodsText",
 ]
 
 SOCKS4 = 4
 SOCKS5 = 5
+SOCKS6 = 6
 
 
 class Method(IntEnum):

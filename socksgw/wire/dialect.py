@@ -4,7 +4,7 @@ Where the protocols of clients differ from one another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
 from socksgw.wire.address import UNSPECIFIED4
@@ -13,7 +13,7 @@ from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader
 from socksgw.wire.whole import Whole
 
-__all__ = ["UNBOUND", "Dialect", "Exchange"]
+__all__ = ["UNBOUND", "Dialect", "Exchange", "Login"]
 
 #: What a reply says where there is no address to tell.
 UNBOUND: Final = (UNSPECIFIED4, 0)
@@ -115,6 +115,67 @@ class Exchange(Protocol):
         """
 
 
+class Login(Protocol):
+    """
+    The login of a client whose request comes first, and brings what it says.
+
+    @ivar early: octets for the destination that stood before the login's messages.
+    @ivar over: whether the client has been told how it ended.
+    """
+
+    early: bytes
+    over: bool
+
+    @property
+    def offers(self) -> Sequence[bytes]:
+        """The methods that the client can have; each group only before the next."""
+
+    def presented(self, method: int) -> bytes | None:
+        """Return what the request says by a method, with padding; L{None} for nothing."""
+
+    def select(self, method: int) -> bytes:
+        """Take the method that was chosen, and return what the client is sent."""
+
+    def message(self, decoder: Callable[[Reader], Any], limit: int) -> Any:
+        """
+        Read the message that the request has brought.
+
+        @param limit: the most octets it may have.
+
+        @raise WireError: it is none.
+        """
+
+    @property
+    def brings(self) -> bool:
+        """Whether the request has brought a message that is not read yet."""
+
+    def proceed(self) -> bytes:
+        """
+        Have the method's messages follow.
+
+        @return: what the client is sent first; nothing the second time.
+        @raise WireError: the client has none to send.
+        """
+
+    def behind(
+        self, decoder: Callable[[Reader], Any]
+    ) -> tuple[Callable[[Reader], Any], int]:
+        """
+        Return what reads a message that follows, and what stands before it.
+
+        @return: with the octets of that.
+        """
+
+    def say(self, octets: bytes) -> bytes:
+        """Take what the method says, and return what is sent of it now."""
+
+    def admitted(self) -> bytes:
+        """Return what tells the client that it is let in; nothing the second time."""
+
+    def refused(self) -> bytes:
+        """Return what tells it that it is not; nothing the second time."""
+
+
 class Dialect:
     """
     What one protocol has where each protocol has something of its own.
@@ -204,6 +265,15 @@ class Dialect:
     def offered(event: Any, /) -> bytes:
         """Return the methods that the client's first message offers."""
         raise NotImplementedError
+
+    def login(self, _request: Any, /) -> Login | None:
+        """
+        Return the login that a request brings, where it is answered before that.
+
+        @param _request: L{None} where it was broken.
+        @return: L{None} in protocols that have other logins, or none.
+        """
+        return None
 
     @staticmethod
     def presented(event: Any, /) -> tuple[str, bytes]:

@@ -11,13 +11,14 @@ from typing import Any, Final, final
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Method, Reply
 from socksgw.wire.conversation import Conversation, OutOfOrder
-from socksgw.wire.dialect import UNBOUND, Dialect, Exchange
+from socksgw.wire.dialect import UNBOUND, Dialect, Exchange, Login
 from socksgw.wire.events import Decoded, Event, MethodsOffered, Requested
 from socksgw.wire.http import Http
 from socksgw.wire.looks import LOOKED_AT, lookOf
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.socks4 import Socks4
 from socksgw.wire.socks5 import Socks5
+from socksgw.wire.socks6 import Socks6
 from socksgw.wire.transparent import Transparent
 
 __all__ = ["DIALECTS", "Asking", "ServerConversation", "State", "configured", "spoken"]
@@ -35,6 +36,11 @@ class State(Enum):
           │                              selectAgain() → START
           │             SUBNEGOTIATING   the awaited message → CHOSEN
           │             REQUESTING       the client's request
+          ├─ SOCKS 6 ─→ OFFERED          chooseMethod()
+          │             CHOSEN           expect(), or admit() → REQUESTED
+          │             SUBNEGOTIATING   the awaited message → CHOSEN
+          │             REQUESTED        reply()
+          │             REPLIED
           ├─ SOCKS 4 ─→ REQUESTED        reply()
           │             REPLIED
           └─ HTTP ────→ REQUESTED        challenge() → START, or
@@ -64,7 +70,8 @@ _NO_ACCEPTABLE: Final = int(Method.NO_ACCEPTABLE)
 #: Every protocol that a listener can speak, by its name in C{listen.protocols}; and
 #: the one of C{listen.transparent}, which is told by no octet.
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    dialect.protocol: dialect for dialect in (Socks5(), Socks4(), Http(), Transparent())
+    dialect.protocol: dialect
+    for dialect in (Socks5(), Socks4(), Socks6(), Http(), Transparent())
 }
 #: How often one client goes on after a refusal, on one connection.
 _REFUSALS: Final = 100
@@ -124,12 +131,13 @@ class ServerConversation(Conversation):
     @ivar dialect: what the client speaks.
     @ivar protocol: the name of that; empty until it is known.
     @ivar asking: the login, where the dialect is challenging.
+    @ivar login: the login, where the request brings it.
     @ivar goesOn: whether the client may make another request after a refusal.
     """
 
     __slots__ = (
-        "_dialects", "_refusals", "_request", "asking", "dialect", "goesOn", "protocol",
-        "state",
+        "_dialects", "_refusals", "_request", "asking", "dialect", "goesOn", "login",
+        "protocol", "state",
     )  # fmt: skip
 
     def __init__(self, dialects: Mapping[int, Dialect] = _EVERY) -> None:
@@ -141,6 +149,7 @@ class ServerConversation(Conversation):
         self.dialect = _UNKNOWN
         self.protocol = ""
         self.asking: Asking | None = None
+        self.login: Login | None = None
         self.goesOn = False
         self._refusals = 0
         self._request: Requested | None = None
@@ -177,8 +186,9 @@ class ServerConversation(Conversation):
             self.state = _CHOSEN
             return Decoded(event)
         if isinstance(event, Requested):
-            self.state = _REQUESTED
             self._request = event
+            self.login = self.dialect.login(event)
+            self.state = _REQUESTED if self.login is None else _OFFERED
             return event
         assert isinstance(event, MethodsOffered)
         self.state = _OFFERED
@@ -197,6 +207,8 @@ class ServerConversation(Conversation):
         self.state = _CHOSEN
         if method == _NO_ACCEPTABLE:
             self._fail()
+        if self.login is not None:
+            return self.login.select(method)
         return self.dialect.encodeSelection(method)
 
     def chooseMethod(self, method: int) -> bytes:
@@ -233,7 +245,7 @@ class ServerConversation(Conversation):
         @param dialects: what may be spoken now.
         """
         self._dialects = dialects
-        self.asking = self._request = None
+        self.asking = self.login = self._request = None
         self.goesOn = False
         self.state = _START
         self._await(self._readFirst, _FIRST_LIMIT)
@@ -293,6 +305,9 @@ class ServerConversation(Conversation):
         if not isinstance(event, Requested):
             self.authenticated()
             return None
+        if self.login is not None:
+            self._require(_CHOSEN)
+            self.state = _REQUESTED
         self.protocol = self.dialect.called(event)
         self.dialect = self.dialect.answering(event)
         return event
@@ -306,7 +321,76 @@ class ServerConversation(Conversation):
         """
         self._require(_CHOSEN)
         self.state = _SUBNEGOTIATING
+        if self.login is not None:
+            decoder, early = self.login.behind(decoder)
+            limit += early
         self._await(decoder, limit, secret=True)
+
+    def brought(self, decoder: Callable[[Reader], Any], limit: int) -> Decoded | None:
+        """
+        Return the method's next message, where the request has brought it.
+
+        @return: L{None} where L{expect} has to wait for it.
+        @raise WireError: it is none.
+        """
+        login = self.login
+        if login is None or not login.brings:
+            return None
+        self._require(_CHOSEN)
+        try:
+            return Decoded(login.message(decoder, limit))
+        except WireError as e:
+            self._fail()
+            e.reply = e.reply or self.dialect.fault
+            raise
+
+    def invite(self) -> bytes:
+        """
+        Return what a client is sent before L{expect} can wait for its message.
+
+        @raise WireError: it has none to send.
+        """
+        if self.login is None:
+            return b""
+        try:
+            return self.login.proceed()
+        except WireError as e:
+            self._fail()
+            e.reply = e.reply or self.dialect.fault
+            raise
+
+    def said(self, octets: bytes) -> bytes:
+        """
+        Take what a method says.
+
+        @return: the octets to send now.
+        """
+        return octets if self.login is None else self.login.say(octets)
+
+    def welcome(self) -> bytes:
+        """Return what tells a client that L{admit} let it in, where anything does."""
+        return b"" if self.login is None else self.login.admitted()
+
+    @property
+    def held(self) -> int:
+        """As L{Conversation.held}, with what is early."""
+        login = self.login
+        return len(self._buffer) + (0 if login is None else len(login.early))
+
+    def drop(self) -> None:
+        """As L{Conversation.drop}, with what is early."""
+        super().drop()
+        if self.login is not None:
+            self.login.early = b""
+
+    def surplus(self) -> bytes:
+        """
+        Return and consume everything behind the last message, and what is early.
+        """
+        octets = super().surplus()
+        if self.login is not None and self.login.early:
+            octets, self.login.early = self.login.early + octets, b""
+        return octets
 
     def selectAgain(self) -> None:
         """
@@ -333,6 +417,8 @@ class ServerConversation(Conversation):
 
         It does when it made its request, or tried to, and has no reply yet.
         """
+        if self.login is not None and not self.login.over:
+            return self.state is not _REPLIED
         if self.failed:
             return self.state is _REQUESTING or (
                 self.state is _START and self.dialect.fault is not None
@@ -399,7 +485,12 @@ class ServerConversation(Conversation):
         if body is not None:
             self.skip(body)
             self.goesOn = True
+        login = self.login
+        if login is None and self.state is _START:
+            login = self.dialect.login(None)
         self.state = _REPLIED
+        if login is not None and not login.over:
+            return login.refused()
         octets = self.dialect.encodeRefusal(reply, reason, why, rule, self.goesOn)
         return self.dialect.fitted(octets, self._request)
 

@@ -34,7 +34,7 @@ def test_allErrorsComeAtOnceEachWithItsPath() -> None:
         idle = 7200
         [[listen]]
         address = "127.0.0.1:1080"
-        protocols = ["socks5", "socks6"]
+        protocols = ["socks5", "socks7"]
         [[rule]]
         id = "a"
         allow = "connect"

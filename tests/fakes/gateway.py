@@ -78,6 +78,20 @@ CONNECT4A = socks4.encodeRequest(1, "example.com", 443)
 #: alice's request in HTTP, in two parts of which the second has her login.
 CONNECTING = b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n"
 BASIC = b"Proxy-Authorization: Basic " + b64encode(b"alice:" + CANARY) + b"\r\n"
+
+
+def option6(kind: int, data: bytes) -> bytes:
+    """An option of SOCKS 6 (draft-olteanu-intarea-socks-6-11 section 8)."""
+    data += bytes(-len(data) % 4)
+    return kind.to_bytes(2, "big") + (len(data) + 4).to_bytes(2, "big") + data
+
+
+def request6(*options: bytes, command: int = 1) -> bytes:
+    """A request for example.com in SOCKS 6 (section 4 there)."""
+    head = bytes((6, command)) + len(b"".join(options)).to_bytes(2, "big")
+    return head + b"\x01\xbb\x00\x03\x0bexample.com" + b"".join(options)
+
+
 #: The ways of a client to ask for example.com or its address, to the end of
 #: its request.
 WAYS: dict[str, bytes] = {
@@ -85,6 +99,8 @@ WAYS: dict[str, bytes] = {
     "socks5-userpass": b"\x05\x01\x02" + LOGIN + CONNECT,
     "socks4": CONNECT4,
     "socks4a": CONNECT4A,
+    "socks6": request6(),
+    "socks6-userpass": request6(option6(4, b"\x02" + LOGIN)),
     "http": CONNECTING + b"\r\n",
     "http-userpass": CONNECTING + BASIC + b"\r\n",
 }
@@ -94,6 +110,8 @@ BEFORE = {
     "socks5-userpass": b"\x05\x02\x01\x00",
     "socks4": b"",
     "socks4a": b"",
+    "socks6": b"\x06\x00\x00\x00",
+    "socks6-userpass": b"\x06\x00\x00\x08\x00\x04\x00\x08\x02\x01\x00\x00",
     "http": b"",
     "http-userpass": b"",
 }
@@ -114,6 +132,14 @@ def answer(
         if reply == 0:
             return b"HTTP/1.1 200 Connection established\r\n\r\n"
         return Http().encodeRefusal(Reply(reply), reason, "")
+    if way.startswith("socks6"):
+        # Section 7, with a code for what came too late.
+        code = 9 if reason.endswith("-timeout") else reply
+        place = bytes(3) + b"\x01" + bytes(4)
+        if bound is not None:
+            kind = b"\x01" if bound[0].version == 4 else b"\x04"
+            place = bound[1].to_bytes(2, "big") + b"\0" + kind + bound[0].packed
+        return BEFORE[way] + bytes((6, code, 0, 0)) + place
     if way.startswith("socks5"):
         place = b"\x01" + bytes(6)
         if bound is not None:
@@ -197,7 +223,7 @@ class Gateway:
         self,
         wanted: Sequence[OfferedMethod] = (USERPASS, NONE),
         limits: Sequence[Limit] = (),
-        protocols: tuple[str, ...] = ("socks5", "socks4", "http"),
+        protocols: tuple[str, ...] = ("socks5", "socks4", "socks6", "http"),
     ) -> None:
         self.happened: list[tuple[Any, ...]] = []
         timers = Timers()

@@ -73,5 +73,6 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
         91,
         91,
     ),
+    "socks6": Protocol(b"", b"", raw.request6, raw.reply6, 0, 2, 5),
     "http": Protocol(b"", b"", _connect, _status, 200, 403, 502),
 }

@@ -69,9 +69,32 @@ def request4(
     return octets + host + b"\0" if isinstance(host, bytes) else octets
 
 
+def request6(host: str, port: int, command: int = 1, options: bytes = b"") -> bytes:
+    """
+    Make a request of SOCKS 6 (draft-olteanu-intarea-socks-6-11 section 4).
+
+    @param host: a literal.
+    """
+    packed = ipaddress.ip_address(host).packed
+    kind = 1 if len(packed) == 4 else 4
+    head = bytes((6, command)) + len(options).to_bytes(2, "big")
+    return head + port.to_bytes(2, "big") + bytes((0, kind)) + packed + options
+
+
 def login(user: bytes, password: bytes) -> bytes:
     """Make the message of a login with user and password (RFC 1929 section 2)."""
     return b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password
+
+
+#: The answer to a right password in SOCKS 6 (section 9): kind, length, method, status.
+LET_IN6 = bytes.fromhex("0004 0008 02 0100 00")
+
+
+def login6(user: str, password: str) -> bytes:
+    """Make the option of SOCKS 6 with user and password (section 9)."""
+    data = b"\x02" + login(user.encode(), password.encode())
+    data += bytes(-len(data) % 4)
+    return b"\0\x04" + (len(data) + 4).to_bytes(2, "big") + data
 
 
 def reply5(connection: socket.socket) -> tuple[int, str, int]:
@@ -82,6 +105,31 @@ def reply5(connection: socket.socket) -> tuple[int, str, int]:
     packed = exactly(connection, 4 if kind == 1 else 16)
     port = int.from_bytes(exactly(connection, 2), "big")
     return code, str(ipaddress.ip_address(packed)), port
+
+
+def entered6(connection: socket.socket) -> tuple[int, bytes]:
+    """Read an authentication reply of SOCKS 6 (section 6): type, options."""
+    version, kind = exactly(connection, 2)
+    assert version == 6
+    return kind, exactly(connection, int.from_bytes(exactly(connection, 2), "big"))
+
+
+def replied6(connection: socket.socket) -> tuple[int, str, int, bytes]:
+    """Read an operation reply (section 7): code, address, port, options."""
+    version, code = exactly(connection, 2)
+    assert version == 6
+    length = int.from_bytes(exactly(connection, 2), "big")
+    port = int.from_bytes(exactly(connection, 2), "big")
+    padding, kind = exactly(connection, 2)
+    assert padding == 0
+    host = ipaddress.ip_address(exactly(connection, 4 if kind == 1 else 16))
+    return code, str(host), port, exactly(connection, length)
+
+
+def reply6(connection: socket.socket) -> int:
+    """Read both replies of SOCKS 6, of which the first one lets in."""
+    assert entered6(connection) == (0, b"")
+    return replied6(connection)[0]
 
 
 def reply4(connection: socket.socket) -> tuple[int, str, int]:

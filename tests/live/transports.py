@@ -60,11 +60,11 @@ CONFIGURATION = f"""
 [[listen]]
 name = "plain"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [[listen]]
 name = "tls"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
@@ -83,19 +83,19 @@ address = ["127.0.0.1:0"]
 [[listen]]
 name = "tcp"
 endpoint = "tcp:0:interface=127.0.0.1"
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [[listen]]
 name = "ssl"
 endpoint = "ssl:0:interface=127.0.0.1:privateKey=gw.key:certKey=gw.pem"
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [[listen]]
 name = "login"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
+protocols = ["socks5", "socks6", "http"]
 [[listen]]
 name = "unix"
 address = ["unix:{_PATH}"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [auth]
 checkers = ["passwd:users"]
 strip_realms = ["{REALM}"]
@@ -120,17 +120,17 @@ PROXIED = """
 [[listen]]
 name = "proxy1"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 proxy_protocol_from = ["127.0.0.1"]
 [[listen]]
 name = "proxy2"
 endpoint = "tcp:0:interface=127.0.0.1"
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 proxy_protocol_from = ["127.0.0.1"]
 [[listen]]
 name = "proxy+tls"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 proxy_protocol_from = ["127.0.0.1"]
 [listen.tls]
 certificate = "gw.pem"
@@ -512,17 +512,28 @@ class ProxiedTLS(TLS):
 class LoggedIn(Channel):
     """With a user and a password (RFC 1929, RFC 7617)."""
 
-    protocols = ("socks5", "http")
+    protocols = ("socks5", "socks6", "http")
 
     def login(self, protocol: Protocol) -> None:
         self.protocol = protocol
-        if protocol is PROTOCOLS["socks5"]:
+        if protocol is PROTOCOLS["socks6"]:
+            self.protocol = protocol._replace(
+                request=self._request6, reply=self._reply6
+            )
+        elif protocol is PROTOCOLS["socks5"]:
             self.sendall(raw.GREETING_LOGIN)
             assert raw.exactly(self.socket, 2) == b"\x05\x02"
             self.sendall(raw.login(USER.encode(), PASSWORD.encode()))
             assert raw.exactly(self.socket, 2) == b"\x01\x00"
         else:
             self.protocol = protocol._replace(request=self._request)
+
+    def _request6(self, host: str, port: int) -> bytes:
+        return raw.request6(host, port, options=raw.login6(USER, PASSWORD))
+
+    def _reply6(self, connection: Any) -> int:
+        assert raw.entered6(connection) == (0, raw.LET_IN6)
+        return raw.replied6(connection)[0]
 
     def _request(self, host: str, port: int) -> bytes:
         shown = b64encode(f"{USER}:{PASSWORD}".encode())
@@ -539,6 +550,7 @@ class Client(Channel):
     """
 
     listener = "plain"
+    protocols: tuple[str, ...] = ("socks5", "socks4", "http")
     authenticates: Login | None = None
 
     def __init__(self, port: int, authority: str) -> None:

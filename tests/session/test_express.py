@@ -52,7 +52,7 @@ CONFIGURATION: Final = """
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 {tls}
 [auth]
 checkers = ["memory:alice:secret"]

@@ -363,11 +363,12 @@ def test_noDialWithoutLogin(
             and 2 in octets[2 : 2 + count]
             and octets[2 + count :].startswith(LOGIN)
         ) or _hasBasic(octets)
+        good |= octets.startswith(b"\x06") and b"\x02" + LOGIN in octets
         if transport.value().startswith(b"\x05\x02\x01\x00"):
             assert good, octets
         if not good:
             assert not transport.value().startswith(
-                (b"\x05\x00", b"\x00\x5a", b"HTTP/1.1 200")
+                (b"\x05\x00", b"\x00\x5a", b"\x06\x00", b"HTTP/1.1 200")
             )
             assert transport.value()[4:6] != b"\x05\x00"
         entitled += good
@@ -421,6 +422,7 @@ def test_socks4WhereLoginIsWanted(logged: Sequence[Any]) -> None:
     [
         ("socks5", b"\x05\xff"),
         ("socks4", b"\x00\x5b" + bytes(6)),
+        ("socks6", b"\x06\x01\x00\x00"),
         ("http", answer("http", 2, None, "no-acceptable-method")),
     ],
 )
@@ -485,7 +487,7 @@ def test_refusedEarlySocks4(gateway: Gateway, octets: bytes, reason: str) -> Non
     assert gateway.lines()[0]["reason"] == reason
 
 
-@pytest.mark.parametrize("octets", [b"get / HTTP/1.1\r\n", b"\x16\x03\x01", b"\x06"])
+@pytest.mark.parametrize("octets", [b"get / HTTP/1.1\r\n", b"\x16\x03\x01", b"\x07"])
 def test_noSocks(gateway: Gateway, octets: bytes) -> None:
     """What is no SOCKS is recorded and closed without an answer."""
     transport = gateway.connect(octets)
@@ -633,7 +635,7 @@ ALL = [
 
 
 @pytest.mark.parametrize("error", ALL, ids=lambda error: error.__name__)
-@pytest.mark.parametrize("way", ["socks5", "socks4", "http"])
+@pytest.mark.parametrize("way", ["socks5", "socks4", "socks6", "http"])
 @pytest.mark.parametrize("stage", ["policy", "route"])
 def test_everyError(
     gateway: Gateway, error: type[SocksError], way: str, stage: str

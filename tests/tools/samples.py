@@ -65,6 +65,39 @@ CLIENTS: dict[str, bytes] = {
     "socks4a-longest": socks4.encodeRequest(2, "a" * 255, 1, b"u" * 255) + b"\x04\x01",
     "socks4-userid-too-long": b"\x04\x01\0\x50\x7f\0\0\x01" + b"u" * 256 + b"\0",
     "socks4a-name-too-long": b"\x04\x01\0\x50\0\0\0\x01" + b"\0" + b"a" * 256 + b"\0",
+    "socks6": bytes.fromhex("06 01 0000 0050 00 01 7f000001") + b"hi",
+    "socks6-name": bytes.fromhex("06 01 0000 01bb 00 03 05")
+    + b"a.com\0\0"
+    + b"\x16\3\1",
+    "socks6-userpass": bytes.fromhex("06 01 001c 01bb 00 01 c0000207 0004 001c 02")
+    + LOGIN
+    + bytes(2)
+    + b"GET /",
+    "socks6-messages": bytes.fromhex(
+        "06 01 000c 01bb 00 03 01 61 0000 0002 000c 0005 02 000000 0000"
+    )
+    + b"early"
+    + LOGIN
+    + b"late",
+    "socks6-options": bytes.fromhex(
+        "06 02 0038 0000 00 04 20010db8000000000000000000000001"
+        "0001 0008 81 01 b8 00  fc00 0008 00000000  0005 0004"
+        "000b 0008 00000040  000d 0008 fffffff0"
+        "0002 000c 0000 02 03 01 000000  0001 0008 84 01 0200"
+    ),
+    "socks6-refused": bytes.fromhex(
+        "06 01 0008 01bb 00 01 c0000207 0002 0008 0000 0300"
+    ),
+    "socks6-atyp": bytes.fromhex("06 01 0000 01bb 00 02 c0000207"),
+    "socks6-options-length": bytes.fromhex("06 01 5004 01bb 00 01 c0000207"),
+    "socks6-option-length": bytes.fromhex(
+        "06 01 0008 01bb 00 01 c0000207 0005 000c 00000000"
+    ),
+    "socks6-longest": bytes.fromhex("06 01 5000 01bb 00 03 ff")
+    + b"a" * 255
+    + bytes.fromhex("fc00 5000")
+    + bytes(0x5000 - 4)
+    + b"?",
     "http-origin": b"GET / HTTP/1.1\r\n\r\n",
     "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
 }
@@ -140,11 +173,37 @@ def answer(conversation: ServerConversation, event: Any, course: Course) -> bool
         else:
             conversation.authenticated()
         return True
+    login = conversation.login
     if isinstance(event, Decoded):
-        course.sent.append(userpass.encodeStatus(0))
-        conversation.authenticated()
-        return True
+        course.sent.append(conversation.said(userpass.encodeStatus(0)))
+        if login is None:
+            conversation.authenticated()
+            return True
+        return _admit(conversation, course)
     assert isinstance(event, Requested)
+    if login is None:
+        return False
+    for offered in login.offers:
+        if Method.USERNAME_PASSWORD in offered:
+            course.sent.append(conversation.chooseMethod(Method.USERNAME_PASSWORD))
+            break
+    else:
+        course.sent.append(conversation.chooseMethod(Method.NO_AUTHENTICATION))
+        return _admit(conversation, course)
+    brought = conversation.brought(userpass.readRequest, userpass.REQUEST_LIMIT)
+    if brought is not None:
+        course.events.append(brought)
+        return answer(conversation, brought, course)
+    course.sent.append(conversation.invite())
+    conversation.expect(userpass.readRequest, userpass.REQUEST_LIMIT)
+    return True
+
+
+def _admit(conversation: ServerConversation, course: Course) -> bool:
+    """Let a client in whose request came before its login."""
+    (request,) = (each for each in course.events if isinstance(each, Requested))
+    assert conversation.admit(request) is request
+    course.sent.append(conversation.welcome())
     return False
 
 

@@ -34,6 +34,7 @@ def test_spoken() -> None:
     assert {octet: d.protocol for octet, d in spoken(DIALECTS).items()} == {
         4: "socks4",
         5: "socks5",
+        6: "socks6",
         **dict.fromkeys(range(ord("A"), ord("Z") + 1), "http"),
     }
     assert list(spoken(["socks4"])) == [4]
@@ -119,5 +120,6 @@ def test_whoCannotLogInIsToldByAReply(protocol: str) -> None:
         assert (dialect.denial, granted, refused) == (None, b"", b"")
     else:
         answers = bool(dialect.loginless) or dialect.challenging
+        answers |= dialect.login(None) is not None
         assert answers == (dialect.denial is not None)
         assert refused != granted

@@ -1,0 +1,259 @@
+"""
+The messages of SOCKS 6 (draft-olteanu-intarea-socks-6-11).
+
+Where the authors' unpublished draft -12 differs, that is said at the place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final, NamedTuple, final
+
+from socksgw.wire.address import UNSPECIFIED4, Address, Host, parseHost
+from socksgw.wire.codes import SOCKS6, AddressType, Command, Reply
+from socksgw.wire.dialect import UNBOUND, Dialect
+from socksgw.wire.events import Replied, Requested
+from socksgw.wire.reader import Reader, WireError
+from socksgw.wire.socks6login import Login6
+from socksgw.wire.socks6options import (
+    NO_OPTIONS,
+    OPTIONS_LIMIT,
+    AuthOptions,
+    RequestOptions,
+    readAuthOptions,
+    readRequestOptions,
+)
+
+__all__ = [
+    "AUTH_REPLY_LIMIT",
+    "FAILED",
+    "REQUEST_LIMIT",
+    "SUCCEEDED",
+    "AuthReplied",
+    "Socks6",
+    "Socks6Requested",
+    "encodeReply",
+    "encodeRequest",
+    "readAnswer",
+    "readAuthReply",
+    "readRequest",
+]
+
+#: The fixed fields, a name with its length and its padding, the options (sections 4, 7).
+REQUEST_LIMIT: Final = 8 + 256 + OPTIONS_LIMIT
+#: Version, type, length of the options, the options (section 6).
+AUTH_REPLY_LIMIT: Final = 4 + OPTIONS_LIMIT
+#: Types of an authentication reply (section 6).
+SUCCEEDED: Final = 0
+FAILED: Final = 1
+
+_IPV4: Final = int(AddressType.IPV4)
+_NAME: Final = int(AddressType.NAME)
+_IPV6: Final = int(AddressType.IPV6)
+#: The code of a connection attempt that timed out, which SOCKS 5 does not have (section
+#: 7), by the reasons of the records.
+_TIMED_OUT: Final = 0x09
+_LATE: Final = frozenset({"connect-timeout", "lookup-timeout", "bind-timeout"})
+
+
+@final
+class Socks6Requested(Requested):
+    """
+    A request of SOCKS 6.
+
+    Its options are never printed: they hold credentials.
+
+    @ivar options: what they say.
+    """
+
+    options: RequestOptions
+
+
+class AuthReplied(NamedTuple):
+    """
+    The server's authentication reply (section 6).
+
+    @ivar succeeded: whether the client is let in.
+    @ivar options: what they say.
+    """
+
+    succeeded: bool
+    options: AuthOptions
+
+
+def _options(reader: Reader) -> int:
+    """
+    Read the length of the options.
+
+    @raise WireError: it is too long, or not a multiple of 4.
+    """
+    length = reader.u16()
+    if length > OPTIONS_LIMIT or length % 4:
+        raise WireError(f"{length} octets of options")
+    return length
+
+
+def readHost(reader: Reader) -> tuple[Host, bytes]:
+    """
+    Read the padding, the address type and the address (section 4).
+
+    A name is padded by NUL to four octets, with the octet of its length. That octet
+    counts the padding in draft -12, and not in -11: both are read.
+
+    @return: what it means, and how the peer spelled it.
+    @raise WireError: the address type is unknown.
+    """
+    reader.u8()
+    kind = reader.u8()
+    if kind == _IPV4:
+        address = Address(reader.take(4))
+    elif kind == _NAME:
+        length = reader.u8()
+        raw = reader.take(length).rstrip(b"\0")
+        reader.take(-(length + 1) % 4)
+        return parseHost(raw), raw
+    elif kind == _IPV6:
+        address = Address(reader.take(16))
+    else:
+        raise WireError(
+            f"address type {kind} is unknown", Reply.ADDRESS_TYPE_NOT_SUPPORTED
+        )
+    return address, address.text.encode("ascii")
+
+
+def encodeHost(host: Address | str) -> bytes:
+    """
+    Return the padding, the address type and the address (section 4).
+
+    The length of a name does not count its padding, as in draft -11.
+
+    @raise ValueError: the name is empty or too long.
+    """
+    if isinstance(host, Address):
+        kind = _IPV4 if host.version == 4 else _IPV6
+        return bytes((0, kind)) + host.packed
+    name = host.encode("ascii")
+    if not 1 <= len(name) <= 255:
+        raise ValueError("a name has 1 to 255 octets")
+    return bytes((0, _NAME, len(name))) + name + bytes(-(len(name) + 1) % 4)
+
+
+def _message(code: int, host: Address | str, port: int, options: bytes) -> bytes:
+    """Return a request or an operation reply, which have one form."""
+    if not 0 <= port <= 0xFFFF:
+        raise ValueError("a port is within 0 to 65535")
+    if len(options) > OPTIONS_LIMIT:
+        raise ValueError(f"options have {OPTIONS_LIMIT} octets at most")
+    head = bytes((SOCKS6, code)) + len(options).to_bytes(2, "big")
+    return head + port.to_bytes(2, "big") + encodeHost(host) + options
+
+
+def readRequest(reader: Reader) -> Socks6Requested:
+    """
+    Read the client's request (section 4).
+
+    Padding is not looked at.
+    """
+    if reader.u8() != SOCKS6:
+        raise WireError("not a SOCKS 6 request")
+    command = reader.u8()
+    length = _options(reader)
+    port = reader.u16()
+    host, asked = readHost(reader)
+    octets = reader.take(length)
+    request = Socks6Requested(SOCKS6, command, host, port, asked, b"")
+    options = readRequestOptions(octets) if octets else NO_OPTIONS
+    if options.initial and command != Command.CONNECT:
+        # It has a meaning there alone (section 8.2).
+        options.initial = 0
+    request.options = options
+    return request
+
+
+def encodeRequest(
+    command: int, host: Address | str, port: int, options: bytes = b""
+) -> bytes:
+    """
+    Return the client's request (section 4).
+
+    @param host: an address, or a name of 1 to 255 octets.
+    @param options: encoded ones.
+    @raise ValueError: the name is empty or too long, there is no such port, or there
+        are too many options.
+    """
+    return _message(command, host, port, options)
+
+
+def readAuthReply(reader: Reader) -> AuthReplied:
+    """
+    Read the server's authentication reply (section 6).
+
+    @raise WireError: it is none; a server that does not speak SOCKS 6 sends another
+        version (section 5).
+    """
+    if reader.u8() != SOCKS6:
+        raise WireError("the server does not speak SOCKS 6")
+    kind = reader.u8()
+    octets = reader.take(_options(reader))
+    if kind not in (SUCCEEDED, FAILED):
+        raise WireError(f"an authentication reply of type {kind}")
+    return AuthReplied(kind == SUCCEEDED, readAuthOptions(octets))
+
+
+def readAnswer(reader: Reader) -> Replied:
+    """
+    Read the server's operation reply (section 7) as far as it counts.
+
+    What stands behind the code of a refusal tells nothing. The options of a success
+    tell how the stacks are, which nobody asks for.
+    """
+    if reader.u8() != SOCKS6:
+        raise WireError("the reply's version is not 6")
+    code = reader.u8()
+    if code:
+        return Replied(SOCKS6, code, UNSPECIFIED4, 0)
+    length = _options(reader)
+    port = reader.u16()
+    host, _ = readHost(reader)
+    reader.take(length)
+    return Replied(SOCKS6, code, host, port)
+
+
+def encodeReply(
+    reply: int, address: Address | str, port: int, options: bytes = b""
+) -> bytes:
+    """Return the server's operation reply (section 7)."""
+    return _message(reply, address, port, options)
+
+
+@final
+class Socks6(Dialect):
+    """
+    SOCKS 6 as a server speaks it: the request first, which brings the login.
+    """
+
+    protocol = "socks6"
+    version = SOCKS6
+    first = bytes((SOCKS6,))
+    firstLimit = REQUEST_LIMIT
+    commands: ClassVar[Mapping[int, str]] = {Command.CONNECT: "connect"}
+    denial = Reply.NOT_ALLOWED
+    fault = Reply.GENERAL_FAILURE
+    secret = True
+
+    readFirst = staticmethod(readRequest)
+
+    @staticmethod
+    def encodeReply(reply: Reply, host: Address | str, port: int, /) -> bytes:
+        """As L{Dialect.encodeReply}."""
+        return encodeReply(reply, host, port)
+
+    def login(self, request: Socks6Requested | None) -> Login6:
+        """As L{Dialect.login}."""
+        return Login6(NO_OPTIONS if request is None else request.options)
+
+    def encodeRefusal(
+        self, reply: Reply, reason: str, why: str, rule: str = "", keep: bool = False
+    ) -> bytes:
+        """As L{Dialect.encodeRefusal}: what came too late has a code of its own."""
+        return encodeReply(_TIMED_OUT if reason in _LATE else reply, *UNBOUND)

@@ -1,0 +1,253 @@
+"""
+The messages of SOCKS 6, octet for octet as draft-olteanu-intarea-socks-6-11 has them.
+
+Nobody has published vectors: these are written from the figures of the text.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socksgw.wire import socks6
+from socksgw.wire.address import Address, BadHost
+from socksgw.wire.codes import Reply
+from socksgw.wire.events import Replied, Requested
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
+from socksgw.wire.socks6options import NO_OPTIONS, OPTIONS_LIMIT
+from tests.tools.samples import hosts, names, ports
+
+V4 = Address.parse("192.0.2.7")
+V6 = Address.parse("2001:db8::1")
+#: Figure "SOCKS 6 Request": version, command, length of the options, port, padding,
+#: address type, address, options.
+REQUESTS: list[tuple[str, Requested]] = [
+    (
+        "06 01 0000 0050 00 01 c0000207",
+        Requested(6, 1, V4, 80, b"192.0.2.7", b""),
+    ),
+    (
+        "06 02 0000 ffff 00 04 20010db8000000000000000000000001",
+        Requested(6, 2, V6, 65535, b"2001:db8::1", b""),
+    ),
+    # A name of 11 octets: with its length there is no padding.
+    (
+        "06 01 0000 01bb 00 03 0b 6578616d706c652e636f6d",
+        Requested(6, 1, "example.com", 443, b"example.com", b""),
+    ),
+    # One octet: two of padding, which draft -11 does not count.
+    ("06 03 0000 01bb 00 03 01 61 0000", Requested(6, 3, "a", 443, b"a", b"")),
+    # The same as the unpublished draft -12 has it: the length counts the padding.
+    ("06 03 0000 01bb 00 03 03 61 0000", Requested(6, 3, "a", 443, b"a", b"")),
+    ("06 01 0000 01bb 00 03 02 6162 00", Requested(6, 1, "ab", 443, b"ab", b"")),
+    ("06 01 0000 01bb 00 03 03 616263", Requested(6, 1, "abc", 443, b"abc", b"")),
+    # NOOP, whose other fields are zero.
+    (
+        "06 00 0000 0000 00 01 00000000",
+        Requested(6, 0, Address(bytes(4)), 0, b"0.0.0.0", b""),
+    ),
+    # Another command is no concern of the wire; nor is padding that is not zero.
+    (
+        "06 7f 0000 0050 ff 01 c0000207",
+        Requested(6, 0x7F, V4, 80, b"192.0.2.7", b""),
+    ),
+    # An option that nobody knows (experimental).
+    (
+        "06 01 0008 0050 00 01 c0000207 fc00 0008 01020304",
+        Requested(6, 1, V4, 80, b"192.0.2.7", b""),
+    ),
+]
+
+
+@pytest.mark.parametrize(("octets", "request_"), REQUESTS, ids=lambda v: str(v)[:40])
+def test_readRequest(octets: str, request_: Requested) -> None:
+    """Section 4; what is behind it stays."""
+    reader = Reader(bytes.fromhex(octets) + b"a\0b")
+    assert socks6.readRequest(reader) == request_
+    assert reader.take(3) == b"a\0b"
+
+
+@pytest.mark.parametrize("octets", [each for each, _ in REQUESTS])
+def test_aRequestThatIsNotWhole(octets: str) -> None:
+    """Wherever it ends, more of it is awaited."""
+    whole = bytes.fromhex(octets)
+    for end in range(len(whole)):
+        with pytest.raises(NeedMoreData):
+            socks6.readRequest(Reader(whole[:end]))
+
+
+def test_withoutOptions() -> None:
+    """The usual request makes no object for them."""
+    request = socks6.readRequest(Reader(bytes.fromhex(REQUESTS[0][0])))
+    assert request.options is NO_OPTIONS
+
+
+def test_initialDataIsOfConnect() -> None:
+    """Of other commands its length says nothing (section 8.2)."""
+    options = bytes.fromhex("0002 0008 0005 02 00")
+    for command, initial in ((1, 5), (2, 0), (3, 0), (0, 0)):
+        octets = socks6.encodeRequest(command, V4, 80, options)
+        assert socks6.readRequest(Reader(octets)).options.initial == initial
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"),
+    [
+        ("05 01 0000 0050 00 01 c0000207", "not a SOCKS 6"),
+        ("06 01 0001 0050 00 01 c0000207", "1 octets of options"),
+        ("06 01 5004 0050 00 01 c0000207", "20484 octets of options"),
+        ("06 01 0000 0050 00 02 c0000207", "address type 2"),
+        ("06 01 0004 0050 00 01 c0000207 0005 0003", "length"),
+        ("06 01 0004 0050 00 01 c0000207 0005 0008", "length"),
+        ("06 01 0004 0050 00 01 c0000207 fc00 0000", "length"),
+    ],
+)
+def test_broken(octets: str, why: str) -> None:
+    """What breaks section 4 or 8 is refused."""
+    with pytest.raises(WireError, match=why):
+        socks6.readRequest(Reader(bytes.fromhex(octets)))
+
+
+def test_theLongestRequest() -> None:
+    """A name of 255 octets and 20 KB of options (draft -12) are within the limit."""
+    octets = socks6.encodeRequest(
+        1, "a" * 255, 1, b"\xfc\0\x50\0" + bytes(OPTIONS_LIMIT - 4)
+    )
+    assert len(octets) == socks6.REQUEST_LIMIT
+    assert isinstance(socks6.readRequest(Reader(octets)).host, BadHost)
+
+
+@pytest.mark.parametrize(
+    ("command", "host", "port", "options", "octets"),
+    [
+        (1, V4, 80, b"", "06 01 0000 0050 00 01 c0000207"),
+        (1, V6, 1, b"", "06 01 0000 0001 00 04 20010db8000000000000000000000001"),
+        (1, "abcd", 443, b"", "06 01 0000 01bb 00 03 04 61626364 000000"),
+        (1, "a", 443, b"\0\5\0\4", "06 01 0004 01bb 00 03 01 61 0000 0005 0004"),
+    ],
+)  # fmt: skip
+def test_encodeRequest(
+    command: int, host: Address | str, port: int, options: bytes, octets: str
+) -> None:
+    """Section 4; the length of a name is that of draft -11."""
+    written = socks6.encodeRequest(command, host, port, options)
+    assert written == bytes.fromhex(octets)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "options"),
+    [
+        ("", 80, b""),
+        ("x" * 256, 80, b""),
+        ("b\xfccher.example", 80, b""),
+        (V4, 65536, b""),
+        (V4, -1, b""),
+        (V4, 80, bytes(OPTIONS_LIMIT + 4)),
+    ],
+    ids=ascii,
+)
+def test_whatCannotBeSaid(host: Address | str, port: int, options: bytes) -> None:
+    """It is refused before it is sent."""
+    with pytest.raises(ValueError):
+        socks6.encodeRequest(1, host, port, options)
+
+
+def test_readAuthReply() -> None:
+    """Figure "SOCKS 6 Authentication Reply": version, type, length, options."""
+    told = socks6.readAuthReply(Reader(bytes.fromhex("06 00 0000")))
+    assert told.succeeded
+    assert told.options.method is None
+    octets = bytes.fromhex("06 01 0008 0003 0008 02 000000")
+    told = socks6.readAuthReply(Reader(octets))
+    assert (told.succeeded, told.options.method) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    "octets", ["05 00 0000", "06 02 0000", "06 00 0002", "06 00 5004"]
+)
+def test_noAuthReply(octets: str) -> None:
+    """Another version (section 5), another type, a length that cannot be."""
+    with pytest.raises(WireError):
+        socks6.readAuthReply(Reader(bytes.fromhex(octets)))
+
+
+@pytest.mark.parametrize(
+    ("reply", "host", "port", "octets"),
+    [
+        (0, V4, 8080, "06 00 0000 1f90 00 01 c0000207"),
+        (0, V6, 8080, "06 00 0000 1f90 00 04 20010db8000000000000000000000001"),
+        (5, Address(bytes(4)), 0, "06 05 0000 0000 00 01 00000000"),
+    ],
+)
+def test_encodeReply(reply: int, host: Address, port: int, octets: str) -> None:
+    """Figure "SOCKS 6 Operation Reply"."""
+    assert socks6.encodeReply(reply, host, port) == bytes.fromhex(octets)
+
+
+@pytest.mark.parametrize(
+    ("octets", "replied"),
+    [
+        ("06 00 0000 1f90 00 01 c0000207", Replied(6, 0, V4, 8080)),
+        ("06 00 0000 1f90 00 03 01 61 0000", Replied(6, 0, "a", 8080)),
+        (
+            "06 00 0008 1f90 00 01 c0000207 0001 0008 81 01 b8 00",
+            Replied(6, 0, V4, 8080),
+        ),
+        # Of a refusal nothing counts but its code.
+        ("06 09", Replied(6, 9, Address(bytes(4)), 0)),
+    ],
+)
+def test_readAnswer(octets: str, replied: Replied) -> None:
+    """Section 7."""
+    reader = Reader(bytes.fromhex(octets))
+    assert socks6.readAnswer(reader) == replied
+    assert reader.position == len(reader.octets)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "code"),
+    [
+        (Reply.HOST_UNREACHABLE, "connect-timeout", 9),
+        (Reply.HOST_UNREACHABLE, "lookup-timeout", 9),
+        (Reply.HOST_UNREACHABLE, "host-unreachable", 4),
+        (Reply.NOT_ALLOWED, "policy", 2),
+    ],
+)
+def test_refusals(reply: Reply, reason: str, code: int) -> None:
+    """What came too late has a code that SOCKS 5 does not have (section 7)."""
+    octets = socks6.Socks6().encodeRefusal(reply, reason, "")
+    assert octets == bytes((6, code)) + bytes.fromhex("0000 0000 00 01 00000000")
+
+
+@given(st.integers(0, 255), st.one_of(hosts, names), ports)
+def test_requestIdentity(command: int, host: Address | str, port: int) -> None:
+    """A request that is written is the request that is read; so is a reply."""
+    reader = Reader(socks6.encodeRequest(command, host, port))
+    expected = Requested(6, command, host, port, str(host).encode(), b"")
+    assert socks6.readRequest(reader) == expected
+    assert reader.position == len(reader.octets)
+    assert reader.position % 4 == 0
+    reader = Reader(socks6.encodeReply(0, host, port))
+    assert socks6.readAnswer(reader) == Replied(6, 0, host, port)
+    assert reader.position == len(reader.octets)
+
+
+@given(st.binary(max_size=80), st.lists(st.integers(0, 80), max_size=4))
+def test_anythingIsReadOrRefused(rest: bytes, cuts: list[int]) -> None:
+    """Only L{WireError} comes of octets, and the same of any beginning of them."""
+    octets = b"\x06" + rest
+    for read in (socks6.readRequest, socks6.readAuthReply, socks6.readAnswer):
+        ends: list[object] = []
+        for start, end in pairwise([0, *sorted(cuts), len(octets)]):
+            assert start <= end or end == len(octets)
+            try:
+                ends.append(read(Reader(octets[:end]))[:2])
+            except WireError as e:
+                ends.append((str(e), e.reply))
+            except NeedMoreData:
+                assert not ends, "what was read is awaited again"
+        # Longer input does not change what was found of shorter input.
+        assert len({str(each) for each in ends}) <= 1
