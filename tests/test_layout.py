@@ -18,6 +18,31 @@ COMMON = {"fakes", "live", "tools"}
 APART = COMMON | {"bench", "hostile", "interop", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
+    **{
+        f"{each}.py": ("interop/test_probe.py", "real servers are asked")
+        for each in (
+            "console/probe",
+            *(
+                f"gateway/probing/{name}"
+                for name in (
+                    "asking",
+                    "assembly",
+                    "certificates",
+                    "resolvers",
+                    "services",
+                    "sinks",
+                    "upstreams",
+                )
+            ),
+            "interfaces/probing",
+            "login/fileprobe",
+            "login/stores/httpprobe",
+            "login/stores/jwtprobe",
+            "login/stores/ldapprobe",
+            "route/upstreams/probing",
+            "warehouse/probing",
+        )
+    },
     "admin/filtering.py": ("admin/api/test_sessions.py", "sessions are chosen by it"),
     "admin/parts.py": ("workers/test_admin.py", "workers answer it"),
     "admin/together.py": ("workers/test_admin.py", "workers are asked by it"),

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from cryptography import x509
 from OpenSSL import SSL
@@ -259,6 +259,11 @@ class ServerTLS:
             yield _Wrong("identity", "is empty: nobody would have a name")
         if not settings.prefix.isprintable() or "\\" in settings.prefix:
             yield _Wrong("prefix", "must not have control characters or backslashes")
+
+    @property
+    def held(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Its own certificate and chain; the CAs of clients; and their CRLs."""
+        return self._own.chain, *self._trust
 
     @property
     def expires(self) -> float:

@@ -79,9 +79,32 @@ def _check(options: argparse.Namespace) -> int:
     config = load(file)
     examination = examine(config, HostAddresses.of(config), reactor)
     failed = bool(examination.errors or (options.strict and examination.warnings))
-    for line in examination.lines(config, "cannot be used" if failed else "is good"):
-        print(line)
-    return 2 if failed else 0
+    if options.json and not options.probe:
+        print("socksgw check: --json is for --probe", file=sys.stderr)
+        return 2
+    # With --json standard output has nothing else.
+    out = sys.stderr if options.json else sys.stdout
+    if failed or not options.json:
+        for line in examination.lines(
+            config, "cannot be used" if failed else "is good"
+        ):
+            print(line, file=out)
+    if failed:
+        return 2
+    if not options.probe:
+        return 0
+    # It takes the HTTP client and the upstreams' with it.
+    from socksgw.console.probe import probeMain
+
+    return probeMain(
+        config,
+        examination,
+        reactor,
+        options.timeout,
+        options.json,
+        sys.stdout,
+        sys.stderr,
+    )
 
 
 def _passwd(options: argparse.Namespace) -> int:

@@ -23,6 +23,19 @@ from socksgw.wire.levels import LEVELS
 __all__ = ["makeParser"]
 
 
+def _seconds(text: str) -> float:
+    """
+    @raise ArgumentTypeError: it is no time that a probe may take.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= 600:
+        raise argparse.ArgumentTypeError("must be seconds, more than 0 and at most 600")
+    return found
+
+
 def makeParser() -> argparse.ArgumentParser:
     """
     Return the parser of the command line.
@@ -60,12 +73,30 @@ def makeParser() -> argparse.ArgumentParser:
         "check",
         help="check a configuration, and tell what it exposes",
         description="Check a configuration. All errors are printed at once, each with "
-        "file, line, key and remedy; then what is reached without a login. Exit status "
-        "0 if the gateway would start with it, else 2.",
+        "file, line, key and remedy; then what is reached without a login. With --probe, "
+        "each store, upstream, certificate, sink and service that it names is asked, too, "
+        "with the configured names and secrets: what it answers is told in words, and "
+        "nothing is changed. Exit status 0 if the gateway would start with it, 1 if what "
+        "it names cannot be used, else 2.",
     )
     check.add_argument("file", nargs="?", metavar="FILE", help="the configuration")
     check.add_argument("--config", metavar="FILE", help="the same as FILE")
     check.add_argument("--strict", action="store_true", help="warnings count as errors")
+    check.add_argument(
+        "--probe",
+        action="store_true",
+        help="also ask every server, file and service that the configuration names",
+    )
+    check.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="that each of them may take with --probe (default: 10)",
+    )
+    check.add_argument(
+        "--json", action="store_true", help="what --probe has found as JSON"
+    )
     check.set_defaults(run="check")
 
     passwd = commands.add_parser(

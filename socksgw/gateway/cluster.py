@@ -27,7 +27,7 @@ from socksgw.system.redisserver import RedisFailed, RedisServer, addressIn
 from socksgw.system.secretfile import SecretFile
 from socksgw.system.threads import Threads
 
-__all__ = ["Cluster", "clusterOf"]
+__all__ = ["Cluster", "clusterOf", "serverOf"]
 
 _log = Logger()
 
@@ -130,7 +130,7 @@ class Cluster(Part):
             # That takes effect at the next start.
             return
         if cluster != self._settings:
-            before, self._server = self._server, self._serverOf(config, cluster)
+            before, self._server = self._server, serverOf(config, cluster)
             if before is not None:
                 before.close()
             self._settings = cluster
@@ -139,30 +139,6 @@ class Cluster(Part):
         own = self.counters.members.name
         self.counters.membership.change(membersIn(config)._replace(name=own))
         self._divide(self.isAlone)
-
-    def _serverOf(self, config: Config, cluster: ClusterConfig) -> RedisServer:
-        def at(path: str) -> str:
-            return str(config.directory / path) if path else ""
-
-        try:
-            password = None
-            if cluster.password_file:
-                password = SecretFile(config.directory / cluster.password_file).read
-            return RedisServer(
-                addressIn(cluster.url),
-                float(cluster.timeout),
-                cluster.user,
-                password,
-                at(cluster.ca),
-                at(cluster.certificate),
-                at(cluster.key),
-            )
-        except FileError as e:
-            raise CannotStart(f"cluster.password_file: {e}") from None
-        except ImportError:
-            raise CannotStart(
-                "cluster: needs an extra: pip install 'socksgw[redis]'"
-            ) from None
 
     def start(self) -> None:
         """As L{Part.start}."""
@@ -327,3 +303,34 @@ class Cluster(Part):
     def _failed(self, source: bytes, name: bytes) -> None:
         """Tell the others of a login that has failed."""
         self.counters.failures.append((source, name))
+
+
+def serverOf(config: Config, cluster: ClusterConfig) -> RedisServer:
+    """
+    Return the Redis of a cluster; nothing is connected yet.
+
+    @raise CannotStart: it cannot be asked as the table says.
+    """
+
+    def at(path: str) -> str:
+        return str(config.directory / path) if path else ""
+
+    try:
+        password = None
+        if cluster.password_file:
+            password = SecretFile(config.directory / cluster.password_file).read
+        return RedisServer(
+            addressIn(cluster.url),
+            float(cluster.timeout),
+            cluster.user,
+            password,
+            at(cluster.ca),
+            at(cluster.certificate),
+            at(cluster.key),
+        )
+    except FileError as e:
+        raise CannotStart(f"cluster.password_file: {e}") from None
+    except ImportError:
+        raise CannotStart(
+            "cluster: needs an extra: pip install 'socksgw[redis]'"
+        ) from None

@@ -21,7 +21,7 @@ from socksgw.route.upstreams.asserting import Asserting
 from socksgw.route.upstreams.balance import BALANCES
 from socksgw.route.upstreams.chain import chained
 from socksgw.route.upstreams.checks import ALONE, Check, Checked, Checks, Prober
-from socksgw.route.upstreams.ground import Ground, Straight
+from socksgw.route.upstreams.ground import Connect, Ground, Straight
 from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
 from socksgw.route.upstreams.manner import Manner
@@ -31,7 +31,7 @@ from socksgw.route.upstreams.through import Through
 from socksgw.route.upstreams.trip import Names, Opener
 from socksgw.route.ways import Direct
 from socksgw.system.assertionkeys import SigningKey
-from socksgw.system.domains import Domain
+from socksgw.system.domains import OWN, Domain
 from socksgw.wire.address import UNSPECIFIED4, Address
 
 __all__ = ["Upstreams"]
@@ -190,15 +190,7 @@ class Upstreams:
         table = self._tables[hop.name].check
         if table is None or hop in self._checks or not self._who.own:
             return
-        prober = Prober(
-            hop,
-            before,
-            parsePlace(table.target) if table.target else None,
-            self._timeout,
-            self._clock,
-            names,
-            Asker(ANYBODY, UNSPECIFIED4, listener),
-        )
+        prober = self._prober(hop, before, names, listener)
         check = self._checks[hop] = Check(
             partial(self._checked, hop.standing, domain),
             prober.probe,
@@ -209,6 +201,37 @@ class Upstreams:
         )
         if self._running:
             check.start()
+
+    def _prober(
+        self, hop: Hop, before: Opener, names: Names, listener: str = ""
+    ) -> Prober:
+        table = self._tables[hop.name].check
+        return Prober(
+            hop,
+            before,
+            parsePlace(table.target) if table and table.target else None,
+            self._timeout,
+            self._clock,
+            names,
+            Asker(ANYBODY, UNSPECIFIED4, listener),
+        )
+
+    def prober(
+        self, name: str, before: Sequence[Sequence[str]], connect: Connect, names: Names
+    ) -> Prober:
+        """
+        Return what tries an upstream, once or again.
+
+        @param before: the upstreams of each place that leads to it.
+        @param connect: connects to the first of them, or to it.
+        @param names: what looks their names up.
+        """
+        order = BALANCES["sessions"](self._random)
+        places = [
+            Place([self._hopTo(each, OWN) for each in place], order) for place in before
+        ]
+        ground = Ground(connect, lambda *_: False)
+        return self._prober(self._hopTo(name, OWN), chained(ground, places), names)
 
     def _checked(self, standing: Standing, domain: Domain, reason: str) -> None:
         """Take note of a check, and tell other processes of it."""

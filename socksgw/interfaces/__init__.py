@@ -39,6 +39,7 @@ from socksgw.interfaces.methods import (
     IVerifyingMethod,
     IWrapper,
 )
+from socksgw.interfaces.probing import Answer, IProbed, IProbedSink, ProbeFailed
 from socksgw.interfaces.sinks import (
     AuditSink,
     Entry,
@@ -74,6 +75,7 @@ __all__ = [
     "NOT_MINE",
     "OTHER",
     "UNKNOWN",
+    "Answer",
     "Asker",
     "AuditSink",
     "Entry",
@@ -98,6 +100,8 @@ __all__ = [
     "ILockingStore",
     "INamingStore",
     "IMethodCapabilities",
+    "IProbed",
+    "IProbedSink",
     "IProtectingMethod",
     "IReadableSink",
     "IRenumbered",
@@ -107,6 +111,7 @@ __all__ = [
     "IVerifyingMethod",
     "IWrapper",
     "Look",
+    "ProbeFailed",
     "Program",
     "Protection",
     "SetDeadline",

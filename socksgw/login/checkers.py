@@ -4,6 +4,7 @@ The C{passwd:} checker: a password file, hashed in threads of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -12,6 +13,8 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
+from socksgw.interfaces import Answer, IProbed
+from socksgw.login.fileprobe import askFile
 from socksgw.login.passwords import Hash, Hashes, readPasswords, verifyPassword
 from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.login.userfile import UserFile
@@ -56,7 +59,7 @@ class HashingPool:
         return self._threads.do(lambda: verifyPassword(password, known))
 
 
-@implementer(ICredentialsChecker)
+@implementer(ICredentialsChecker, IProbed)
 @final
 class PasswordFile(UserFile[Hashes]):
     """
@@ -74,6 +77,10 @@ class PasswordFile(UserFile[Hashes]):
         """
         super().__init__(path, readPasswords)
         self._pool = pool
+
+    async def probe(self) -> Sequence[Answer]:
+        """As L{IProbed.probe}."""
+        return askFile(self._path, self.users(), self.problems())
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """

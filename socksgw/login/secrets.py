@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -19,6 +20,8 @@ from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from socksgw.interfaces import Answer, IProbed
+from socksgw.login.fileprobe import askFile
 from socksgw.login.passwords import requirePassword
 from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.userfile import UserFile, WrongLine, readUsers, setUser
@@ -82,7 +85,7 @@ def setSecret(path: Path, user: str, password: bytes) -> None:
     setUser(path, user, lambda: _KIND + b64encode(password).decode(), readSecrets)
 
 
-@implementer(ICredentialsChecker)
+@implementer(ICredentialsChecker, IProbed)
 @final
 class SecretsFile(UserFile[dict[bytes, Secret]]):
     """
@@ -102,6 +105,10 @@ class SecretsFile(UserFile[dict[bytes, Secret]]):
         super().__init__(path, lambda path, wrong, _: readSecrets(path, wrong))
         # For users that are not there: costs the same.
         self._nobody = Secret(os.urandom(16))
+
+    async def probe(self) -> Sequence[Answer]:
+        """As L{IProbed.probe}."""
+        return askFile(self._path, self.users(), self.problems(), "--secrets ")
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """

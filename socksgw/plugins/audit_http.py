@@ -11,7 +11,16 @@ from typing import Any, Final, final
 
 from zope.interface import implementer
 
-from socksgw.interfaces import AuditSink, Entry, IAuditSink, SinkFailed, SinkSettings
+from socksgw.interfaces import (
+    Answer,
+    AuditSink,
+    Entry,
+    IAuditSink,
+    IProbedSink,
+    ProbeFailed,
+    SinkFailed,
+    SinkSettings,
+)
 from socksgw.system.blockingtls import clientContext
 from socksgw.system.posting import NotPosted, Posted, Poster, placeOf
 
@@ -224,11 +233,11 @@ class _Http:
         self._write, _, self._took = _SERVICES[service]
         self._gateway = gateway
         self._most = most
-        self._poster: Poster | None = None
+        self.poster: Poster | None = None
 
     def open(self) -> None:
         """Connect at the first batch."""
-        self._poster = self._make()
+        self.poster = self._make()
 
     def deliver(self, entries: Sequence[Entry]) -> None:
         """Post lines; any answer 2xx says that they are taken."""
@@ -246,9 +255,9 @@ class _Http:
 
     def _post(self, batch: Sequence[tuple[Entry, bytes]]) -> Mapping[int, str]:
         """As of L{Parting}."""
-        assert self._poster is not None
+        assert self.poster is not None
         try:
-            answer = self._poster.post(self._write(batch, self._gateway))
+            answer = self.poster.post(self._write(batch, self._gateway))
         except NotPosted as e:
             raise SinkFailed(str(e)) from None
         if not 200 <= answer.status < 300:
@@ -260,9 +269,33 @@ class _Http:
 
     def close(self) -> None:
         """Close the connection."""
-        found, self._poster = self._poster, None
+        found, self.poster = self.poster, None
         if found is not None:
             found.close()
+
+
+def answersOf(url: str, poster: Poster) -> list[Answer]:
+    """
+    Ask a server by GET, which changes nothing (RFC 9110, section 9.2.1).
+
+    @raise ProbeFailed: it is not reached, or refuses the token.
+    """
+    place = placeOf(url)
+    try:
+        status = poster.look()
+    except NotPosted as e:
+        said = str(e).removeprefix(f"{place.server}: ")
+        raise ProbeFailed(said, "check the URL, and ca where it is https") from None
+    finally:
+        poster.close()
+    # The path may hold a secret.
+    what = f"{'https' if place.secure else 'http'}://{place.server}"
+    if status in (401, 403):
+        said = f"refuses the token, or its lack (status {status})"
+        raise ProbeFailed(said, "correct token_file")
+    if status >= 500:
+        raise ProbeFailed(f"it answers with status {status}", "see its own log")
+    return [Answer(what, f"answers (status {status} to GET; lines are sent by POST)")]
 
 
 def posterOf(
@@ -309,7 +342,7 @@ def posterOf(
 
 
 @final
-@implementer(IAuditSink)
+@implementer(IAuditSink, IProbedSink)
 class _HttpKind:
     kind = "http"
     help = "Batches by POST: JSON lines, or what Splunk, Elasticsearch and Loki take."
@@ -334,6 +367,14 @@ class _HttpKind:
         scheme = {"splunk": "Splunk", "elasticsearch": "ApiKey"}.get(service, "Bearer")
         poster = posterOf(settings, _SERVICES[service][1], scheme)
         return _Http(poster, service, settings.gateway, most, settings.aside)
+
+    def probe(self, settings: SinkSettings) -> list[Answer]:
+        """Ask the server, and post nothing."""
+        found = self.build(settings)
+        found.open()
+        assert isinstance(found, _Http)
+        assert found.poster is not None
+        return answersOf(settings.target, found.poster)
 
 
 sinks = (_HttpKind(),)

@@ -13,8 +13,16 @@ from typing import Any, Final, final
 
 from zope.interface import implementer
 
-from socksgw.interfaces import AuditSink, Entry, IAuditSink, SinkFailed, SinkSettings
-from socksgw.plugins.audit_http import Parting, failureOf, posterOf
+from socksgw.interfaces import (
+    Answer,
+    AuditSink,
+    Entry,
+    IAuditSink,
+    IProbedSink,
+    SinkFailed,
+    SinkSettings,
+)
+from socksgw.plugins.audit_http import Parting, answersOf, failureOf, posterOf
 from socksgw.system.posting import NotPosted, Poster
 from socksgw.wire.bounded import shortened
 
@@ -174,7 +182,7 @@ class _Otlp:
 
 
 @final
-@implementer(IAuditSink)
+@implementer(IAuditSink, IProbedSink)
 class _OtlpKind:
     kind = "otlp"
     help = "Log records of OpenTelemetry, by OTLP over HTTP (the extra otel)."
@@ -196,8 +204,15 @@ class _OtlpKind:
             raise ValueError(
                 'needs opentelemetry-proto; install it with: pip install "socksgw[otel]"'
             )
-        poster = posterOf(settings, "application/x-protobuf", "Bearer", "/v1/logs")
-        return _Otlp(poster, settings.gateway, settings.aside)
+        return _Otlp(_posterOf(settings), settings.gateway, settings.aside)
+
+    def probe(self, settings: SinkSettings) -> list[Answer]:
+        """Ask the collector, and send no record."""
+        return answersOf(settings.target, _posterOf(settings)())
+
+
+def _posterOf(settings: SinkSettings) -> Callable[[], Poster]:
+    return posterOf(settings, "application/x-protobuf", "Bearer", "/v1/logs")
 
 
 sinks = (_OtlpKind(),)

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Final, final
 from zope.interface import implementer
 
 from socksgw.interfaces import (
+    Answer,
     AuditSink,
     Entry,
+    IProbedSink,
     IReadableSink,
+    ProbeFailed,
     SinkFailed,
     SinkSettings,
 )
@@ -94,7 +97,7 @@ class _Database:
 
 
 @final
-@implementer(IReadableSink)
+@implementer(IProbedSink, IReadableSink)
 class _SqlKind:
     kind = "sql"
     help = "Rows in SQLite or PostgreSQL, each exactly once (socksgw help warehouse)."
@@ -116,6 +119,18 @@ class _SqlKind:
         except WarehouseError as e:
             raise ValueError(str(e)) from None
         return _Database(settings, gateway, keep, most)
+
+    def probe(self, settings: SinkSettings) -> list[Answer]:
+        from socksgw.warehouse.engines import nameOf, urlOf
+        from socksgw.warehouse.probing import Unfit, probe
+
+        try:
+            said = probe(settings.target, settings.directory)
+            return [Answer(nameOf(urlOf(settings.target, settings.directory)), said)]
+        except Unfit as e:
+            raise ProbeFailed(str(e), e.remedy) from None
+        except WarehouseError as e:
+            raise ProbeFailed(str(e)) from None
 
     def lines(self, settings: SinkSettings) -> Iterator[tuple[int, str]]:
         from socksgw.warehouse import reading

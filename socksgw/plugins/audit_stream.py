@@ -18,10 +18,13 @@ from typing import Final, final
 from zope.interface import implementer
 
 from socksgw.interfaces import (
+    Answer,
     AuditSink,
     Entry,
     IAuditSink,
+    IProbedSink,
     IReadableSink,
+    ProbeFailed,
     SinkFailed,
     SinkSettings,
 )
@@ -248,6 +251,31 @@ def _path(settings: SinkSettings) -> Path:
     return settings.directory / settings.target
 
 
+#: What helps where a file is closed.
+_RIGHTS: Final = "change owner or mode, or ask as the gateway's own user"
+
+
+def _writable(path: Path, state: Path) -> None:
+    """
+    Look whether a file can be written, or made.
+
+    @param state: C{state_dir}.
+    @raise ProbeFailed: this user may not write there.
+    """
+    folder = path.parent
+    if path.exists():
+        if not os.access(path, os.W_OK):
+            raise ProbeFailed(f"this user may not write {path}", _RIGHTS)
+        return
+    while not folder.exists() and folder == state:
+        # The gateway makes that one.
+        folder = state = folder.parent
+    if not folder.is_dir():
+        raise ProbeFailed(f"there is no directory {folder}", "make it")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ProbeFailed(f"this user may not make a file in {folder}", _RIGHTS)
+
+
 @final
 @implementer(IAuditSink)
 class _StdoutKind:
@@ -262,7 +290,7 @@ class _StdoutKind:
 
 
 @final
-@implementer(IReadableSink)
+@implementer(IProbedSink, IReadableSink)
 class _FileKind:
     kind = "file"
     help = "Lines in a file that grows, and may be moved away."
@@ -271,6 +299,15 @@ class _FileKind:
 
     def build(self, settings: SinkSettings) -> AuditSink:
         return _File(_path(settings), settings.format == "native")
+
+    def probe(self, settings: SinkSettings) -> list[Answer]:
+        path = _path(settings)
+        _writable(path, settings.directory)
+        if not path.exists():
+            return [Answer(str(path), "is not there yet: the sink makes it")]
+        if not path.is_file():
+            raise ProbeFailed("it is no file", "for a pipe there is pipe:")
+        return [Answer(str(path), f"can be written; {path.stat().st_size:,} octets")]
 
     def lines(self, settings: SinkSettings) -> Iterator[tuple[int, str]]:
         path = _path(settings)
@@ -287,7 +324,7 @@ class _FileKind:
 
 
 @final
-@implementer(IAuditSink)
+@implementer(IAuditSink, IProbedSink)
 class _PipeKind:
     kind = "pipe"
     help = "Lines for the program that reads a named pipe."
@@ -296,6 +333,15 @@ class _PipeKind:
 
     def build(self, settings: SinkSettings) -> AuditSink:
         return _Stream(_path(settings))
+
+    def probe(self, settings: SinkSettings) -> list[Answer]:
+        path = _path(settings)
+        if not path.is_fifo():
+            raise ProbeFailed("there is no named pipe", f"make one: mkfifo {path}")
+        _writable(path, settings.directory)
+        # To open it would show its reader an end.
+        said = "is a pipe that can be written; whether one reads it was not asked"
+        return [Answer(str(path), said)]
 
 
 sinks = (_StdoutKind(), _FileKind(), _PipeKind())

@@ -26,7 +26,16 @@ from urllib.parse import urlsplit
 
 from zope.interface import implementer
 
-from socksgw.interfaces import AuditSink, Entry, IAuditSink, SinkFailed, SinkSettings
+from socksgw.interfaces import (
+    Answer,
+    AuditSink,
+    Entry,
+    IAuditSink,
+    IProbedSink,
+    ProbeFailed,
+    SinkFailed,
+    SinkSettings,
+)
 from socksgw.system.blockingtls import clientContext, whyFailed
 from socksgw.wire.bounded import document
 from socksgw.wire.syslog import FACILITIES, LEAST, Header, counted, message, structured
@@ -51,6 +60,14 @@ _BURST, _PAUSE = 64, 0.005
 #: section 7).
 _FILES: Final = ("ca", "certificate", "key")
 _ELEMENT: Final = re.compile(r"[A-Za-z0-9._-]{1,20}@\d{1,10}(?:\.\d+)*", re.ASCII)
+#: What helps where it cannot be reached.
+_REMEDIES: Final = {
+    "connection refused": "is it running, and does it listen for this protocol there?",
+    "no answer in time": "does it run, and does a packet filter let this host reach it?",
+    "its certificate is not accepted": "name the file of its issuer as ca, or the name "
+    "that it has as server_name",
+    "name or service not known": "check the name, and this host's name servers",
+}
 #: Fields of a line that structured data has, too.
 _FACTS: Final = ("n", "session", "user", "client", "verdict", "rule", "reason")
 
@@ -255,12 +272,29 @@ def _context(settings: SinkSettings) -> ssl.SSLContext | None:
 
 
 @final
-@implementer(IAuditSink)
+@implementer(IAuditSink, IProbedSink)
 class _SyslogKind:
     kind = "syslog"
     help = "Messages of syslog (RFC 5424) over UDP, TCP or TLS."
     target = "URL"
     format = "native"
+
+    def probe(self, settings: SinkSettings) -> list[Answer]:
+        """Connect, and send nothing."""
+        sender = self.build(settings)
+        try:
+            sender.open()
+        except SinkFailed as e:
+            said, remedy = str(e), _REMEDIES.get(str(e).split(":")[0].lower(), "")
+            raise ProbeFailed(said, remedy) from None
+        finally:
+            sender.close()
+        url = settings.target
+        if url.startswith("udp:"):
+            said = "its name has an address; over UDP nobody says whether lines arrive"
+            return [Answer(url, said, "warning", "use tcp:// or tls:// where it can")]
+        secured = ", TLS with the right certificate" if url.startswith("tls:") else ""
+        return [Answer(url, f"accepts connections{secured}")]
 
     def build(self, settings: SinkSettings) -> AuditSink:
         """

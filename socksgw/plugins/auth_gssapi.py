@@ -21,7 +21,9 @@ from socksgw.interfaces import (
     CLEAR,
     CONFIDENTIALITY,
     INTEGRITY,
+    Answer,
     IAnswering,
+    IProbed,
     IProtectingMethod,
     IReportingStore,
     IVerifiedIdentity,
@@ -98,6 +100,9 @@ class Mechanism(Protocol):
     def problems(self) -> Sequence[str]:
         """As L{socksgw.interfaces.IReportingStore.problems}."""
 
+    async def probe(self) -> Sequence[Answer]:
+        """As L{socksgw.interfaces.IProbed.probe}."""
+
 
 @implementer(IVerifiedIdentity)
 @final
@@ -122,7 +127,7 @@ class Credentials:
         return "<Credentials>"
 
 
-@implementer(IAnswering, IReportingStore)
+@implementer(IAnswering, IProbed, IReportingStore)
 @final
 class Gssapi:
     """
@@ -151,6 +156,10 @@ class Gssapi:
         self._levels = levels
         self._nec = nec
         self._refusesClear = binding and Level.CLEAR not in levels
+
+    async def probe(self) -> Sequence[Answer]:
+        """As L{IProbed.probe}."""
+        return await self._mechanism.probe()
 
     def problems(self) -> Sequence[str]:
         """As L{IReportingStore.problems}."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -17,7 +18,9 @@ from gssapi import raw
 from gssapi.raw.misc import GSSError
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.system.files import FileError
+from socksgw.interfaces import Answer, ProbeFailed
+from socksgw.system.certificateprobe import ofKeytab
+from socksgw.system.files import FileError, readSecret
 from socksgw.system.gssapicontext import SealingContext
 from socksgw.system.gssapierrors import gssapiWords
 from socksgw.system.keptsecret import KeptSecret
@@ -109,6 +112,7 @@ class Kerberos:
         """
         @raise ValueError: the keytab cannot be used.
         """
+        self._path = keytab
         self._keytab = _kept(keytab)
         self._threads = threadsFor(reactor, "gssapi", _THREADS, _WAITING, _busy)
         try:
@@ -136,6 +140,17 @@ class Kerberos:
             ) from None
         credentials = self._negotiating if negotiated else self._credentials
         return KerberosContext(credentials, self._threads)
+
+    async def probe(self) -> Sequence[Answer]:
+        """As L{socksgw.interfaces.IProbed.probe}: the keytab alone is looked at."""
+        try:
+            octets = await self._threads.do(partial(readSecret, self._path))
+        except (OSError, FileError) as e:
+            raise ProbeFailed(str(e)) from None
+        return [
+            Answer(str(self._path), said, state, remedy)
+            for said, state, remedy in ofKeytab(octets)
+        ]
 
     def problems(self) -> Sequence[str]:
         """As L{socksgw.interfaces.IReportingStore.problems}."""

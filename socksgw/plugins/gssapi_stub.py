@@ -19,9 +19,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 from typing import Final, final
 
 from socksgw.errors import AuthenticationFailed
+from socksgw.interfaces import Answer
 from socksgw.wire.gssapi import LONGEST
 from socksgw.wire.reader import WireError
 
@@ -170,6 +172,11 @@ class StubMechanism:
     def accept(self, negotiated: bool = False) -> StubContext:
         """Return the context of a client that begins."""
         return StubContext(os.urandom(_NONCE))
+
+    async def probe(self) -> Sequence[Answer]:
+        """Return what everybody should know of it."""
+        said = "believes every client: it is for tests"
+        return [Answer('mechanism = "stub"', said, "warning", "use a keytab")]
 
     def problems(self) -> tuple[str, ...]:
         """Return nothing: there is no file that could be wrong."""

@@ -137,8 +137,22 @@ class Poster:
             self.close()
             raise NotPosted(f"{self._place.server}: {_why(e)}") from None
 
-    def _once(self, body: bytes) -> Posted:
-        self._connection.request("POST", self._place.path, body, self._headers)
+    def look(self) -> int:
+        """
+        Ask by GET, and return the status of the answer.
+
+        @raise NotPosted: there was none.
+        """
+        try:
+            return self._once(None, "GET").status
+        except (OSError, HTTPException) as e:
+            raise NotPosted(f"{self._place.server}: {_why(e)}") from None
+
+    def _once(self, body: bytes | None, method: str = "POST") -> Posted:
+        headers = self._headers
+        if body is None:
+            headers = {k: v for k, v in headers.items() if not k.startswith("Content-")}
+        self._connection.request(method, self._place.path, body, headers)
         late: list[bool] = []
         timer = Timer(_WHOLE, _cut, (self._connection.sock, late))
         timer.daemon = True

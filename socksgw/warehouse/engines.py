@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from socksgw.warehouse.address import checkUrl
 from socksgw.warehouse.errors import WarehouseError
 
-__all__ = ["engineOf", "fileOf", "nameOf", "told", "urlOf"]
+__all__ = ["engineOf", "fileOf", "nameOf", "told", "urlOf", "wordsOf"]
 
 #: How long another program may hold the lock of an SQLite file, in seconds.
 _BUSY: Final = 10
@@ -170,10 +170,19 @@ def told(url: URL, error: BaseException) -> str:
     """
     Say in one line what is wrong with a database, and what helps.
 
+    The parameters are those of L{wordsOf}.
+    """
+    said, remedy = wordsOf(url, error)
+    return ": ".join(filter(None, (nameOf(url), said, remedy)))
+
+
+def wordsOf(url: URL, error: BaseException) -> tuple[str, str]:
+    """
+    Say what is wrong with a database, and what helps; empty where that is not known.
+
     @param error: what SQLAlchemy, a driver or the system has raised. Its text has no
         password, but may have what rows hold in further lines: those are left out.
     """
-    name = nameOf(url)
     cause: BaseException = error
     if isinstance(error, DBAPIError) and error.orig is not None:
         cause = error.orig
@@ -186,5 +195,5 @@ def told(url: URL, error: BaseException) -> str:
     lower = text.lower()
     for mark, remedy in _OF_SERVERS if fileOf(url) is None else _OF_FILES:
         if mark in lower:
-            return f"{name}: {first}: {remedy}"
-    return f"{name}: {first}"
+            return first, remedy
+    return first, ""

@@ -23,7 +23,7 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.system.ed25519 import privateKey
 from socksgw.system.files import FileError
 
-__all__ = ["examineSinks", "sinkNamed", "toldSinks", "writesToStdout"]
+__all__ = ["examineSinks", "placesOf", "sinkNamed", "toldSinks", "writesToStdout"]
 
 #: Characters of the longest name.
 _LONGEST: Final = 250
@@ -78,6 +78,11 @@ def sinkNamed(config: Config, word: str) -> Order:
         said = [Problem("", f"{word}: {each.text}") for each in problems.errors]
         raise ConfigError("--against", said)
     return found[0]
+
+
+def placesOf(config: Config) -> dict[str, str]:
+    """Return the TOML path of each sink, by its name."""
+    return {table.name or table.kind: path for path, table in _tables(config)}
 
 
 def toldSinks(config: Config) -> Iterator[str]:

@@ -22,8 +22,15 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from socksgw.interfaces import IGroupSource, IReportingStore, Settings
+from socksgw.interfaces import (
+    Answer,
+    IGroupSource,
+    IProbed,
+    IReportingStore,
+    Settings,
+)
 from socksgw.login.refusal import WRONG, Refused
+from socksgw.login.stores.httpprobe import askService
 from socksgw.login.stores.httpservice import JSONService
 from socksgw.login.stores.keys import HTTP
 from socksgw.login.stores.remote import (
@@ -51,7 +58,7 @@ _RISK: Final = (
 _REMEMBERED: Final = 10_000
 
 
-@implementer(ICredentialsChecker, IGroupSource, IReportingStore)
+@implementer(ICredentialsChecker, IGroupSource, IProbed, IReportingStore)
 @final
 class HTTPChecker:
     """
@@ -96,6 +103,10 @@ class HTTPChecker:
     def problems(self) -> list[str]:
         """As L{IReportingStore.problems}."""
         return [line for line in (each.problem() for each in self._files) if line]
+
+    async def probe(self) -> Sequence[Answer]:
+        """As L{IProbed.probe}."""
+        return await askService(self._service, self._url, self._groupsURL)
 
     # Logging in.
 

@@ -8,7 +8,7 @@ proof: no store has to know the user, and the login ends when the token does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, final
 
@@ -18,8 +18,10 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from socksgw.interfaces import (
+    Answer,
     IBearerToken,
     IChangingStore,
+    IProbed,
     IReportingStore,
     Settings,
 )
@@ -27,6 +29,7 @@ from socksgw.login.identities import Proved
 from socksgw.login.refusal import WRONG, Refused
 from socksgw.login.stores.claims import Path, Requirement, Wanted, refuse
 from socksgw.login.stores.httpservice import JSONService
+from socksgw.login.stores.jwtprobe import askIssuer
 from socksgw.login.stores.keys import JWT
 from socksgw.login.stores.keyset import (
     ALGORITHMS,
@@ -54,7 +57,7 @@ _DAY: Final = 86400.0
 _LEEWAY: Final = 300.0
 
 
-@implementer(ICredentialsChecker, IChangingStore, IReportingStore)
+@implementer(ICredentialsChecker, IChangingStore, IProbed, IReportingStore)
 @final
 class JWTChecker:
     """
@@ -93,6 +96,10 @@ class JWTChecker:
         """As L{IReportingStore.problems}."""
         self._keys.look()
         return [self._keys.trouble] if self._keys.trouble else []
+
+    async def probe(self) -> Sequence[Answer]:
+        """As L{IProbed.probe}."""
+        return await askIssuer(self._keys, self._wanted.issuer)
 
     # Logging in.
 

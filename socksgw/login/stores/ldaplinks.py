@@ -21,6 +21,8 @@ from socksgw.system.tlspeer import TLSPeer
 
 __all__ = ["Entry", "Link", "NotServed", "ResultError", "TooMany", "TooMuch"]
 
+#: Characters of a diagnostic message that are kept.
+_SAID: Final = 200
 #: Octets of the answer to one question at most.
 _LONGEST: Final = 1 << 20
 #: Result codes (RFC 4511 section 4.1.9).
@@ -37,9 +39,10 @@ class ResultError(Exception):
     The directory answered, and it was not success.
 
     @ivar code: RFC 4511 section 4.1.9.
+    @ivar said: its diagnostic message, in one line; may be empty.
     """
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, said: bytes = b"") -> None:
         text = f"the directory answers with result code {code}"
         if code in _STRONGER:
             # Active Directory: "The server requires binds to turn on integrity
@@ -47,6 +50,8 @@ class ResultError(Exception):
             text += ": it wants signing or TLS; use ldaps:// or start_tls = true"
         super().__init__(text)
         self.code = code
+        line = " ".join(said.decode("utf-8", "replace").strip("\0").split())
+        self.said = "".join(c if c.isprintable() else "?" for c in line)[:_SAID]
 
 
 class NotServed(Exception):
@@ -211,7 +216,7 @@ class Link(LDAPClient):  # type: ignore[misc]
         if not isinstance(answer, pureldap.LDAPBindResponse):
             raise NotServed("an answer to another question")
         if answer.resultCode != (_SUCCESS if last else _IN_PROGRESS):
-            raise ResultError(answer.resultCode)
+            raise ResultError(answer.resultCode, answer.errorMessage or b"")
         return answer.serverSaslCreds or b""
 
     async def search(
@@ -277,4 +282,4 @@ def _succeeded(answer: Any, kind: type) -> None:
     if code in _BUSY:
         raise NotServed(f"it is busy, or unavailable (result code {code})")
     if code != _SUCCESS:
-        raise ResultError(code)
+        raise ResultError(code, getattr(answer, "errorMessage", None) or b"")

@@ -29,6 +29,7 @@ __all__ = [
     "fillDN",
     "normalDN",
     "parseFilter",
+    "present",
 ]
 
 _PLACE: Final = re.compile(r"\{(user|dn)\}")
@@ -128,6 +129,11 @@ def equal(attribute: str, value: str) -> Any:
         pureldap.LDAPAttributeDescription(attribute),
         pureldap.LDAPAssertionValue(value),
     )
+
+
+def present(attribute: str) -> Any:
+    """Return a filter that holds where an entry has the attribute."""
+    return pureldap.LDAPFilter_present(attribute)
 
 
 def fillDN(template: str, user: str) -> str:

@@ -122,6 +122,10 @@ class Servers:
         self._servers = tuple(servers)
         self._resting: dict[Server, float] = {}
 
+    def all(self) -> Sequence[Server]:
+        """Return every server."""
+        return self._servers
+
     def live(self) -> list[Server]:
         """Return the servers that are worth asking."""
         now = self.reactor.seconds()

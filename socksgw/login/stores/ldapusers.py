@@ -17,9 +17,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from socksgw.interfaces import (
+    Answer,
     IGroupCatalogue,
     ILockingStore,
     INamingStore,
+    IProbed,
     IReportingStore,
 )
 from socksgw.login.refusal import WRONG, Refused
@@ -81,7 +83,12 @@ class Directory:
 
 
 @implementer(
-    ICredentialsChecker, IGroupCatalogue, ILockingStore, INamingStore, IReportingStore
+    ICredentialsChecker,
+    IGroupCatalogue,
+    ILockingStore,
+    INamingStore,
+    IProbed,
+    IReportingStore,
 )
 @final
 class LDAPChecker:
@@ -125,9 +132,9 @@ class LDAPChecker:
         self._evenly = Evenly(reactor)
         self._turns = Turns(reactor, name, connections, timeout)
         self._groupTurns = Turns(reactor, f"{name} (groups)", connections, timeout)
-        shared = Servers(reactor, servers)
-        self._service = Links(shared, self._becomeService)
-        self._users = Links(shared, Link.hello)
+        self._servers = Servers(reactor, servers)
+        self._service = Links(self._servers, self._becomeService)
+        self._users = Links(self._servers, Link.hello)
         self._names = GroupNames()
         self._files = files
         self._seen = self._active = False
@@ -138,6 +145,19 @@ class LDAPChecker:
     def problems(self) -> list[str]:
         """As L{IReportingStore.problems}."""
         return [line for line in (each.problem() for each in self._files) if line]
+
+    async def probe(self) -> Sequence[Answer]:
+        """As L{IProbed.probe}: each server is asked."""
+        from socksgw.login.stores.ldapprobe import askServers
+
+        async def look(link: Link) -> frozenset[str]:
+            await self._names.look(link)
+            return self._names.missing
+
+        base, name = self._directory.base, self._userName
+        # A template finds users without a search; groups need one all the same.
+        lenient = self._become is None and self._directory.userFilter is None
+        return await askServers(self._servers, self._become, base, name, look, lenient)
 
     # Logging in.
 

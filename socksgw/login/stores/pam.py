@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pwd
 import re
+from collections.abc import Sequence
 from ctypes import CDLL, byref, c_char_p, c_int, c_void_p, cast
 from functools import partial
 from typing import Any, Final, final
@@ -19,9 +20,10 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from socksgw.interfaces import Settings
+from socksgw.interfaces import Answer, IProbed, Settings
 from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.login.stores.keys import PAM
+from socksgw.login.stores.pamprobe import askService
 from socksgw.login.stores.remote import Turns, Unavailable, nameOf
 from socksgw.system.threads import threadsFor
 
@@ -54,7 +56,7 @@ class _Call:
         self.running = False
 
 
-@implementer(ICredentialsChecker)
+@implementer(ICredentialsChecker, IProbed)
 @final
 class PAMChecker:
     """
@@ -83,6 +85,10 @@ class PAMChecker:
         )
         self._turns = Turns(reactor, name, 2 * threads + _WAITING, timeout)
         self._hanging: set[str] = set()
+
+    async def probe(self) -> Sequence[Answer]:
+        """As L{IProbed.probe}, without a login."""
+        return await self._threads.do(partial(askService, self._service))
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """

@@ -13,7 +13,7 @@ from socksgw.route.outlet import PlainOutlet
 from socksgw.route.upstreams.trip import Leg, Traveller, Trip
 from socksgw.wire.address import Address
 
-__all__ = ["Ground", "Here", "Straight"]
+__all__ = ["Connect", "Ground", "Here", "Straight"]
 
 #: Connects as L{socksgw.route.ways.Direct}.
 Connect = Callable[

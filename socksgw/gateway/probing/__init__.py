@@ -1,0 +1,3 @@
+"""
+C{socksgw check --probe}: what a configuration names is asked whether it is good for use.
+"""

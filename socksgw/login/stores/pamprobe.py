@@ -1,0 +1,101 @@
+"""
+What can be told of a PAM service without a login.
+
+A login that fails would be counted, and told of, by the modules: none is tried.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from socksgw.interfaces import Answer, ProbeFailed
+
+__all__ = ["askService"]
+
+#: Where services are (pam.conf(5)), the first one that has it.
+_SERVICES: Final = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
+#: Where modules of a relative path are, by the patterns of distributions.
+_MODULES: Final = ("lib/*/security", "lib/security", "lib64/security",
+                   "usr/lib/*/security", "usr/lib/security", "usr/lib64/security")  # fmt: skip
+_LINE: Final = re.compile(
+    r"-?(?P<type>auth|account)\s+(?P<control>\[[^\]]*\]|\S+)\s+(?P<name>\S+)"
+)
+#: Files that are included in one another, at most.
+_DEEP: Final = 16
+
+
+def askService(service: str, root: Path = Path("/")) -> Sequence[Answer]:
+    """
+    Look whether the service and its modules are there, and may be used.
+
+    @param root: where the system's files are.
+    @raise ProbeFailed: they are not.
+    """
+    lines = list(_lines(service, root, 0))
+    what = f"PAM service {service}"
+    names = list(dict.fromkeys(name for _, name in lines))
+    lacking = [each for each in names if not _isThere(each, root)]
+    if lacking:
+        raise ProbeFailed(
+            f"there is no module {', '.join(lacking)}", "install the package of it"
+        )
+    if not any(kind == "auth" for kind, _ in lines):
+        raise ProbeFailed(
+            f"{what} has no line of auth", "PAM refuses everybody then; add one"
+        )
+    said = f"is there, with {', '.join(names)}; no login was tried"
+    if "pam_unix.so" in names and os.geteuid() and not _readsShadow(root):
+        return [
+            Answer(
+                what,
+                f"{said}; pam_unix lets a user who is not root ask about no other "
+                "user's password",
+                "warning",
+                "ask as the gateway's own user, with the group shadow, or use another "
+                "module",
+            )
+        ]
+    return [Answer(what, said)]
+
+
+def _lines(service: str, root: Path, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield types and modules of a service, of what it includes, too."""
+    if depth > _DEEP:
+        raise ProbeFailed(f"{service} includes itself", "mend the files in /etc/pam.d")
+    found = [path for path in (root / str(p).lstrip("/") / service for p in _SERVICES)
+             if path.is_file()]  # fmt: skip
+    if not found:
+        raise ProbeFailed(
+            f"there is no file {_SERVICES[0] / service}: PAM takes the service `other`, "
+            "which refuses everybody",
+            "make that file: see socksgw help directories",
+        )
+    try:
+        text = found[0].read_text("utf-8", "replace")
+    except OSError as e:
+        raise ProbeFailed(
+            f"{found[0]}: {e.strerror}", "let this user read it"
+        ) from None
+    for line in text.replace("\\\n", " ").splitlines():
+        words = line.partition("#")[0].split()
+        if words[:1] == ["@include"] and len(words) == 2:
+            yield from _lines(words[1], root, depth + 1)
+        elif (match := _LINE.match(" ".join(words))) is not None:
+            if match["control"] in ("include", "substack"):
+                yield from _lines(match["name"], root, depth + 1)
+            else:
+                yield match["type"], match["name"]
+
+
+def _isThere(module: str, root: Path) -> bool:
+    if module.startswith("/"):
+        return (root / module.lstrip("/")).is_file()
+    return any(next(root.glob(f"{each}/{module}"), None) for each in _MODULES)
+
+
+def _readsShadow(root: Path) -> bool:
+    return os.access(root / "etc/shadow", os.R_OK)

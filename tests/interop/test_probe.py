@@ -1,0 +1,401 @@
+"""
+C{socksgw check --probe} with real servers: right ones, and each typical mistake.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.interop.directory import GROUPS, Directory
+from tests.live import upstreams
+from tests.live.postgres import Postgres
+from tests.live.redisserver import LiveRedis
+from tests.live.running import HEAD, OPEN, socksgw, socksgwProcess, withPlugins
+from tests.live.servers import Certificate, Daemon, freePort, package, program
+
+ANSWERS = {
+    "/login": (200, {"allow": False}),
+    "/anybody": (200, {"allow": True}),
+    "/locked": (401, {}),
+    "/decide": (200, {"result": False}),
+    "/undefined": (200, {}),
+    "/lines": (405, {}),
+}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, found = ANSWERS.get(self.path, (404, {}))
+        octets = json.dumps(found).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(octets)))
+        self.end_headers()
+        self.wfile.write(octets)
+
+    do_GET = do_POST = _answer
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def service() -> Iterator[int]:
+    """Serve HTTP on loopback, and yield the port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+class World:
+    """
+    Servers that run, and the folder of the configurations.
+    """
+
+    def __init__(self, stack: ExitStack, where: Path, certificate: Certificate) -> None:
+        package("ldaptor")
+        self.where = where
+        self.certificate = certificate
+        self.directory = stack.enter_context(Directory(where / "slapd", certificate))
+        self.http = stack.enter_context(service())
+        self.postgres = stack.enter_context(closing(Postgres()))
+        self.postgres.start()
+        self.sql = self.postgres.database("audit")
+        port = freePort(kind=socket.SOCK_STREAM)
+        self.redisPort = port
+        stack.callback(
+            LiveRedis(["--port", str(port), "--requirepass", "redis-77"]).close
+        )
+        self.socks = freePort(kind=socket.SOCK_STREAM)
+        command = upstreams.microsocks(self.socks, "edge", "edge-secret-9")
+        stack.enter_context(Daemon(command, self.socks, where / "socks.log", {}))
+        self.syslog = freePort(kind=socket.SOCK_STREAM)
+        file = where / "rsyslog.conf"
+        file.write_text(
+            f'module(load="imtcp")\ninput(type="imtcp" address="127.0.0.1" '
+            f'port="{self.syslog}")\n*.* action(type="omfile" file="{where}/syslog")\n'
+        )
+        command = [program("rsyslogd", "rsyslog"), "-n", "-f", str(file)]
+        command += ["-i", str(where / "rsyslog.pid")]
+        stack.enter_context(Daemon(command, self.syslog, where / "rsyslog.log", {}))
+        for name, text in {
+            "edge": "edge-secret-9", "wrong": "not-this-one-66", "redis": "redis-77",
+            "sql": self.sql,
+            "wrong-sql": self.sql.replace("@", "x@"),
+            "no-sql": self.sql.rpartition("/")[0] + "/nowhere",
+        }.items():  # fmt: skip
+            (where / name).write_text(f"{text}\n")
+            (where / name).chmod(0o600)
+        made = socksgw("passwd", "users", "alice", cwd=where, stdin="sesame-of-alice-1\n")
+        assert made.returncode == 0, made.stderr
+
+    def probe(self, text: str, seconds: int = 10) -> tuple[int, dict[str, dict[str, Any]], str]:
+        """
+        Return the status, the answers by their places and what was asked, and all that
+        was printed.
+        """
+        file = self.where / "gw.toml"
+        file.write_text(text)
+        done = socksgwProcess(
+            "check", "--probe", "--json", "--timeout", str(seconds), str(file)
+        )
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        found = json.loads(done.stdout)
+        return (
+            done.returncode,
+            {f"{each['place']} {each['what']}": each for each in found},
+            done.stdout + done.stderr,
+        )
+
+
+@pytest.fixture(scope="module")
+def world(
+    tmp_path_factory: pytest.TempPathFactory, certificate: Certificate
+) -> Iterator[World]:
+    """All servers."""
+    with ExitStack() as stack:
+        yield World(stack, tmp_path_factory.mktemp("probe"), certificate)
+
+
+def _config(world: World, auth: str, upstream: str, rest: str) -> str:
+    return (
+        HEAD.replace('methods = ["none"]', 'methods = ["userpass"]')
+        + auth
+        + upstream
+        + rest
+    )
+
+
+def _cluster(port: int, secret: str) -> str:
+    return f"""
+[cluster]
+url = "redis://127.0.0.1:{port}/0"
+members = ["probe"]
+password_file = "{secret}"
+"""
+
+
+SECRETS = ("edge-secret-9", "not-this-one-66", "redis-77", "service-secret-88")
+
+
+def test_allIsWell(world: World) -> None:
+    """Each server answers, nothing is changed at it, and no secret is printed."""
+    text = _config(
+        world,
+        '[auth]\ncheckers = ["passwd:users"]\n'
+        + world.directory.table()
+        + '[[auth.checker]]\nkind = "http"\n'
+        f'url = "http://127.0.0.1:{world.http}/login"\n'
+        f'[groups]\ncontractors = {{ directory = ["cn=Contractors,{GROUPS}"] }}\n',
+        f"""
+[gateway]
+name = "probe"
+[[upstream]]
+name = "edge"
+url = "socks5://127.0.0.1:{world.socks}"
+login = {{ method = "userpass", user = "edge", password_file = "edge" }}
+[[upstream]]
+name = "behind"
+url = "socks5://127.0.0.1:{world.socks}"
+login = {{ method = "userpass", user = "edge", password_file = "edge" }}
+cleartext_passwords = true
+[[rule]]
+id = "all"
+allow = ["connect"]
+who = ["@contractors"]
+via = [["edge"], ["behind"]]
+decider = "opa"
+[[decider]]
+name = "opa"
+url = "http://127.0.0.1:{world.http}/decide"
+""",
+        _cluster(world.redisPort, "redis")
+        + f"""
+[[audit.sink]]
+kind = "sql"
+url_file = "sql"
+[[audit.sink]]
+kind = "syslog"
+url = "tcp://127.0.0.1:{world.syslog}"
+[[audit.sink]]
+kind = "http"
+url = "http://127.0.0.1:{world.http}/lines"
+[[audit.sink]]
+kind = "file"
+url = "lines.jsonl"
+""",
+    )
+    status, found, printed = world.probe(text)
+    said = {key: (each["state"], each["said"]) for key, each in found.items()}
+    bad = {key: each for key, each in said.items() if each[0] != "ok"}
+    bad = {key: each for key, each in bad.items() if not key.startswith("resolver")}
+    # The tests' own certificate is one of two days.
+    assert {key.split(" ")[0] for key in bad} == {"auth.checker[0].ca"}
+    assert all(" expires in 1 days" in each[1] for each in bad.values())
+    by = {key.split(" ")[0]: said[key][1] for key in said}
+    assert by["auth.checkers[0]"] == "1 user"
+    assert by["auth.checker[0]"].startswith("answers, TLS with the right certificate")
+    assert "refuses a user who does not exist" in by["auth.checker[1]"]
+    assert by["upstream[0]"] == "lets us in"
+    assert by["upstream[1]"] == "it was asked through edge; lets us in"
+    assert "denies a request that nobody makes" in by["decider[0]"]
+    assert by["cluster.url"].startswith("answers, and runs scripts; version ")
+    assert by["audit.sink[0]"] == "answers; it has no tables yet: the sink makes them"
+    assert by["audit.sink[1]"] == "accepts connections"
+    assert not (world.where / "audit").exists()
+    assert world.postgres.query("audit", "SELECT count(*) FROM pg_tables "
+                                "WHERE schemaname = 'public'") == [(0,)]  # fmt: skip
+    assert not any(each in printed for each in SECRETS)
+    assert status == (1 if any(s == "failed" for s, _ in said.values()) else 0)
+
+
+def test_mistakes(world: World) -> None:
+    """Each is told in words, with what to do, and the others are asked all the same."""
+    nobody = freePort(kind=socket.SOCK_STREAM)
+    d = world.directory
+
+    def store(name: str, table: str) -> str:
+        return table.replace('name = "ad"', f'name = "{name}"')
+
+    (world.where / "empty").write_text("")
+    (world.where / "empty").chmod(0o600)
+    wrong = world.where / "wrong"
+    auth = '[auth]\ncheckers = ["passwd:empty"]\n' + "".join([
+        store("password", d.table().replace(str(d.password), str(wrong))),
+        store("base", d.table().replace('base = "', 'base = "ou=nowhere,')),
+        store("port", d.table(url=f'"ldaps://127.0.0.1:{nobody}"')),
+        store("name", d.table(url=f'"ldaps://127.0.0.2:{d.securePort}"')),
+        store("plain", d.table(url=f'"ldaps://127.0.0.1:{d.port}"')),
+        store("user", d.table('user_filter = "(&(sn=none)(employeeNumber={user}))"')),
+        '[[auth.checker]]\nname = "anybody"\nkind = "http"\n'
+        f'url = "http://127.0.0.1:{world.http}/anybody"\n',
+        '[[auth.checker]]\nname = "locked"\nkind = "http"\n'
+        f'url = "http://127.0.0.1:{world.http}/locked"\n',
+        '[groups]\nlost = { directory = ["cn=Lost,' + GROUPS + '"] }\n',
+    ])  # fmt: skip
+    ups = "".join(
+        f'[[upstream]]\nname = "{name}"\nurl = "{url}"\n{more}\n'
+        for name, url, more in (
+            ("refused", f"socks5://127.0.0.1:{nobody}", ""),
+            ("secret", f"socks5://127.0.0.1:{world.socks}",
+             'login = { method = "userpass", user = "edge", password_file = "wrong" }'),
+            ("login", f"socks5://127.0.0.1:{world.socks}", ""),
+            ("web", f"socks5://127.0.0.1:{world.http}", ""),
+            ("tls", f"socks5+tls://127.0.0.1:{world.socks}", ""),
+            ("unknown", "socks5://no-such-host.invalid:1080", ""),
+        )
+    )  # fmt: skip
+    ups += '[gateway]\nname = "probe"\n[resolver]\nservers = ["127.0.0.1:1"]\n'
+    rule = ('[[rule]]\nid = "all"\nallow = ["connect"]\nwho = ["@lost"]\ndecider = "opa"\n'
+            'via = [["refused", "secret", "login", "web", "tls", "unknown"]]\n'
+            '[[decider]]\nname = "opa"\n'
+            f'url = "http://127.0.0.1:{world.http}/undefined"\n')  # fmt: skip
+    sinks = "".join(
+        f"[[audit.sink]]\n{each}\n"
+        for each in (
+            'kind = "sql"\nname = "secret"\nurl_file = "wrong-sql"',
+            'kind = "sql"\nname = "database"\nurl_file = "no-sql"',
+            f'kind = "syslog"\nurl = "tcp://127.0.0.1:{nobody}"',
+            f'kind = "http"\nurl = "http://127.0.0.1:{world.http}/locked"',
+            'kind = "file"\nurl = "/nowhere/lines.jsonl"',
+            'kind = "pipe"\nurl = "/nowhere/pipe"',
+        )
+    )
+    status, found, printed = world.probe(
+        _config(world, auth, ups + rule, _cluster(world.redisPort, "wrong") + sinks), 3
+    )
+    assert status == 1
+    others = []
+    by = {key.split(" ")[0]: each for key, each in found.items()}
+    for place, state, said, remedy in (
+        ("resolver.servers[0]", "failed", "", ""),
+        ("auth.checkers[0]", "warning", "holds no user", "socksgw passwd"),
+        ("auth.checker[0]", "failed", "the bind account's name or password is wrong",
+         "bind_password_file"),
+        ("auth.checker[1]", "failed", "there is no entry ou=nowhere,", "correct base"),
+        ("auth.checker[2]", "failed", "connection refused", "is the port right?"),
+        ("auth.checker[3]", "failed", "TLS: its certificate is refused: it is for "
+         "localhost, 127.0.0.1", "127.0.0.2"),
+        ("auth.checker[4]", "failed", "", ""),
+        ("auth.checker[5]", "failed", "no entry with employeeNumber", "user_filter"),
+        ("auth.checker[6]", "failed", "lets in a user who does not exist", "false"),
+        ("auth.checker[7]", "failed", "refuses the gateway (status 401)", "token_file"),
+        ("upstream[0]", "failed", "connection refused", "is the port in url right?"),
+        ("upstream[1]", "failed", "refuses the login", "the secret"),
+        ("upstream[2]", "failed", "it takes none of our methods", "login.method"),
+        ("upstream[3]", "failed", "no answer in time", "does it run"),
+        ("upstream[4]", "failed", "it closes the connection", "scheme"),
+        ("upstream[5]", "failed", "", "name servers"),
+        ("decider[0]", "failed", "its policy says nothing of it", "path of url"),
+        ("cluster.url", "failed", "password is wrong", "password_file"),
+        ("audit.sink[0]", "failed", "password authentication failed", "correct user"),
+        ("audit.sink[1]", "failed", "does not exist", "CREATE DATABASE"),
+        ("audit.sink[2]", "failed", "Connection refused", "is it running"),
+        ("audit.sink[3]", "failed", "refuses the token", "token_file"),
+        ("audit.sink[4]", "failed", "no directory /nowhere", "make it"),
+        ("audit.sink[5]", "failed", "no named pipe", "mkfifo"),
+    ):  # fmt: skip
+        each = by[place]
+        if (
+            each["state"] != state
+            or said not in each["said"]
+            or remedy not in each["remedy"]
+        ):
+            others.append((place, each))
+    assert not others
+    assert not any(each in printed for each in SECRETS)
+    assert "Traceback" not in printed
+
+
+#: A checker of another project, which says what it has been answered.
+PLUGIN = """
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import ICheckerFactory
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from socksgw.interfaces import Answer, IProbed
+
+
+@implementer(ICredentialsChecker, IProbed)
+class Checker:
+    credentialInterfaces = (IUsernamePassword,)
+
+    async def probe(self):
+        return [Answer("the oracle", "speaks in riddles", "warning", "listen")]
+
+
+@implementer(ICheckerFactory, IPlugin)
+class Factory:
+    authType = "oracle"
+    authHelp = argStringFormat = "None."
+    credentialInterfaces = (IUsernamePassword,)
+
+    def generateChecker(self, text):
+        return Checker()
+
+
+oracle = Factory()
+"""
+
+
+def test_text(tmp_path: Path) -> None:
+    """
+    What is said for people; whoever is silent is named while it is waited for, and no
+    longer than was said. Plug-ins are asked, too.
+    """
+    environment = withPlugins(tmp_path, "twisted.plugins", oracle_cred=PLUGIN)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        port = silent.getsockname()[1]
+        (tmp_path / "gw.toml").write_text(
+            OPEN
+            + '[auth]\ncheckers = ["oracle:x"]\n[gateway]\nstate_dir = "state"\n'
+            + f'[[upstream]]\nname = "silent"\nurl = "socks5://127.0.0.1:{port}"\n'
+        )
+        command = [sys.executable, "-m", "socksgw.console.command", "check", "--probe"]
+        began = time.monotonic()
+        done = subprocess.run(
+            [*command, "--timeout", "3", str(tmp_path / "gw.toml")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert time.monotonic() - began < 30
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    at = lines.index("WARN  auth.checkers[0]  the oracle")
+    assert lines[at + 1 : at + 3] == ["      speaks in riddles", "      → listen"]
+    at = lines.index("FAIL  upstream[0]  silent")
+    assert lines[at + 1] == "      no answer in time"
+    assert lines[-1].endswith(", 1 failed")
+    assert "waiting for upstream[0] (silent)" in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_wrongUse(tmp_path: Path) -> None:
+    """Without --probe there is nothing to be had as JSON; errors are told first."""
+    file = tmp_path / "gw.toml"
+    file.write_text("[gateway]\nnames = 1\n")
+    assert socksgw("check", "--json", str(file)).returncode == 2
+    done = socksgw("check", "--probe", str(file))
+    assert (done.returncode, "unknown key" in done.stderr + done.stdout) == (2, True)
+    file.write_text(OPEN)
+    done = socksgw("check", "--json", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert socksgw("check", "--probe", "--timeout", "0", str(file)).returncode == 2
