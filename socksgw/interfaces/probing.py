@@ -4,7 +4,7 @@ What C{socksgw check --probe} asks, and what it is told.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import frozen
 from zope.interface import Interface
@@ -49,7 +49,7 @@ class IProbed(Interface):
     A checker or an authenticator that can ask what it uses whether it is good for use.
     """
 
-    def probe():  # type: ignore[no-untyped-def]
+    def probe() -> Any:
         """
         Ask each server and file, and change nothing.
 
@@ -66,7 +66,7 @@ class IProbedSink(Interface):
     A kind of sink (L{IAuditSink<socksgw.interfaces.IAuditSink>}) that can be asked.
     """
 
-    def probe(settings):  # type: ignore[no-untyped-def]
+    def probe(settings: Any) -> Any:
         """
         Ask whether the sink would take lines, and send none.
 

@@ -99,10 +99,14 @@ class World:
         }.items():  # fmt: skip
             (where / name).write_text(f"{text}\n")
             (where / name).chmod(0o600)
-        made = socksgw("passwd", "users", "alice", cwd=where, stdin="sesame-of-alice-1\n")
+        made = socksgw(
+            "passwd", "users", "alice", cwd=where, stdin="sesame-of-alice-1\n"
+        )
         assert made.returncode == 0, made.stderr
 
-    def probe(self, text: str, seconds: int = 10) -> tuple[int, dict[str, dict[str, Any]], str]:
+    def probe(
+        self, text: str, seconds: int = 10
+    ) -> tuple[int, dict[str, dict[str, Any]], str]:
         """
         Return the status, the answers by their places and what was asked, and all that
         was printed.

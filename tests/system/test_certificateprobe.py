@@ -43,7 +43,9 @@ def test_chain() -> None:
     assert (state, "it has expired" in text) == ("failed", True)
     ((state, text),) = states(ofChain(whole, True, later(-50 * DAY)))[:1]
     assert (state, "is not valid before" in text) == ("failed", True)
-    ((state, text),) = states(ofChain([leaf.certificate, root.certificate], True, later()))
+    ((state, text),) = states(
+        ofChain([leaf.certificate, root.certificate], True, later())
+    )
     assert (state, 'has not issued "' in text) == ("failed", True)
     ((state, text),) = states(ofChain(whole, False, later()))
     assert (state, "not for clients" in text) == ("failed", True)

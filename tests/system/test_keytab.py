@@ -51,7 +51,12 @@ def test_keys() -> None:
 
 @pytest.mark.parametrize(
     "octets",
-    [b"", b"\x05\x01" + entry(18, 1, b"x"), HEAD + entry(18, 1, b"x")[:-3], HEAD + b"\0"],
+    [
+        b"",
+        b"\x05\x01" + entry(18, 1, b"x"),
+        HEAD + entry(18, 1, b"x")[:-3],
+        HEAD + b"\0",
+    ],
 )
 def test_none(octets: bytes) -> None:
     """What is cut is no keytab."""

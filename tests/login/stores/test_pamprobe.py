@@ -19,7 +19,9 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "lib/x86_64-linux-gnu/security/pam_there.so").touch()
     services = tmp_path / "etc/pam.d"
-    (services / "common").write_text("-auth\t[success=1 default=ignore] pam_there.so a\n")
+    (services / "common").write_text(
+        "-auth\t[success=1 default=ignore] pam_there.so a\n"
+    )
     (services / "good").write_text("# auth pam_gone.so\n@include common\n"
                                    "account required pam_there.so\n")  # fmt: skip
     (services / "lacking").write_text("auth required \\\n pam_gone.so\n")
