@@ -45,7 +45,7 @@ _NOTHING: Final = 1e-6
 
 class Window(Protocol):
     """
-    The octets of a quota; none come back before the next window begins.
+    The octets of a quota.
     """
 
     def left(self, wanted: int = 1) -> int:
@@ -57,6 +57,9 @@ class Window(Protocol):
 
     def spend(self, octets: int) -> None:
         """Count octets that have moved."""
+
+    def end(self) -> None:
+        """Have what it bounds end, whatever comes back."""
 
     @property
     def pending(self) -> bool:
@@ -310,12 +313,14 @@ class Allowance:
         """
         Count octets that have come already and cannot wait.
 
-        @return: as many of them as the windows have.
+        @return: as many of them as the windows have. What it bounds ends if these are
+            not all.
         """
         for window in self._windows:
             left = max(0, window.left(len(octets)))
             if left < len(octets) and not window.pending:
                 octets = octets[:left]
+                window.end()
         self.spend(len(octets))
         return octets
 

@@ -114,6 +114,8 @@ class Board:
     @ivar lengths: their seconds.
     @ivar behind: since when the clock is behind a window, in monotonic seconds; 0.
     @ivar octets: the octets of windows, by column.
+    @ivar ahead: those of them that were taken in advance and have not moved.
+    @ivar recalled: whether what was taken in advance of a window is to come back.
     @ivar pools: the octets of rates that are there for anybody; less than 0: owed.
     @ivar paid: up to when they have flowed in, in monotonic seconds.
     @ivar fulls: when the pool is full if nobody takes any.
@@ -141,6 +143,8 @@ class Board:
             _NAME * _WINDOWS,
             *[8 * _WINDOWS] * 3,
             *[8 * _WINDOWS] * columns,
+            *[8 * _WINDOWS] * columns,
+            _WINDOWS,
             _NAME * _RATES,
             *[8 * _RATES] * 3,
             *[4 * _RATES] * columns,
@@ -163,6 +167,8 @@ class Board:
         self.lengths = self._part(8 * _WINDOWS).cast("d")
         self.behind = self._part(8 * _WINDOWS).cast("d")
         self.octets = [self._part(8 * _WINDOWS).cast("Q") for _ in range(columns)]
+        self.ahead = [self._part(8 * _WINDOWS).cast("Q") for _ in range(columns)]
+        self.recalled = self._part(_WINDOWS)
         self.rates = Slots(self._part(_NAME * _RATES), self._isFull)
         self.pools = self._part(8 * _RATES).cast("d")
         self.paid = self._part(8 * _RATES).cast("d")
@@ -220,6 +226,10 @@ class Board:
         """Return how many octets count in the window of a slot."""
         return sum([column[slot] for column in self.octets])
 
+    def isAhead(self, slot: int) -> bool:
+        """Return whether somebody has octets of a window that may not move."""
+        return any(column[slot] for column in self.ahead)
+
     def forget(self, column: int) -> bool:
         """
         Count what a dead process had no more; what it has moved stays counted.
@@ -233,10 +243,13 @@ class Board:
             self.crowds[column][:] = memoryview(bytes(4 * _RATES)).cast("I")
             self.credits[column][:] = memoryview(bytes(8 * _RATES)).cast("d")
             first, own = self.octets[0], self.octets[column]
+            ahead = self.ahead[column]
             for slot, octets in enumerate(own.tolist()):
                 if octets:
                     first[slot] += octets
                     own[slot] = 0
+                if ahead[slot]:
+                    ahead[slot] = 0
         finally:
             self.turn.give()
         return True

@@ -455,6 +455,9 @@ class Limits:
         claim = Claim(rule)
         claim.keys = [key for key, _ in counted]
         claim.windows = self._windows(bounds, asker, rule)
+        if any(window.ended for window in before.windows):
+            for window in claim.windows:
+                window.end()
         self._counters.add(claim.keys)
         self._counters.give(before.keys)
         self.usedUp = self.usedUp or bool(claim.windows)

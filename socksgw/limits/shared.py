@@ -3,8 +3,10 @@ Count for limits, with other processes.
 
 A session or flow is counted in a turn, exactly: there is never one more than its limit,
 and never one too few. Of octets each process takes some in advance, so that most of
-what moves is counted without a turn: there are never more than the quota, and while the
-last of them are with a process that does not need them, too few for a second or two.
+what moves is counted without a turn. Whoever finds none left calls these back: each
+process returns them when it next counts octets of that window, and within a second if it
+counts none. The quota is used up when nobody has any. From then on nothing is taken in
+advance, but what is about to move.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ class _Lease:
     """
     Octets of a window that were taken in advance.
 
+    @ivar slot: where the window was, when they were taken.
     @ivar seen: the number of the window by the clock, when they were taken.
     @ivar number: the number of the window that counts.
     @ivar left: how many are left.
@@ -38,12 +41,12 @@ class _Lease:
     @ivar over: whether the window was used up.
     """
 
-    __slots__ = ("left", "name", "number", "over", "seen", "used")
+    __slots__ = ("left", "name", "number", "over", "seen", "slot", "used")
 
     def __init__(self, name: bytes) -> None:
         self.name = name
         self.seen = self.number = -1
-        self.left = 0
+        self.left = self.slot = 0
         self.used = True
         self.over = False
 
@@ -218,44 +221,63 @@ class SharedCounters:
     def room(self, key: Key, seconds: float, most: int, wanted: int = 1) -> int:
         """As L{Counters.room}."""
         lease = self._leases.get((key, seconds))
+        wanted = min(wanted, _MOST)
         if (
             lease is not None
-            and lease.left >= min(wanted, _MOST)
+            and lease.left >= wanted
             and lease.seen == int(self._wall() // seconds)
         ):
             lease.used = True
             return lease.left
         lease = self._lease(key, seconds)
-        if not self._board.turn.take():
+        board = self._board
+        if not board.turn.take():
             return 0
         try:
             slot = self._present(lease, seconds)
-            if slot < 0:
-                return 0
-            own = self._board.octets[self._column]
-            left = most - self._board.moved(slot)
-            need = min(wanted, _MOST) - lease.left
-            if need > 0 and left > 0:
-                ahead = min(_LEASE, left // (2 * self._board.columns))
-                more = min(left, max(need, ahead))
-                own[slot] += more
-                lease.left += more
+            left = most - board.moved(slot)
+            if left > _LEASE * board.columns:
+                board.recalled[slot] = 0
+            if lease.left < wanted and left > 0:
+                more = wanted - lease.left
+                if not board.recalled[slot]:
+                    more = max(more, min(_LEASE, left // (2 * board.columns)))
+                more = min(left, more)
+                board.octets[self._column][slot] += more
+                self._keep(lease, lease.left + more)
                 left -= more
-            # A quota that has become smaller leaves nothing of what was taken.
-            found = lease.left + min(0, left)
-            if found <= 0 and not lease.over:
-                lease.over = True
-                self._board.ends[self._column] += 1
-            return max(0, found)
+            found = self._found(lease, left)
+            if found < wanted:
+                self._lack(lease)
+            return found
         finally:
-            self._board.turn.give()
+            board.turn.give()
 
     def over(self, key: Key, seconds: float, most: int) -> bool:
-        """As L{Counters.over}."""
-        return self.room(key, seconds, most) <= 0
+        """As L{Counters.over}; it is not while others have octets to return."""
+        lease = self._lease(key, seconds)
+        if lease.left > 0 and lease.seen == int(self._wall() // seconds):
+            return False
+        board = self._board
+        if not board.turn.take():
+            return False
+        try:
+            slot = self._present(lease, seconds)
+            left = most - board.moved(slot)
+            if left > 0 or self._found(lease, left) > 0:
+                return False
+            self._lack(lease)
+            return lease.over
+        finally:
+            board.turn.give()
 
     def pending(self, key: Key, seconds: float) -> bool:
-        """As L{Counters.pending}: a turn never waits for another machine."""
+        """
+        As L{Counters.pending}.
+
+        Others may return octets, but what cannot wait would be more than the quota if
+        they do not.
+        """
         return False
 
     def spend(self, key: Key, seconds: float, octets: int) -> None:
@@ -263,8 +285,12 @@ class SharedCounters:
         board = self._board
         board.changes[self._column] += 1
         lease = self._lease(key, seconds)
-        if lease.left >= octets and lease.seen == int(self._wall() // seconds):
-            lease.left -= octets
+        if (
+            lease.left >= octets
+            and lease.seen == int(self._wall() // seconds)
+            and not board.recalled[lease.slot]
+        ):
+            self._keep(lease, lease.left - octets)
             lease.used = True
             return
         if not board.turn.take():
@@ -272,12 +298,40 @@ class SharedCounters:
             return
         try:
             slot = self._present(lease, seconds)
-            if slot >= 0:
-                own = board.octets[self._column]
-                own[slot] += max(0, octets - lease.left)
-                lease.left = max(0, lease.left - octets)
+            board.octets[self._column][slot] += max(0, octets - lease.left)
+            self._keep(lease, max(0, lease.left - octets))
+            if board.recalled[slot]:
+                self._return(lease)
         finally:
             board.turn.give()
+
+    @staticmethod
+    def _found(lease: _Lease, left: int) -> int:
+        """
+        Return what may move of what was taken in advance.
+
+        @param left: the octets that nobody has; less than 0 where the quota has become
+            smaller, which leaves nothing of what was taken.
+        """
+        return max(0, lease.left + min(0, left))
+
+    def _keep(self, lease: _Lease, left: int) -> None:
+        """Have so many octets in advance, which others can see."""
+        lease.left = self._board.ahead[self._column][lease.slot] = left
+
+    def _lack(self, lease: _Lease) -> None:
+        """Have others return octets, or take note that nobody has any; in a turn."""
+        board = self._board
+        board.recalled[lease.slot] = 1
+        before, lease.over = lease.over, not board.isAhead(lease.slot)
+        if lease.over and not before:
+            board.ends[self._column] += 1
+
+    def _return(self, lease: _Lease) -> None:
+        """Give back the octets that were taken in advance; in a turn."""
+        own = self._board.octets[self._column]
+        own[lease.slot] -= min(own[lease.slot], lease.left)
+        self._keep(lease, 0)
 
     def _lease(self, key: Key, seconds: float) -> _Lease:
         at = (key, seconds)
@@ -306,7 +360,7 @@ class SharedCounters:
         A clock that is set back gives no octets back; but a window of a time to come
         counts no longer than a window lasts.
 
-        @return: its slot; -1 where there is no room for it.
+        @return: its slot.
         """
         board = self._board
         number = int(self._wall() // seconds)
@@ -319,16 +373,18 @@ class SharedCounters:
             or self._isLate(slot, number, seconds)
         ):
             self._begin(slot, seconds, number)
-        if lease.number != board.numbers[slot]:
+        if lease.number != board.numbers[slot] or lease.slot != slot:
             lease.left = 0
             lease.over = False
+        lease.slot = slot
         lease.seen, lease.number = number, board.numbers[slot]
         return slot
 
     def _begin(self, slot: int, seconds: float, number: int) -> None:
         board = self._board
-        for column in board.octets:
+        for column in (*board.octets, *board.ahead):
             column[slot] = 0
+        board.recalled[slot] = 0
         board.numbers[slot] = number
         board.behind[slot] = 0.0
         board.lengths[slot] = seconds
@@ -383,18 +439,25 @@ class SharedCounters:
         """
         Give back octets.
 
-        @param idle: whether only those that were not needed since the last look.
+        @param idle: whether only those that were not needed since the last look, or
+            that are called back.
         """
         board = self._board
-        own = board.octets[self._column]
-        found = [at for at, each in self._leases.items() if not (idle and each.used)]
+        found = [
+            at
+            for at, each in self._leases.items()
+            if not (idle and each.used) or board.recalled[each.slot]
+        ]
         if found and board.turn.take():
             try:
                 for at in found:
                     lease = self._leases.pop(at)
                     slot = board.windows.find(lease.name)
-                    if slot >= 0 and board.numbers[slot] == lease.number:
-                        own[slot] -= min(own[slot], lease.left)
+                    if slot == lease.slot and board.numbers[slot] == lease.number:
+                        self._return(lease)
+                    else:
+                        # That window is over, or has left its slot.
+                        self._keep(lease, 0)
             finally:
                 board.turn.give()
         for lease in self._leases.values():

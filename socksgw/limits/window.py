@@ -63,9 +63,11 @@ def named(what: str, key: Key) -> str:
 class Window:
     """
     What a quota leaves in the present window of one key.
+
+    @ivar ended: whether what it bounds has to end, whatever is left.
     """
 
-    __slots__ = ("_counters", "_key", "_limits", "_quota")
+    __slots__ = ("_counters", "_key", "_limits", "_quota", "ended")
 
     def __init__(
         self, limits: Enforcing, counters: Counters, key: Key, quota: Quota
@@ -74,6 +76,11 @@ class Window:
         self._counters = counters
         self._key = key
         self._quota = quota
+        self.ended = False
+
+    def end(self) -> None:
+        """Have what it bounds end: octets of that could not wait, and are lost."""
+        self.ended = self._limits.usedUp = True
 
     def left(self, wanted: int = 1) -> int:
         """
@@ -96,9 +103,9 @@ class Window:
 
     @property
     def over(self) -> bool:
-        """Whether the quota is used up."""
+        """Whether the quota is used up, for what it bounds."""
         quota = self._quota
-        return self._counters.over(self._key, quota.seconds, quota.octets)
+        return self.ended or self._counters.over(self._key, quota.seconds, quota.octets)
 
     @property
     def pending(self) -> bool:

@@ -10,9 +10,11 @@ class Quota:
     A window that nothing comes back to.
 
     @ivar pending: whether another machine may have more for it.
+    @ivar ended: whether what it bounds is to end.
     """
 
     pending = False
+    ended = False
 
     def __init__(self, octets: int) -> None:
         self.octets = octets
@@ -22,3 +24,7 @@ class Quota:
 
     def spend(self, octets: int) -> None:
         self.octets -= octets
+
+    def end(self) -> None:
+        """As C{Window.end}."""
+        self.ended = True

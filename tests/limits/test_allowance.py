@@ -305,6 +305,8 @@ def test_whatHasComeIsCutAtTheWindowsEnd() -> None:
     allowance = world.allowance([], [many, few])
     assert allowance.charge(b"hello") == b"hel"
     assert (few.left(), many.left()) == (0, 7)
+    # Who has lost octets does not go on, whatever comes back.
+    assert (few.ended, many.ended) == (True, False)
 
 
 def test_datagrams() -> None:

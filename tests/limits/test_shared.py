@@ -226,6 +226,63 @@ def test_aUsedUpQuotaIsHeardOf(several: Several) -> None:
     assert not bob.look()
 
 
+@pytest.mark.parametrize("quota", [10, 1000, 100_000, 30_000_000])
+def test_noOctetIsLeft(several: Several, quota: int) -> None:
+    """
+    What a worker has in advance comes back when another one needs it, a second later at
+    most, and so each octet of a quota moves.
+    """
+    _, ann, bob = several.each
+    taken = bob.room(OCTETS, DAY, quota, 1)
+    assert 0 < taken <= quota // 6 + 1
+    moved = 0
+    while octets := min(5000, ann.room(OCTETS, DAY, quota, 5000)):
+        ann.spend(OCTETS, DAY, octets)
+        moved += octets
+    assert moved == quota - taken
+    # It is not over, and nobody hears that it is.
+    assert not ann.over(OCTETS, DAY, quota)
+    assert not ann.look()
+    # Whoever moves some returns the rest at once.
+    bob.spend(OCTETS, DAY, 1)
+    moved += 1
+    assert ann.over(OCTETS, DAY, quota) == (moved == quota)
+    while octets := min(5000, ann.room(OCTETS, DAY, quota, 5000)):
+        ann.spend(OCTETS, DAY, octets)
+        moved += octets
+    assert moved == quota
+    assert ann.over(OCTETS, DAY, quota)
+    assert bob.over(OCTETS, DAY, quota)
+    assert bob.look()
+
+
+def test_whoIsIdleReturnsItsOctets(several: Several) -> None:
+    """It does at its next look; whoever died does not, and is not waited for."""
+    supervisor, ann, bob = several.each
+    quota = 6000
+    assert bob.room(OCTETS, DAY, quota) == 1000
+    assert ann.room(OCTETS, DAY, quota, quota) == 5000
+    ann.spend(OCTETS, DAY, 5000)
+    assert ann.room(OCTETS, DAY, quota) == 0
+    assert not ann.over(OCTETS, DAY, quota)
+    bob.look()
+    # Of the last ones nothing is taken in advance but what is about to move.
+    assert bob.room(OCTETS, DAY, quota, 10) == 10
+    assert ann.room(OCTETS, DAY, quota, quota) == 990
+    ann.spend(OCTETS, DAY, 90)
+    assert bob.room(OCTETS, DAY, quota, 900) == 900
+    assert ann.room(OCTETS, DAY, quota, 10) == 10
+    ann.spend(OCTETS, DAY, 10)
+    assert not ann.over(OCTETS, DAY, quota)
+    assert supervisor.forget(2)
+    assert ann.over(OCTETS, DAY, quota)
+    # Another number, and the next window, begin as if nothing had been.
+    assert ann.room(OCTETS, DAY, 7000, 900) == 900
+    several.wall += DAY
+    assert not ann.over(OCTETS, DAY, quota)
+    assert ann.room(OCTETS, DAY, quota) == 1000
+
+
 def test_windowsAreKept(several: Several) -> None:
     """What a file has is counted on; a worker's windows are told by name."""
     supervisor, ann, _ = several.each

@@ -18,7 +18,15 @@ from typing import Any
 
 import pytest
 
-from tests.live.clients import connected, exactly, four, isClosed, opened, reset
+from tests.live.clients import (
+    connected,
+    exactly,
+    four,
+    isClosed,
+    opened,
+    reset,
+    verdict5,
+)
 from tests.live.raw import login
 from tests.live.running import OPEN, Running, running, socksgw
 from tests.tools.waiting import until
@@ -169,6 +177,38 @@ def test_neverMoreThanTheLimit(gateway: Running, target: Counted) -> None:
         more = filled(gateway, target, stack)
         assert len(stay) + len(more) == target.live == _MOST
         assert target.most == _MOST
+
+
+_QUOTA = 100_000
+
+
+@pytest.fixture
+def bounded(tmp_path: Path) -> Iterator[Running]:
+    """One with two workers and a quota."""
+    limited = LIMITED.replace(f"sessions = {_MOST}", f'quota = "{_QUOTA}B/1d"')
+    yield from running(tmp_path, limited)
+
+
+def test_oneQuota(bounded: Running, target: Counted) -> None:
+    """
+    Sessions at both workers have one quota, of which one session of one worker moves
+    each octet that the others have taken in advance and do not need. Then all end.
+    """
+    with ExitStack() as stack:
+        clients = []
+        while len({each["worker"] for each in bounded.journal("decision")}) < 2:
+            client = asked(bounded, target)
+            assert client is not None
+            clients.append(stack.enter_context(closing(client)))
+            client.sendall(bytes(100))
+        with suppress(ConnectionError):
+            clients[0].sendall(bytes(2 * _QUOTA))
+        until(lambda: all(map(isClosed, clients)))
+        until(lambda: target.live == 0)
+        assert target.octets == _QUOTA
+        assert {each["reason"] for each in bounded.journal("end")} == {"quota"}
+        # RFC 1928 section 6: not allowed.
+        assert verdict5(bounded.port, four("127.0.0.1"), target.port) == 2
 
 
 _RATE = 1_000_000
