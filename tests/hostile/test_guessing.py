@@ -4,7 +4,6 @@ Passwords that are guessed: at one name, at many, and while the victim works.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.live.clients import exactly, opened
-from tests.live.running import Running, socksgw
+from tests.live.running import Running, processorTime, socksgw
 from tests.tools.waiting import until
 
 USER, PASSWORD = b"alice", b"correct-horse"
@@ -47,12 +46,6 @@ def _tried(
 _NO, _YES = b"\x05\x02\x01\x01", b"\x05\x02\x01\x00"
 
 
-def _processorSeconds(gateway: Running) -> float:
-    fields = Path(f"/proc/{gateway.process.pid}/stat").read_text().rpartition(")")[2]
-    user, system = fields.split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
 def _reasons(gateway: Running, source: str) -> Counter[str]:
     """Why that source's logins failed; beyond a rate these are summed."""
     found = Counter(
@@ -82,10 +75,10 @@ def test_guessing(gateway: Callable[..., Running], tmp_path: Path) -> None:
     assert _tried(serving, "127.0.0.1", wrong[:10]) == {_NO: 10}
     serving.process.send_signal(signal.SIGHUP)
     until(lambda: serving.journal("reloaded"))
-    before = _processorSeconds(serving)
+    before = processorTime(serving)
     assert _tried(serving, "127.0.0.1", [*wrong[10:], (USER, PASSWORD)]) == {_NO: 91}
     # As many hashes would take two seconds at the very least.
-    assert _processorSeconds(serving) - before < 1
+    assert processorTime(serving) - before < 1
     assert _tried(serving, "127.0.0.2", [(USER, PASSWORD)]) == {_YES: 1}
     reasons = {"wrong-credentials": 10, "throttled": 91}
     until(lambda: _reasons(serving, "127.0.0.1") == reasons)

@@ -23,7 +23,14 @@ from tests.live.clients import (
     request5,
     tunnel,
 )
-from tests.live.running import OPEN, Running, environment, socksgw
+from tests.live.running import (
+    OPEN,
+    WORKERS,
+    Running,
+    environment,
+    socksgw,
+    withWorkers,
+)
 from tests.tools.waiting import until
 
 
@@ -76,7 +83,8 @@ def test_aReloadAppliesMaxSizeAndStrangersAreSummed(
             assert client.recv(2) == b"\x05\xff"
     until(lambda: _refused(started) == count)
     assert started.journal("refusals")
-    (started.directory / "gw.toml").write_text('[audit]\nmax_size = "20MB"\n' + OPEN)
+    text = withWorkers('[audit]\nmax_size = "20MB"\n' + OPEN)
+    (started.directory / "gw.toml").write_text(text)
     started.process.send_signal(signal.SIGHUP)
     until(lambda: started.journal("reloaded"))
     assert "takes effect at the next start" not in started.log
@@ -92,7 +100,8 @@ def _denied(gateway: Running) -> int:
 def test_aFloodOfDeniedRequests(gateway: Callable[..., Running]) -> None:
     """All are refused and counted, most in sums; each grant has its line."""
     started = gateway(OPEN)
-    count, grants = 1200, 0
+    # Each worker writes so many lines before it sums.
+    count, grants = 1200 * WORKERS, 0
     denied = GREETING + request5(four("10.0.0.1"), 23, 2)
     with Server() as server:
         for n in range(count):

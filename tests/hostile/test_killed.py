@@ -48,8 +48,7 @@ def _load(gateway: Running, sink: Server) -> set[str]:
     try:
         assert enough.wait(30)
     finally:
-        gateway.process.send_signal(signal.SIGKILL)
-        gateway.process.wait(10)
+        gateway.kill()
         for thread in threads:
             thread.join(30)
     return granted

@@ -14,7 +14,7 @@ import pytest
 
 from tests.live import raw
 from tests.live.clients import Server, descriptorsFor, exactly, isClosed
-from tests.live.running import LOOPBACK, Running
+from tests.live.running import LOOPBACK, WORKERS, Running
 from tests.tools.proxyheaders import checked, line, tls, vector, version2
 from tests.tools.sockets import RESET
 from tests.tools.waiting import until
@@ -195,7 +195,8 @@ def test_withoutHeaders(gateway: Gateway) -> None:
     summed, and not one is lost.
     """
     started = gateway(CONFIGURATION)
-    number = 3_000
+    # Each worker writes so many lines before it sums.
+    number = 3_000 * WORKERS
     for _ in range(number):
         with raw.dial(started.port) as client:
             client.sendall(raw.GREETING)

@@ -43,9 +43,8 @@ def _load(gateway: Running, over: threading.Event) -> None:
 
 
 def _child(gateway: Running) -> int | None:
-    pid = gateway.process.pid
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(found[0]) if found else None
+    found = set(gateway.children) - set(gateway.processes)
+    return found.pop() if found else None
 
 
 def _numbers(file: Path) -> list[int]:

@@ -41,34 +41,23 @@ _CONFIGURATION = f'[relay]\nmemory = "{MEMORY}B"\n' + OPEN
 
 
 def inPipes(gateway: Running) -> int:
-    """How many octets the process's pipes hold."""
-    directory = Path(f"/proc/{gateway.process.pid}/fd")
+    """How many octets its pipes hold, and those of its workers."""
     held: dict[str, int] = {}
-    for descriptor in directory.iterdir():
-        try:
-            pipe = os.readlink(descriptor)
-            if not pipe.startswith("pipe:") or pipe in held:
+    for pid in gateway.processes:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                pipe = os.readlink(descriptor)
+                if not pipe.startswith("pipe:") or pipe in held:
+                    continue
+                opened = os.open(descriptor, os.O_RDONLY | os.O_NONBLOCK)
+            except OSError:
                 continue
-            opened = os.open(descriptor, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
-            continue
-        try:
-            octets = fcntl.ioctl(opened, termios.FIONREAD, b"\0\0\0\0")
-            held[pipe] = struct.unpack("i", octets)[0]
-        finally:
-            os.close(opened)
+            try:
+                octets = fcntl.ioctl(opened, termios.FIONREAD, b"\0\0\0\0")
+                held[pipe] = struct.unpack("i", octets)[0]
+            finally:
+                os.close(opened)
     return sum(held.values())
-
-
-def sockets(gateway: Running) -> int:
-    """How many of its descriptors are sockets (idle pipes are kept)."""
-    count = 0
-    for descriptor in Path(f"/proc/{gateway.process.pid}/fd").iterdir():
-        try:
-            count += os.readlink(descriptor).startswith("socket:")
-        except FileNotFoundError:
-            pass
-    return count
 
 
 def _received(gateway: Running, neighbour: Server, octets: int) -> bool:
@@ -99,7 +88,7 @@ def test_stalledReadersHoldABoundedAmount(
         neighbour = stack.enter_context(Server(flood=True, octets=size))
         started = gateway(_CONFIGURATION)
         assert _received(started, neighbour, size)
-        before, fewest = resident(started), sockets(started)
+        before, fewest = resident(started), started.sockets
         clients = []
         for _ in range(stalled):
             client = tunnel(started.port, flood.place, buffer=4096, segment=segment)
@@ -115,7 +104,7 @@ def test_stalledReadersHoldABoundedAmount(
         assert inPipes(started) <= MEMORY
         for client in clients:
             client.close()
-        until(lambda: sockets(started) <= fewest)
+        until(lambda: started.sockets <= fewest)
         until(lambda: inPipes(started) == 0)
         until(lambda: len(started.journal("end")) == stalled + 2)
         assert _received(started, neighbour, size)
@@ -142,7 +131,7 @@ def test_stalledUploads(gateway: Gateway) -> None:
     """
     with ExitStack() as stack:
         started = gateway(_CONFIGURATION)
-        fewest, before = sockets(started), resident(started)
+        fewest, before = started.sockets, resident(started)
         with Server(deaf=True) as deaf:
             clients = [
                 stack.enter_context(closing(tunnel(started.port, deaf.place)))
@@ -152,7 +141,7 @@ def test_stalledUploads(gateway: Gateway) -> None:
             assert 0 < inPipes(started) <= MEMORY
             assert resident(started) - before <= MEMORY + ELSE
         until(lambda: all(isClosed(client) for client in clients))
-        until(lambda: sockets(started) <= fewest)
+        until(lambda: started.sockets <= fewest)
         until(lambda: inPipes(started) == 0)
 
 
@@ -163,7 +152,7 @@ def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
     """
     with ExitStack() as stack:
         started = gateway(_CONFIGURATION)
-        fewest = sockets(started)
+        fewest = started.sockets
         deaf = stack.enter_context(Server(deaf=True))
         clients = [
             stack.enter_context(closing(tunnel(started.port, deaf.place)))
@@ -172,7 +161,7 @@ def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
         _filled(clients)
         for client in clients:
             reset(client)
-        until(lambda: sockets(started) <= fewest, 10)
+        until(lambda: started.sockets <= fewest, 10)
 
 
 def _settled(flood: Server) -> bool:
@@ -231,10 +220,10 @@ def test_clientsThatSendMuchAndGo(gateway: Gateway) -> None:
     """
     with hole() as silent, descriptorsFor(4000):
         started = gateway(_CONFIGURATION)
-        before, fewest = resident(started), sockets(started)
+        before, fewest = resident(started), started.sockets
         request = GREETING + request5(four("127.0.0.1"), silent)
         _sendAndGo(started.port, request + bytes(1 << 17), 1500, 300)
         assert resident(started) - before <= MEMORY + ELSE
         # Well before the connect is given up.
-        until(lambda: sockets(started) <= fewest, 8)
+        until(lambda: started.sockets <= fewest, 8)
         until(lambda: resident(started) <= 1.2 * before)

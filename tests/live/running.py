@@ -136,9 +136,9 @@ def withWorkers(text: str) -> str:
     Return a configuration for as many workers as the environment asks for.
 
     C{SOCKSGW_WORKERS=2 pytest …} runs a suite with two; few tests look at what is of
-    one process alone.
+    one process alone. A member of a cluster has no workers.
     """
-    if WORKERS < 2 or "workers =" in text:
+    if WORKERS < 2 or "workers =" in text or "[cluster]" in text:
         return text
     if "[gateway]" in text:
         return text.replace("[gateway]", f"[gateway]\nworkers = {WORKERS}", 1)
@@ -246,9 +246,12 @@ class Running:
         return self.process.wait(seconds)
 
     def kill(self) -> None:
-        """End it without warning."""
+        """End it without warning, and its workers with it."""
+        workers = self.processes[1:] if self.process.poll() is None else []
         self.process.kill()
         self.process.wait(10)
+        # They write that it is gone.
+        until(lambda: all(map(isGone, workers)))
 
     def healthy(self) -> None:
         """
@@ -271,19 +274,47 @@ class Running:
         return self.directory / "var" / "audit"
 
     @property
+    def processes(self) -> list[int]:
+        """Itself, with its workers and the one that waits to take the place of one."""
+        found = [self.process.pid]
+        for pid in self.children:
+            with suppress(FileNotFoundError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if b"socksgw.workers" in words:
+                    found.append(pid)
+        return found
+
+    @property
+    def serving(self) -> list[int]:
+        """The processes that have clients: its workers, or itself."""
+        found = {
+            each["worker"]: each["pid"]
+            for each in self.journal("worker")
+            if each["state"] == "started"
+        }
+        return list(found.values()) or [self.process.pid]
+
+    @property
     def descriptors(self) -> int:
-        """How many descriptors it has open."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        """How many descriptors it has open, with its workers."""
+        return sum(map(descriptorsOf, self.processes))
 
     @property
     def open(self) -> list[str]:
-        """What each of its descriptors is: C{NUMBER TARGET}."""
+        """What each of its descriptors is, and its workers': C{NUMBER TARGET}."""
         found = []
-        for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
-            # Some are open for a moment only.
+        for pid in self.processes:
             with suppress(FileNotFoundError):
-                found.append(f"{descriptor.name} {os.readlink(descriptor)}")
+                for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                    # Some are open for a moment only.
+                    with suppress(FileNotFoundError):
+                        found.append(f"{descriptor.name} {os.readlink(descriptor)}")
         return sorted(found)
+
+    @property
+    def sockets(self) -> int:
+        """How many of its descriptors are sockets: idle pipes are kept."""
+        return sum(" socket:" in each for each in self.open)
 
     @property
     def children(self) -> list[int]:
@@ -314,10 +345,24 @@ def running(directory: Path, *arguments: Any, **options: Any) -> Iterator[Runnin
             gateway.kill()
 
 
+def descriptorsOf(pid: int) -> int:
+    """How many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def resident(gateway: Running) -> int:
-    """Octets of memory that the process has."""
-    statm = Path(f"/proc/{gateway.process.pid}/statm").read_text()
-    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Octets of memory that it has, with its workers."""
+    statm = [Path(f"/proc/{pid}/statm").read_text() for pid in gateway.processes]
+    return sum(int(each.split()[1]) for each in statm) * os.sysconf("SC_PAGE_SIZE")
+
+
+def processorTime(gateway: Running) -> float:
+    """Seconds of processor time that it has had, with its workers, user and system."""
+    ticks = 0
+    for pid in gateway.processes:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def isGone(pid: int) -> bool:
