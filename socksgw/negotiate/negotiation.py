@@ -13,6 +13,7 @@ from socksgw.negotiate.attempt import Attempt, attempt, defect
 from socksgw.negotiate.challenges import answered
 from socksgw.negotiate.exchange import Client, Exchange
 from socksgw.negotiate.methods import OfferedMethod
+from socksgw.negotiate.remedy import remedy
 from socksgw.wire.codes import methodsText
 from socksgw.wire.events import Event
 from socksgw.wire.levels import CONFIDENTIALITY
@@ -38,7 +39,9 @@ def _unmet(offered: bytes, wanted: Sequence[OfferedMethod]) -> str:
         f"{m.name} = {methodsText(m.codes[:1]) if m.codes else 'none of SOCKS'}"
         for m in wanted
     )
-    return f"none of the methods offered is wanted here: {names} wanted; {theirs}"
+    helps = remedy(offered, {code for m in wanted for code in m.codes})
+    why = f"none of the methods offered is wanted here: {names} wanted; {theirs}"
+    return f"{why}; {helps}" if helps else why
 
 
 def _chosen(

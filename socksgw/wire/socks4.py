@@ -125,7 +125,10 @@ class Socks4(Dialect):
         Command.RESOLVE: "resolve",
     }
     families = frozenset({4})
-    loginless = "SOCKS 4 has no login, and one is wanted here"
+    loginless = (
+        "SOCKS 4 has no login, and one is wanted here; set the client to SOCKS 5 and "
+        "to a user, or let it come by socksgw agent: socksgw help clients"
+    )
     denial = Reply.NOT_ALLOWED
     fault = Reply.GENERAL_FAILURE
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.interop.named import CONFIGURATION, NAME
 from tests.interop.shared import (
     HAS_SIX,
     PASSWORD,
@@ -19,7 +20,9 @@ from tests.interop.shared import (
     USER,
     Shared,
 )
-from tests.live.running import running, socksgw
+from tests.live.names import KnownNames
+from tests.live.registries import FileServer, crates, registries
+from tests.live.running import Running, running, socksgw
 from tests.live.samba import DomainController
 from tests.live.servers import Certificate, Destination, Web
 
@@ -44,6 +47,26 @@ def domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DomainControlle
     """
     with DomainController(tmp_path_factory.mktemp("domain") / "dc1") as serving:
         yield serving
+
+
+@pytest.fixture(scope="session")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The gateway that alone can look up the site's name."""
+    directory = tmp_path_factory.mktemp("named")
+    made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
+    assert made.returncode == 0, made.stderr
+    with KnownNames({NAME: "127.0.0.1"}) as names:
+        yield from running(directory, CONFIGURATION.format(names=names.port))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """The site: packages and a repository, over HTTP."""
+    folder = tmp_path_factory.mktemp("site")
+    registries(folder)
+    with FileServer(folder) as server:
+        crates(folder, f"http://{NAME}:{server.port}")
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 from tests.live.servers import PATIENCE, program
 
-__all__ = ["FileServer", "aptSettings", "registries"]
+__all__ = ["FileServer", "aptSettings", "crates", "registries"]
 
 #: The name of each package.
 NAME = "thing"
@@ -91,6 +91,23 @@ def registries(folder: Path) -> None:
     _pip(folder / "simple" / NAME)
     _npm(folder)
     _git(folder)
+
+
+def crates(folder: Path, url: str) -> None:
+    """
+    Make a registry of Rust's kind: its index at C{cargo/}, and what C{cargo search} asks.
+
+    @param folder: what a web server shows.
+    @param url: of that server, as clients call it.
+    """
+    (folder / "cargo").mkdir()
+    about = {"dl": f"{url}/crates", "api": url}
+    (folder / "cargo" / "config.json").write_text(json.dumps(about))
+    found = {"name": NAME, "max_version": "1.0.0", "description": "the latest"}
+    (folder / "api" / "v1").mkdir(parents=True)
+    (folder / "api" / "v1" / "crates").write_text(
+        json.dumps({"crates": [found], "meta": {"total": 1}})
+    )
 
 
 def _apt(folder: Path) -> None:

@@ -12,8 +12,8 @@ from socksgw.console.clients.setting import READABLE, TICKET, Setting, url
 __all__ = ["FETCHING"]
 
 _IGNORANT: Final = (
-    "wget, Go, Node, npm, aiohttp, urllib, LWP, mosquitto and apt do not read "
-    "ALL_PROXY: they connect directly."
+    "wget, Go, Node, npm, aiohttp, urllib, LWP, mosquitto, apt and yt-dlp of Debian 12 "
+    "do not read ALL_PROXY: they connect directly."
 )
 
 
