@@ -70,6 +70,7 @@ class Inbound(Requests):
     @ivar gateways: those before this one that it has come through.
     @ivar signer: the one that has signed who it is (L{socksgw.accept.layers.Client}).
     @ivar origin: what a header has told of it (L{socksgw.accept.layers.Client}).
+    @ivar ipsec: the mark of IPsec that it came with (L{socksgw.accept.layers.Client}).
     @ivar protection: what every octet goes through, once a login has agreed
         on it.
     @ivar program: what the kernel says of the program at the other end, as far as it
@@ -78,7 +79,7 @@ class Inbound(Requests):
 
     __slots__ = (
         "_admitted", "_lingering", "_owned", "_patient", "_taker", "_waiting", "domain",
-        "gateways", "holding", "identity", "origin", "port", "program",
+        "gateways", "holding", "identity", "ipsec", "origin", "port", "program",
         "protection", "signer", "source",
     )  # fmt: skip
 
@@ -92,6 +93,7 @@ class Inbound(Requests):
         self.gateways: tuple[str, ...] = ()
         self.signer: Any = None
         self.origin: Origin | None = None
+        self.ipsec = 0
         self.protection: Protection | None = None
         self.program: Program | None = None
         # Whether the kernel has been asked for that, or must not be.

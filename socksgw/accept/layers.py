@@ -38,6 +38,8 @@ class Client(Receiver, Seam):
         they have signed.
     @ivar signer: the one that has signed who the client is
         (L{socksgw.accept.asserted.Signer}); L{None} where none has.
+    @ivar ipsec: the mark by which the kernel tells that the connection came in by
+        IPsec; 0 where it did not.
     @ivar source: the address that it is admitted as.
     @ivar port: its port there.
     """
@@ -46,6 +48,7 @@ class Client(Receiver, Seam):
     identity: Any
     gateways: tuple[str, ...]
     signer: Any
+    ipsec: int
     source: Address
     port: int
 

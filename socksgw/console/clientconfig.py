@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Protocol, TextIO
 
 from socksgw.config.schema import Config
-from socksgw.console.clients import nftables, pac
+from socksgw.console.clients import ipsec, nftables, pac
 from socksgw.console.clients.programs import PROGRAMS
 
 __all__ = ["KINDS", "Kind", "clientConfigMain"]
@@ -42,6 +42,7 @@ class Kind(Protocol):
 #: By the word on the command line.
 KINDS: Final[Mapping[str, Kind]] = {
     **PROGRAMS,
+    "ipsec": ipsec,
     "nftables": nftables,
     "pac": pac,
 }

@@ -18,7 +18,7 @@ from socksgw.console.operating import operatingCommands
 from socksgw.console.report import reportOptions
 from socksgw.console.usage import Parser
 from socksgw.console.version import Version
-from socksgw.wire.levels import LEVELS
+from socksgw.wire.levels import FACTS
 
 __all__ = ["makeParser"]
 
@@ -205,7 +205,7 @@ def makeParser() -> argparse.ArgumentParser:
         help="such as 2026-03-02T10:00:00+01:00; default: now",
     )
     explain.add_argument(
-        "--secured", choices=LEVELS, help="how the client's connection is protected"
+        "--secured", choices=FACTS, help="how the client's connection is protected"
     )
     explain.add_argument(
         "--resolving-to",

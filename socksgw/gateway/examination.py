@@ -25,6 +25,11 @@ from socksgw.gateway.examining.credentials import Credentials
 from socksgw.gateway.examining.deciders import examineDeciders, told
 from socksgw.gateway.examining.grants import examineGrants
 from socksgw.gateway.examining.identities import Identities, examineIdentities
+from socksgw.gateway.examining.ipsec import (
+    examineIPsec,
+    examineWanted,
+    toldIPsec,
+)
 from socksgw.gateway.examining.leaving import examineLeaving
 from socksgw.gateway.examining.listeners import (
     examineListeners,
@@ -137,6 +142,14 @@ class Examination:
             yield f"  {line}"
         if not self.errors:
             yield from _lacking(config)
+        firewall = list(toldIPsec(config))
+        if firewall:
+            yield (
+                "for ipsec_mark, at every boot before the gateway, also by "
+                "socksgw client-config ipsec:"
+            )
+        for line in firewall:
+            yield f"  {line}".rstrip()
         if self.believed:
             yield "PROXY headers name the client:"
         for line in self.believed:
@@ -250,6 +263,7 @@ def examining(
     yield partial(examineSpellings, config, methods, checkers, problems)
     examineStores(checkers, problems)
     examineTransparent(config, choices, problems)
+    examineIPsec(config, problems)
     yield from examineTagged(config, checkers, problems)
     yield partial(examineRules, config, methods, problems)
     yield partial(examineExpectations, config, methods, problems)
@@ -260,6 +274,7 @@ def examining(
     yield None
     if not compiled.errors:
         examineReach(config, compiled.ruleset.rules, problems)
+        examineWanted(config, compiled.ruleset.rules, problems)
     errors = problems.errors + compiled.errors
     origins = [rule.sources for rule in compiled.ruleset.rules]
     yield partial(examinePrograms, config, methods.sources, origins, problems)

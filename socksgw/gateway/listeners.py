@@ -24,6 +24,7 @@ from socksgw.accept.endpoints import (
     remedyFor,
     surrender,
 )
+from socksgw.accept.ipsec import IPsecLayer
 from socksgw.accept.layers import Layer
 from socksgw.accept.listener import Listener, Service
 from socksgw.accept.proxied import ProxyLayer
@@ -167,6 +168,8 @@ class Listeners:
         asserted: Layer | None,
     ) -> Iterator[Layer]:
         """Yield what stands between the sockets of clients and what they say."""
+        if listen.ipsec_mark:
+            yield IPsecLayer(listen.ipsec_mark)
         if isSender is not None:
             yield ProxyLayer(isSender)
         if listen.transparent is not None:

@@ -133,6 +133,9 @@ class Offers:
                     level = CONFIDENTIALITY
                 elif outer.inner or outer.name in self._protecting:
                     level = None
+                if listen.ipsec_mark:
+                    # Each client is asked for.
+                    level = None
                 wanted = shown == "required" or method.capabilities.certificate
                 yield Way(listen.name, entry, method.name, level, wanted)
 

@@ -72,8 +72,8 @@ class Asker:
 
     @ivar source: the client's address.
     @ivar listener: the name of the C{[[listen]]} that the client came in by.
-    @ivar secured: how the client's side is protected: C{clear},
-        C{integrity} or C{confidentiality}.
+    @ivar secured: how the client's side is protected, one of
+        L{socksgw.wire.levels.FACTS}.
     @ivar tag: what the client has written behind its name; empty for nothing.
     """
 

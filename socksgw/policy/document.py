@@ -45,7 +45,7 @@ from socksgw.policy.tags import Tags
 from socksgw.policy.words import Words
 from socksgw.system.aside import collectorAside
 from socksgw.wire.address import Address
-from socksgw.wire.levels import LEVELS
+from socksgw.wire.levels import WORDS, factsOf
 
 __all__ = ["GRANT", "Compiled", "Compiler"]
 
@@ -57,6 +57,7 @@ GRANT: Final = "grant:"
 #: Characters of what people are told.
 _MESSAGE: Final = 200
 _ASKED: Final = frozenset({"name", "address"})
+_SECURED: Final = frozenset(WORDS)
 _BARE_WORD: Final = "needs a name or a number behind the colon"
 _NO_PATTERN: Final = "a group names its users one by one; patterns are for who"
 
@@ -232,7 +233,7 @@ class Compiler:
             services=self._services(table.services, f"{path}.services"),
             during=self._during(table.during, f"{path}.during"),
             until=self._until(table, path),
-            secured=self._among(table.secured, frozenset(LEVELS), f"{path}.secured"),
+            secured=self._secured(table.secured, f"{path}.secured"),
             methods=None if table.method is None else frozenset(table.method),
             askedBy=self._among(table.asked_by, _ASKED, f"{path}.asked_by"),
             tags=self._tags(table.tag, f"{path}.tag"),
@@ -356,6 +357,12 @@ class Compiler:
                 choice = ", ".join(f'"{w}"' for w in sorted(known))
                 self._wrong(path, f'"{word}" is none of {choice}')
         return frozenset(words)
+
+    def _secured(self, words: Sequence[str] | None, path: str) -> frozenset[str] | None:
+        known = self._among(words, _SECURED, path)
+        if known is None:
+            return None
+        return frozenset().union(*map(factsOf, known & _SECURED))
 
     def _who(self, words: Sequence[str] | None, path: str) -> Who | None:
         if words is None:

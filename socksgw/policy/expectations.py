@@ -18,7 +18,7 @@ from socksgw.policy.outcome import Admitting, consider
 from socksgw.policy.questions import UNOFFERED, Missing
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
-from socksgw.wire.levels import LEVELS
+from socksgw.wire.levels import FACTS
 
 __all__ = ["Declared", "judged", "unmet", "wrongFacts"]
 
@@ -139,8 +139,8 @@ def wrongFacts(
         yield "tag", "a client that is anonymous has no tag"
     elif tag and not isTag(tag):
         yield "tag", f'"{tag}" is no tag'
-    if secured not in (None, *LEVELS):
-        choice = ", ".join(f'"{each}"' for each in LEVELS)
+    if secured not in (None, *FACTS):
+        choice = ", ".join(f'"{each}"' for each in FACTS)
         yield "secured", f'"{secured}" is none of {choice}'
 
 

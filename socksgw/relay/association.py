@@ -104,6 +104,7 @@ class Associations:
             end,
             port,
             None if uid is None else _userOf(inner, uid),
+            client.ipsec,
         )
         return self._last(client, carrier, end, flows, carrier, tally)
 

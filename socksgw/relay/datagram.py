@@ -56,7 +56,7 @@ class DatagramCarrier(Control):
     """
 
     __slots__ = (
-        "_filtered", "_first", "_flows", "_fragments", "_isClients", "_longest", "_owner", "_port",
+        "_filtered", "_first", "_flows", "_fragments", "_isClients", "_longest", "_mark", "_owner", "_port",
         "_reassemble", "_setDeadline", "_sifted", "_socket", "_source", "_text", "_timer", "_watch", "strangers",
     )  # fmt: skip
 
@@ -71,6 +71,7 @@ class DatagramCarrier(Control):
         end: Callable[[str], None],
         port: int | None = None,
         isClients: Callable[[tuple[str, int]], bool] | None = None,
+        mark: int = 0,
     ) -> None:
         """
         Begin to take datagrams.
@@ -82,6 +83,9 @@ class DatagramCarrier(Control):
         @param port: the only port that the client sends from, where it said so.
         @param isClients: tells of the first valid datagram whether a socket there is
             the client's; by default each is.
+        @param mark: the mark that its datagrams have to have
+            (L{socksgw.system.filter.admitMarked}, which the socket has let only these
+            through by so far); 0: any or none.
         """
         super().__init__(end)
         self._socket = relay
@@ -104,7 +108,8 @@ class DatagramCarrier(Control):
         #: that came before have been read, so that none has to be looked at.
         self._filtered = self._sifted = False
         self.strangers = 0
-        admitOnly(relay, source, port)
+        self._mark = mark
+        admitOnly(relay, source, port, mark)
         flows.carrier = self
         watch.add(relay.fileno(), READ, self._ready)
 
@@ -222,7 +227,7 @@ class DatagramCarrier(Control):
         if self._first is not None:
             self._first.clear()
             self._first = None
-        admitted = admitOnly(self._socket, self._source, peer[1])
+        admitted = admitOnly(self._socket, self._source, peer[1], self._mark)
         self._filtered = admitted and self._longest > 0
         return True
 

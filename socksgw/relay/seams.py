@@ -217,6 +217,10 @@ class Client(Protocol):
         """Whether the connection is to end with the present answer."""
 
     @property
+    def ipsec(self) -> int:
+        """The mark that datagrams beside the connection have to have; 0: any or none."""
+
+    @property
     def protection(self) -> Protection | None:
         """What datagrams beside the connection go through; L{None} for nothing."""
 

@@ -4,7 +4,9 @@ The commands that carry datagrams, beside the control connection or inside it.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import final
 
 from twisted.internet.defer import CancelledError
@@ -20,6 +22,7 @@ from socksgw.relay.tally import Tally
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed
 from socksgw.session.flowjudge import FlowJudge
+from socksgw.system.filter import admitMarked
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.datagram import Datagram
 from socksgw.wire.events import Requested
@@ -68,6 +71,9 @@ class Associate(Command):
         assert outlet.bound is not None
         judge = FlowJudge(case, outlet)
         try:
+            if client.ipsec:
+                assert outlet.inner is not None
+                _demand(client.ipsec, outlet.inner)
             await judge.prepare()
         except BaseException:
             outlet.close()
@@ -94,6 +100,23 @@ class Associate(Command):
             )
 
         return Routed(outlet.bound, relay)
+
+
+def _demand(mark: int, relay: socket.socket) -> None:
+    """
+    Have a client that came in by IPsec send its datagrams by it, too.
+
+    @param mark: by which the kernel tells them.
+    @param relay: the socket for them.
+    @raise LimitReached: the kernel cannot.
+    """
+    if not admitMarked(relay, mark):
+        why = "the kernel takes no filter for datagrams without IPsec"
+        raise LimitReached(why, reason="resources")
+    # Others may have come before there was a filter.
+    with suppress(OSError):
+        while True:
+            relay.recv(1)
 
 
 @final

@@ -35,6 +35,7 @@ from socksgw.system.fairly import ASKING
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, Requested
+from socksgw.wire.levels import factOf
 from socksgw.wire.reader import WireError
 
 __all__ = ["Opening", "Session"]
@@ -310,7 +311,8 @@ class Session(case.Case):
             self._changes = gateway.changes
             self.generation = gateway.generation
             user = self._now(user)
-        record.secured, record.groups = client.secured, user.groups
+        record.secured = factOf(client.secured, client.ipsec > 0)
+        record.groups = user.groups
         self.asker = Asker(
             user, client.source, record.listener, record.secured, record.tag
         )

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NamedTuple
 
-from socksgw.wire.levels import LEVELS
+from socksgw.wire.levels import FACTS
 from socksgw.wire.reader import WireError
 
 __all__ = [
@@ -151,7 +151,7 @@ def decode(claims: bytes) -> Assertion:
     if (
         not all(map(_isWord, texts))
         or not all(map(_isList, lists))
-        or said["secured"] not in LEVELS
+        or said["secured"] not in FACTS
         or not said["path"]
         or isinstance(expires, bool)
         or not isinstance(expires, (int, float, type(None)))

@@ -31,6 +31,7 @@ class Client:
     """
 
     closing = False
+    ipsec = 0
 
     def __init__(
         self, connection: Any, ended: bool = False, protection: Any = None

@@ -22,24 +22,14 @@ from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from tests.fakes.connections import Client
 from tests.fakes.loops import WatchedLoop
-from tests.tools.sockets import descriptors
+from tests.tools.sockets import descriptors, udp
 
-__all__ = ["IDLE", "Association", "Judge", "Sea", "header", "udp"]
+__all__ = ["IDLE", "Association", "Judge", "Sea", "header"]
 
 #: Seconds after which a flow is idle.
 IDLE = 40.0
 #: The most flows of an association.
 MOST = 8
-
-
-def udp(host: str, port: int = 0) -> Socket:
-    """A UDP socket there, which does not block."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    made.bind((host, port))
-    return made
 
 
 def header(host: str | bytes, port: int, frag: int = 0) -> bytes:

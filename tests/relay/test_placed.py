@@ -21,7 +21,7 @@ from socksgw.relay.placed import (
     stamp,
 )
 from socksgw.relay.segments import BATCH, RUN
-from tests.relay.associations import udp
+from tests.tools.sockets import udp
 
 HEAD = b"0123456789"
 

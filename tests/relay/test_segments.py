@@ -16,7 +16,8 @@ from socksgw.relay import segments
 from socksgw.relay.exit import _MANY
 from socksgw.relay.segments import RUN, sendRun
 from socksgw.route import datagrams
-from tests.relay.associations import IDLE, Association, Sea, header, udp
+from tests.relay.associations import IDLE, Association, Sea, header
+from tests.tools.sockets import udp
 
 #: Of linux/udp.h and asm-generic/socket.h.
 _UDP_GRO = 104

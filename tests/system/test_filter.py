@@ -11,9 +11,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from socksgw.system.filter import admitOnly, dropped
+from socksgw.system.filter import admitMarked, admitOnly, dropped
 from socksgw.wire.address import Address
-from tests.relay.associations import udp
+from tests.live.servers import missing
+from tests.tools.sockets import udp
 
 
 class Sockets:
@@ -123,3 +124,27 @@ def test_whereThereIsNone(stack: ExitStack) -> None:
     closed.close()
     assert admitOnly(closed, Address.parse("127.0.0.1"), 1) is False
     assert dropped(closed) == 0
+
+
+def test_theMark(stack: ExitStack) -> None:
+    """Only marked packets pass, alone or of one sender; the bit is asked for."""
+    sockets = Sockets(stack, "127.0.0.1")
+    bare, marked, more = (sockets.sender("127.0.0.1") for _ in range(3))
+    try:
+        marked.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0x10)
+        more.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0x30)
+    except PermissionError:
+        missing("root, to mark packets")
+
+    def received() -> list[bytes]:
+        for each, text in ((bare, b"bare"), (marked, b"marked"), (more, b"more")):
+            each.sendto(text, sockets.place)
+        return sockets.received()
+
+    assert admitMarked(sockets.receiver, 0x10)
+    assert received() == [b"marked", b"more"]
+    address, port = Address.parse("127.0.0.1"), more.getsockname()[1]
+    assert admitOnly(sockets.receiver, address, port, 0x10)
+    assert received() == [b"more"]
+    assert admitOnly(sockets.receiver, address, bare.getsockname()[1], 0x10)
+    assert received() == []

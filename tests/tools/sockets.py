@@ -40,3 +40,13 @@ def pair(*, buffer: int = 0) -> tuple[socket.socket, socket.socket]:
 def descriptors() -> int:
     """Return how many descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def udp(host: str, port: int = 0) -> socket.socket:
+    """A UDP socket there, which does not block."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    made.bind((host, port))
+    return made

@@ -22,7 +22,7 @@ from socksgw.policy.facts import Facts
 from socksgw.policy.outcome import consider
 from socksgw.policy.questions import Missing
 from socksgw.wire.address import UNSPECIFIED4
-from socksgw.wire.levels import CLEAR, LEVELS
+from socksgw.wire.levels import CLEAR, FACTS
 
 __all__ = ["ENTRIES"]
 
@@ -53,7 +53,7 @@ _FACTS: Final = (
     Field("method", "string", "How the user has logged in."),
     Field("tag", "string", "The tag behind the user's name; empty for none."),
     Field("at", "string", "When, such as 2026-03-02T10:00:00+01:00; absent: now."),
-    Field("secured", "string", "How the client's side is protected.", one=LEVELS),
+    Field("secured", "string", "How the client's side is protected.", one=FACTS),
     Field("application", "string", "What the session carries, as inspection finds it."),
     Field("server_name", "string", "The name of the server that it finds."),
     Field("resolving_to", "strings", "Addresses of the name."),

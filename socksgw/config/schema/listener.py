@@ -164,6 +164,13 @@ class Listen:
     @ivar proxy_protocol_from: Networks of the load balancers in front. A connection
         from there begins with a PROXY header (version 1 or 2), which names the
         client; one from anywhere else is closed. Absent: no header is read.
+    @ivar ipsec_mark: The bit of a packet's mark by which the rules of the firewall tell
+        what came by IPsec, such as C{0x1000000}; rules then see
+        C{secured = "ipsec"}. C{socksgw client-config ipsec} prints the firewall's
+        rules. Needs C{ipsec_ruleset}. Absent: nobody counts as coming by IPsec.
+    @ivar ipsec_ruleset: Whether these rules of the firewall are loaded here before the
+        gateway starts. The gateway cannot see them, and without them a mark proves
+        nothing.
     """
 
     name: str
@@ -185,6 +192,8 @@ class Listen:
     proxy_protocol_from: tuple[str, ...] | None = None
     identity_keys: tuple[str, ...] = ()
     identity_prefix: str = ""
+    ipsec_mark: int = 0
+    ipsec_ruleset: bool = False
     udp: ListenUDP = ListenUDP()
     tls: ListenTLS | None = None
     resolver: ResolverConfig | None = None

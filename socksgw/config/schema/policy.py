@@ -169,7 +169,8 @@ class Rule:
         ask, in the record, by C{explain}, and in HTTP where C{http.reasons} is set;
         200 characters at most.
     @ivar secured: Levels of protection of the client's side: C{"clear"},
-        C{"integrity"}, C{"confidentiality"}.
+        C{"integrity"}, C{"confidentiality"}; C{"ipsec"}: the connection came in by
+        IPsec (C{ipsec_mark} of the listener).
     @ivar asked_by: How the client names the destination: C{"name"}, C{"address"}.
     @ivar method: Methods by which the user has logged in.
     @ivar tag: Tags behind the name of the user (C{auth.tag_separator}): a tag,
@@ -256,7 +257,8 @@ class Expect:
     @ivar listener: The listener that the client comes in on.
     @ivar method: The method by which the user has logged in.
     @ivar secured: The protection of the client's side: C{"clear"}, C{"integrity"},
-        C{"confidentiality"}.
+        C{"confidentiality"}; C{"ipsec"} for what is clear inside IPsec,
+        C{"confidentiality+ipsec"} for TLS inside it.
     @ivar tag: The tag behind the user's name; C{""} for none.
     @ivar application: What its first octets tell that the session carries.
     @ivar server_name: The name of the server in them; C{""} for none.
