@@ -22,7 +22,8 @@ Login = Literal["none", "kerberos", "token", "certificate", "password"]
 LOGINS: Final[tuple[Login, ...]] = get_args(Login)
 
 #: How the agent speaks to the gateway, with the default first.
-SCHEMES: Final = ("socks5+tls", "https", "socks5", "http")
+SCHEMES: Final = ("socks5+tls", "socks6+tls", "https", "socks5", "socks6", "http")
+_CLEAR: Final = ("socks5", "socks6", "http")
 #: The default for tokens, which SOCKS has no method for.
 _WITH_TOKENS: Final = "https"
 _URL: Final = re.compile(
@@ -51,7 +52,7 @@ class Settings:
     The settings of an agent; as keys of a file they have the same names.
 
     @ivar gateway: The gateway: C{"gw.example:1443"}, or a URL of C{socks5+tls},
-        C{https}, C{socks5} or C{http}. Without a scheme it is SOCKS 5 over TLS, and
+        C{socks6+tls}, C{https}, C{socks5}, C{socks6} or C{http}. Without a scheme it is SOCKS 5 over TLS, and
         HTTPS for a token.
     @ivar listen: Where programs of this machine connect: C{"127.0.0.1:1080"}, or
         C{"unix:/path"}.
@@ -158,16 +159,16 @@ class Settings:
         if self.scheme not in SCHEMES:
             known = ", ".join(SCHEMES)
             yield Problem("gateway", f'"{self.scheme}" is not known; known: {known}')
-        elif self.scheme in ("socks5", "http") and not _isNear(self.host):
+        elif self.scheme in _CLEAR and not _isNear(self.host):
             if (self.scheme, self.method) != ("socks5", "kerberos"):
-                secure = "socks5+tls" if self.scheme == "socks5" else "https"
+                secure = "https" if self.scheme == "http" else f"{self.scheme}+tls"
                 yield Problem(
                     "gateway",
                     f"is reached in clear by {self.scheme}, which shows whatever goes "
                     f"there to the network; use {secure}",
                 )
         elif (
-            self.scheme in ("socks5", "http")
+            self.scheme in _CLEAR
             and self.host == "localhost"
             and self.method in _SECRET
         ):
@@ -190,7 +191,9 @@ class Settings:
                 )
             if self.password_file and self.keyring:
                 yield Problem("password_file", "either this or keyring, not both")
-        if method == "token" and self.scheme.startswith("socks5"):
+        if method == "kerberos" and self.scheme.startswith("socks6"):
+            yield Problem("gateway", "Kerberos is not built by socks6; use socks5+tls")
+        if method == "token" and self.scheme.startswith("socks"):
             yield Problem("gateway", "a token goes by HTTP alone; use https")
         if method == "token" and not self.token_file:
             yield Problem("token_file", "is missing, and login by token needs it")
@@ -200,7 +203,7 @@ class Settings:
             )
         if self.key and not self.certificate:
             yield Problem("key", "is the key of nothing; name the certificate, too")
-        if self.certificate and self.scheme in ("socks5", "http"):
+        if self.certificate and self.scheme in _CLEAR:
             yield Problem("certificate", "is shown in TLS alone; use socks5+tls")
         unused = {
             "user": self.user and method not in ("password", "kerberos"),

@@ -17,8 +17,9 @@ from socksgw.client.logins.login import Login
 from socksgw.client.proxy import Accepted, Proxy
 from socksgw.client.reach import asked, within
 from socksgw.client.socks import Socks4Proxy, Socks5Proxy
+from socksgw.client.socks6 import Socks6Proxy
 from socksgw.wire.address import Address, BadHost, parseHost
-from socksgw.wire.codes import SOCKS4, SOCKS5
+from socksgw.wire.codes import SOCKS4, SOCKS5, SOCKS6
 
 __all__ = [
     "TIMEOUT",
@@ -64,20 +65,27 @@ def _logins(login: Login | Iterable[Login] | None) -> tuple[Login, ...]:
 
 
 def socksProxy(
-    version: int, login: Login | Iterable[Login] | None, userId: str | bytes
-) -> Socks4Proxy | Socks5Proxy:
+    version: int,
+    login: Login | Iterable[Login] | None,
+    userId: str | bytes,
+    initial: bytes = b"",
+) -> Socks4Proxy | Socks5Proxy | Socks6Proxy:
     """
     Return what speaks with a SOCKS proxy.
 
     @raise ValueError: this version does not have that.
     """
     logins = _logins(login)
+    if userId and version != SOCKS4:
+        raise ValueError(f"SOCKS {version} has no user id: log in by user and password")
+    if version == SOCKS6:
+        return Socks6Proxy(*logins, initial=initial)
+    if initial:
+        raise ValueError(f"SOCKS {version} has no initial data: use version 6")
     if version == SOCKS5:
-        if userId:
-            raise ValueError("SOCKS 5 has no user id: log in by user and password")
         return Socks5Proxy(*logins)
     if version != SOCKS4:
-        raise ValueError("SOCKS has the versions 4 (and 4a) and 5")
+        raise ValueError("SOCKS has the versions 4 (and 4a), 5 and 6")
     if logins:
         raise ValueError("SOCKS 4 has no login: use version 5")
     octets = userId.encode() if isinstance(userId, str) else userId
@@ -145,7 +153,7 @@ class _ProxyEndpoint:
 
 class SocksClientEndpoint(_ProxyEndpoint):
     """
-    Connects through a SOCKS proxy, of version 5 or 4a.
+    Connects through a SOCKS proxy, of version 5, 4a or 6.
 
     An endpoint may be the C{proxyEndpoint} of another one: that is a chain.
     """
@@ -160,6 +168,7 @@ class SocksClientEndpoint(_ProxyEndpoint):
         login: Login | Iterable[Login] | None = None,
         version: int = SOCKS5,
         userId: str | bytes = b"",
+        initial: bytes = b"",
         timeout: float | None = TIMEOUT,
     ) -> None:
         """
@@ -173,14 +182,17 @@ class SocksClientEndpoint(_ProxyEndpoint):
         @param login: how to log in, or several ways in order of preference. Only what
             the proxy chooses of them is used. With L{None} the proxy has to let the
             client in without.
-        @param version: 5, or 4 (which is 4a where the host is a name).
+        @param version: 5, 4 (which is 4a where the host is a name), or 6.
         @param userId: a claim that SOCKS 4 has instead of a login.
+        @param initial: octets that version 6 sends with its request, 16 KiB at most.
+            The destination gets them before the protocol knows of the connection: it
+            does not write them again.
         @param timeout: seconds for all that comes before the connection is open;
             L{None} leaves that to the caller, who may cancel.
         @raise ValueError: the host, the port, or the login is none that can be asked
             for.
         """
-        proxy = socksProxy(version, login, userId)
+        proxy = socksProxy(version, login, userId, initial)
         super().__init__(reactor, host, port, proxyEndpoint, proxy, timeout)
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 from twisted.internet.error import ConnectError
 
 from socksgw.errors import LimitReached, SocksError
-from socksgw.wire.codes import SOCKS4, Reply
+from socksgw.wire.codes import SOCKS4, SOCKS6, Reply
 
 __all__ = [
     "AddressTypeNotSupported",
@@ -250,6 +250,10 @@ _FOUR: Final[Mapping[int, type[ProxyRefused]]] = {
 }
 
 
+#: SOCKS 6: the connection attempt timed out.
+_TIMED_OUT: Final = 9
+
+
 #: Every class that is raised.
 FAILURES: Final[tuple[type[ProxyError], ...]] = (
     *(ProxyUnreachable, ProxyTimedOut, ProxyDistrusted, ProtocolBroken, ProxyClosed),
@@ -262,8 +266,10 @@ def refusal(version: int, code: int) -> ProxyRefused:
     """
     Return what a reply of SOCKS means that is not success.
 
-    @param version: 4 or 5.
+    @param version: 4, 5 or 6.
     """
     if version == SOCKS4:
         return _FOUR.get(code, RequestRejected)(code)
+    if version == SOCKS6 and code == _TIMED_OUT:
+        return TTLExpired(code)
     return _FIVE.get(code, UnassignedReply)(code)

@@ -11,6 +11,7 @@ from socksgw.client.http import HTTPProxy
 from socksgw.client.logins.login import Login
 from socksgw.client.proxy import Proxy
 from socksgw.client.socks import Socks4Proxy, Socks5Proxy
+from socksgw.client.socks6 import Socks6Proxy
 
 __all__ = ["KINDS", "proxyOf"]
 
@@ -30,6 +31,7 @@ def _four(*logins: Login) -> Proxy:
 KINDS: Final[Mapping[str, Callable[..., Proxy]]] = {
     "socks5": Socks5Proxy,
     "socks4a": _four,
+    "socks6": Socks6Proxy,
     "http": HTTPProxy,
 }
 

@@ -16,18 +16,18 @@ BUILT: Final = {
     "socks5+tls": ("socks5", True),
     "socks4a": ("socks4a", False),
     "socks4a+tls": ("socks4a", True),
+    "socks6": ("socks6", False),
+    "socks6+tls": ("socks6", True),
     "http": ("http", False),
     "https": ("http", True),
 }
-#: Those that are reserved.
-_RESERVED: Final = ("socks6",)
 
 
 class UpstreamURL(NamedTuple):
     """
     Where an upstream is, and what it speaks.
 
-    @ivar protocol: C{socks5}, C{socks4a} or C{http}.
+    @ivar protocol: C{socks5}, C{socks4a}, C{socks6} or C{http}.
     @ivar tls: whether TLS is below it.
     @ivar host: an address, or a name.
     @ivar port: its port.
@@ -48,8 +48,6 @@ def parseUpstreamURL(text: str) -> UpstreamURL:
     scheme, separator, place = text.partition("://")
     if not separator:
         raise ValueError('must be a URL such as "socks5://gw2.example:1080"')
-    if scheme in _RESERVED and scheme not in BUILT:
-        raise ValueError(f'"{scheme}" is not built yet in this version of socksgw')
     if scheme not in BUILT:
         known = ", ".join(BUILT)
         raise ValueError(f'"{scheme}" is not among the protocols {known}')

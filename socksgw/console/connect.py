@@ -44,6 +44,8 @@ _SCHEMES: Final = {
     "socks5+tls": ("socks5", True),
     "socks4a": ("socks4a", False),
     "socks4a+tls": ("socks4a", True),
+    "socks6": ("socks6", False),
+    "socks6+tls": ("socks6", True),
     "http": ("http", False),
     "https": ("http", True),
 }
@@ -162,8 +164,7 @@ def _prepared(options: argparse.Namespace) -> Callable[[Any], Coroutine[Any, Any
     """
     from socksgw.client.dialling import dialled, through
     from socksgw.client.endpoint import destination
-    from socksgw.client.http import HTTPProxy
-    from socksgw.client.socks import Socks4Proxy, Socks5Proxy
+    from socksgw.client.kinds import proxyOf
 
     protocol, secured, where, port = _place(options.proxy)
     try:
@@ -174,13 +175,7 @@ def _prepared(options: argparse.Namespace) -> Callable[[Any], Coroutine[Any, Any
         logins = () if login is None else (login,)
         if protocol == "socks4a" and logins:
             raise ValueError("SOCKS 4 has no login: use socks5:// or http://")
-        proxy: Any
-        if protocol == "socks4a":
-            proxy = Socks4Proxy()
-        elif protocol == "http":
-            proxy = HTTPProxy(*logins)
-        else:
-            proxy = Socks5Proxy(*logins)
+        proxy: Any = proxyOf(protocol, *logins)
         tls = _tls(options, where) if secured else None
     except ValueError as e:
         raise _Misused(str(e)) from None

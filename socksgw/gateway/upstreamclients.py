@@ -33,7 +33,7 @@ __all__ = ["UpstreamClient", "WrongUpstream", "clientFor", "keepsSecrets", "ledT
 
 #: The protocols that have each method; none of them is for all.
 _PROTOCOLS: Final = {
-    "userpass": ("socks5", "http"),
+    "userpass": ("socks5", "socks6", "http"),
     "gssapi": ("socks5",),
     "negotiate": ("http",),
     "token": ("http",),
@@ -186,11 +186,14 @@ class _Maker:
             self._says("server_name" if table.server_name else "url", str(e))
         return None
 
+    @property
+    def _secure(self) -> str:
+        """The scheme that has TLS below the same protocol."""
+        protocol = self._url.protocol
+        return "https" if protocol == "http" else f"{protocol}+tls"
+
     def _useless(self, key: str) -> None:
-        scheme = (
-            "https" if self._url.protocol == "http" else f"{self._url.protocol}+tls"
-        )
-        self._says(key, f'is of no use without TLS; say "{scheme}://…" in url')
+        self._says(key, f'is of no use without TLS; say "{self._secure}://…" in url')
 
     # The protocol and the login.
 
@@ -249,7 +252,7 @@ class _Maker:
             self._says(
                 f"login.{key}",
                 "what it holds would cross the network in the clear: use TLS "
-                f'("{"https" if self._url.protocol == "http" else "socks5+tls"}://…" '
+                f'("{self._secure}://…" '
                 "in url), or say cleartext_passwords = true",
             )
         try:
@@ -262,7 +265,7 @@ class _Maker:
 
     def _userpass(self) -> Login | None:
         user = self._login.user.encode()
-        socks = self._url.protocol == "socks5"
+        socks = self._url.protocol != "http"
         if not user:
             self._says("login.user", "is missing")
         elif socks and len(user) > _LONGEST:
@@ -289,9 +292,9 @@ class _Maker:
 
     def _certificate(self) -> Login | None:
         if not self._url.tls:
-            scheme = "https" if self._url.protocol == "http" else "socks5+tls"
             self._says(
-                "login.method", f'"certificate" needs TLS; say "{scheme}://…" in url'
+                "login.method",
+                f'"certificate" needs TLS; say "{self._secure}://…" in url',
             )
         elif not self._login.certificate:
             self._says("login.certificate", "is missing: the file to show")

@@ -416,7 +416,9 @@ def test_protected() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"version": 6}, "versions 4"),
+        ({"version": 7}, "versions 4"),
+        ({"initial": b"GET"}, "no initial data"),
+        ({"version": 6, "userId": "fred"}, "user id"),
         ({"version": 4, "login": PasswordLogin("a", "b")}, "no login"),
         ({"userId": "fred"}, "user id"),
         ({"version": 4, "userId": "a\0b"}, "NULL"),

@@ -95,7 +95,7 @@ def test_chain() -> None:
         (f"socks:www.example.com:https:{PROXY}", "port is a number"),
         (f"socks:www.example.com:0:{PROXY}", "port"),
         (f"socks:a b:80:{PROXY}", "host"),
-        (f"socks:a:80:{PROXY}:version=6", "versions"),
+        (f"socks:a:80:{PROXY}:version=7", "versions"),
         (f"socks:a:80:{PROXY}:password=x", "options are"),
         (f"socks:a:80:{PROXY}:user=alice", "needs a user"),
         (f"socks:a:80:{PROXY}:login=gssapi", "service"),

@@ -30,7 +30,6 @@ def test_good(text: str, host: Address | str, port: int) -> None:
     ("text", "remedy"),
     [
         ("gw2.example:1080", "must be a URL"),
-        ("socks6://gw2.example:1080", "not built yet"),
         ("socks7://gw2.example:1080", "socks5"),
         ("socks5h://gw2.example:1080", "socks5"),
         ("socks5://gw2.example", "the port"),

@@ -19,7 +19,7 @@ PROXY = "socks5://127.0.0.1:1080"
     [
         (["a.example", "22"], "name the gateway"),
         (["a.example", "22", "--proxy", "gw:1080"], "begins with one of"),
-        (["a.example", "22", "--proxy", "socks6://gw:1080"], "begins with one of"),
+        (["a.example", "22", "--proxy", "socks7://gw:1080"], "begins with one of"),
         (
             ["a.example", "22", "--proxy", "socks5://u:canary@gw:1080"],
             "--password-file",

@@ -128,7 +128,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
     "token in socks": (TLS, {}, TOKEN, {"login.method": "is for http"}),
     "password in socks 4": (
         "socks4a+tls://gw2.example:1080", {}, SECRET,
-        {"login.method": "is for socks5 and http"},
+        {"login.method": "is for socks5 and socks6 and http"},
     ),
     "negotiate in socks": (
         TLS, {}, {"method": "negotiate"}, {"login.method": "is for http"},
@@ -164,7 +164,11 @@ WRONG: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
     ),
     "no CA": (TLS, {"ca": "password"}, {}, {"ca": "no certificate"}),
     "no name": (TLS, {"server_name": "a b"}, {}, {"server_name": "neither"}),
-    "url": ("socks6://gw2.example:1080", {}, {}, {"url": "not built yet"}),
+    "url": ("socks7://gw2.example:1080", {}, {}, {"url": "not among"}),
+    "gssapi by SOCKS 6": (
+        "socks6+tls://gw2.example:1", {}, {"method": "gssapi"},
+        {"login.method": "for socks5"},
+    ),
     "user in url": ("socks5://u:canary@x:1", {}, {}, {"url": "no password"}),
 }  # fmt: skip
 

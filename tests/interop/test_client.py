@@ -110,6 +110,11 @@ def proxyOf(gateways: Running, listener: int) -> TCP4ClientEndpoint:
 WAYS: dict[str, Callable[..., tuple[Any, dict[str, Any]]]] = {
     "socks5": lambda gateways, ca: (proxyOf(gateways, PLAIN), {}),
     "socks4a": lambda gateways, ca: (proxyOf(gateways, PLAIN), {"version": 4}),
+    "socks6": lambda gateways, ca: (proxyOf(gateways, PLAIN), {"version": 6}),
+    "socks6 login": lambda gateways, ca: (
+        proxyOf(gateways, LOGIN),
+        {"version": 6, "login": PasswordLogin(USER, PASSWORD)},
+    ),
     "http": lambda gateways, ca: (
         proxyOf(gateways, PLAIN),
         {"kind": HTTPClientEndpoint},

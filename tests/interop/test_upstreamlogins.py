@@ -40,11 +40,11 @@ FAR = """
 [[listen]]
 name = "plain"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
+protocols = ["socks5", "socks6", "http"]
 [[listen]]
 name = "tls"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
+protocols = ["socks5", "socks6", "http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
@@ -94,6 +94,8 @@ TLS = 'ca = "ca.pem"\n'
 #: The scheme, the listener, the rest of the table; who far takes it for, and how.
 WAYS: dict[str, tuple[str, str, str, str, str]] = {
     "password": ("socks5", "plain", CLEAR + USERPASS, "alice", "userpass"),
+    "six": ("socks6", "plain", CLEAR + USERPASS, "alice", "userpass"),
+    "six in tls": ("socks6+tls", "tls", TLS + USERPASS, "alice", "userpass"),
     "basic": ("http", "plain", CLEAR + USERPASS, "alice", "userpass"),
     "gssapi": ("socks5", "plain", 'login = { method = "gssapi" }', "alice", "gssapi"),
     "integrity": (
@@ -123,6 +125,8 @@ WAYS: dict[str, tuple[str, str, str, str, str]] = {
 }  # fmt: skip
 #: Where there is no UDP: what the client is told, and why.
 WITHOUT_UDP = {
+    "six": (7, "upstream-refused"),
+    "six in tls": (7, "upstream-refused"),
     "basic": (7, "upstream-refused"),
     "negotiate": (7, "upstream-refused"),
     "https": (7, "upstream-refused"),
@@ -131,7 +135,7 @@ WITHOUT_UDP = {
     "tls in tls": (7, "upstream-refused"),
     "all in all": (1, "upstream-tls"),
 }
-WITHOUT_BIND = {"basic", "negotiate", "https", "tls in tls"}
+WITHOUT_BIND = {"six", "six in tls", "basic", "negotiate", "https", "tls in tls"}
 CHAINS = {"tls in tls": ("tls", "https"), "all in all": ("both", "gssapi", "tls")}
 
 

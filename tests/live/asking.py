@@ -128,6 +128,7 @@ class _Near(_Half):
             event = conversation.admit(event) or conversation.next()
         if event is not None:
             assert isinstance(event, Requested)
+            self.transport.write(conversation.welcome())
             self._ask(event)
 
     def _ask(self, request: Requested) -> None:
@@ -144,6 +145,8 @@ class _Near(_Half):
             return
         if protocol.startswith("socks4"):
             options["version"] = 4
+        elif protocol == "socks6":
+            options["version"] = 6
         host, port = str(request.host), request.port
         if request.command == Command.BIND:
             asked = bind(reactor, way.endpoint(reactor), factory, host, port, **options)

@@ -20,18 +20,18 @@ CONFIGURATION = (
 [[listen]]
 name = "plain"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [[listen]]
 name = "tls"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
 [[listen]]
 name = "login"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
+protocols = ["socks5", "socks6", "http"]
 [http]
 reasons = true
 [auth]

@@ -550,7 +550,7 @@ class Client(Channel):
     """
 
     listener = "plain"
-    protocols: tuple[str, ...] = ("socks5", "socks4", "http")
+    protocols = tuple(PROTOCOLS)
     authenticates: Login | None = None
 
     def __init__(self, port: int, authority: str) -> None:
@@ -569,7 +569,7 @@ class ClientLoggedIn(Client):
     """With a user and a password."""
 
     listener = "login"
-    protocols = ("socks5", "http")
+    protocols = ("socks5", "socks6", "http")
     authenticates = PasswordLogin(USER, PASSWORD)
 
 

@@ -49,6 +49,7 @@ class GssapiLogin(Login):
 
     methods = bytes((Method.GSSAPI,))
     called = "GSSAPI"
+    protects = True
 
     def __init__(
         self,

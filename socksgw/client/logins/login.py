@@ -83,11 +83,13 @@ class Login:
         preference; empty where SOCKS 5 cannot have this login.
     @cvar scheme: the scheme of HTTP in lower case; empty for none.
     @cvar called: what people call it.
+    @cvar protects: whether what follows it is protected by it, in SOCKS 5.
     """
 
     methods: ClassVar[bytes] = b""
     scheme: ClassVar[str] = ""
     called: ClassVar[str] = ""
+    protects: ClassVar[bool] = False
 
     async def socks5(self, method: int, exchange: LoginExchange) -> Protection | None:
         """

@@ -81,7 +81,7 @@ class Upstream:
 
     @ivar name: Its name, for C{via} of rules and for the journal.
     @ivar url: Where it is, and what it speaks: C{"socks5://gw2.example:1080"}. The
-        protocol is C{socks5}, C{socks4a} or C{http}, and inside TLS C{socks5+tls},
+        protocol is C{socks5}, C{socks4a}, C{socks6} or C{http}, and inside TLS C{socks5+tls},
         C{socks4a+tls} or C{https}. The host is a name or an address, IPv6 in brackets;
         the port is needed.
     @ivar resolve: Who looks up the name of the destination, and that of the next

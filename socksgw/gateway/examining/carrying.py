@@ -15,6 +15,8 @@ __all__ = ["cannotBind", "cannotCarry"]
 
 _BINDS: Final = ("socks4a", "socks5")
 _CARRIES: Final = ("socks5",)
+#: Those that have both, and by which neither is built.
+_UNFINISHED: Final = ("socks6",)
 _BESIDE: Final = "associate"
 #: The login whose protection is for datagrams, too (RFC 1961 section 5).
 _PROTECTING: Final = "gssapi"
@@ -34,13 +36,20 @@ def _urls(
             continue
 
 
+def _lacks(name: str, protocol: str, what: str) -> str:
+    which = f"which has no {what}"
+    if protocol in _UNFINISHED:
+        which = f"by which {what} is not built yet"
+    return f'upstream "{name}" speaks {protocol}, {which}'
+
+
 def cannotBind(
     via: Sequence[Sequence[str]], known: Mapping[str, Upstream]
 ) -> Iterator[str]:
     """Return what is in the way of BIND: the last upstream listens."""
     for upstream, url in _urls(via[-1], known):
         if url.protocol not in _BINDS:
-            yield f'upstream "{upstream.name}" speaks {url.protocol}, which has no BIND'
+            yield _lacks(upstream.name, url.protocol, "BIND")
 
 
 def cannotCarry(
@@ -56,7 +65,7 @@ def cannotCarry(
         for upstream, url in _urls(place, known):
             name = upstream.name
             if url.protocol not in _CARRIES:
-                yield f'upstream "{name}" speaks {url.protocol}, which has no UDP'
+                yield _lacks(name, url.protocol, "UDP")
             elif upstream.udp == _BESIDE:
                 inside = False
                 if url.tls and upstream.login.method != _PROTECTING:

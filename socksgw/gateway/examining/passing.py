@@ -14,7 +14,7 @@ from socksgw.gateway.upstreamclients import keepsSecrets, ledTo
 __all__ = ["examinePassing"]
 
 #: Protocols in which a proxy can ask for a password.
-_ASKING: Final = ("socks5", "http")
+_ASKING: Final = ("socks5", "socks6", "http")
 
 
 def examinePassing(config: Config, problems: Problems) -> None:

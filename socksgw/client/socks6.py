@@ -1,0 +1,292 @@
+"""
+Dialogues with SOCKS 6 proxies (draft-olteanu-intarea-socks-6-11).
+
+The login goes with the request, to a proxy that has not asked for it: that is what
+saves the round trips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NoReturn, TypeVar, final
+
+from socksgw.client.errors import (
+    CommandNotSupported,
+    LoginRefused,
+    NoMethodAccepted,
+    ProtocolBroken,
+    refusal,
+)
+from socksgw.client.link import Link
+from socksgw.client.logins.login import Login
+from socksgw.client.logins.none import NO_LOGIN
+from socksgw.client.proxy import Accepted, Expecting
+from socksgw.wire.address import UNSPECIFIED4, Address
+from socksgw.wire.client6 import ClientConversation6, ClientState6
+from socksgw.wire.codes import SOCKS6, Command, Method, Reply, methodsText
+from socksgw.wire.events import Decoded, Replied
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
+from socksgw.wire.socks6 import AuthReplied
+from socksgw.wire.socks6options import (
+    INITIAL_LIMIT,
+    encodeAdvertisement,
+    encodeAuthData,
+)
+
+__all__ = ["Socks6Proxy"]
+
+M = TypeVar("M")
+
+_NONE: Final = int(Method.NO_AUTHENTICATION)
+_NO_ACCEPTABLE: Final = int(Method.NO_ACCEPTABLE)
+_UNSUPPORTED: Final = int(Reply.COMMAND_NOT_SUPPORTED)
+
+
+class _LetIn(Exception):
+    """The proxy has let us in before the login was over."""
+
+
+@final
+class _Dialogue:
+    """
+    One conversation with a proxy, over a link.
+
+    It is the L{LoginExchange} of a login, too.
+    """
+
+    __slots__ = (
+        "_answer", "_conversation", "_early", "_link", "_method", "_methods", "_said",
+    )  # fmt: skip
+
+    #: No datagrams go beside it.
+    datagrams = False
+
+    def __init__(
+        self,
+        link: Link,
+        conversation: ClientConversation6,
+        methods: bytes,
+        early: bytes,
+    ) -> None:
+        self._link = link
+        self._conversation = conversation
+        self._methods = methods
+        self._early = early
+        self._method = _NONE
+        # What the login has said that is not sent yet.
+        self._said = b""
+        # Its message that a reply has brought.
+        self._answer: bytes | None = None
+
+    async def enter(self, logins: dict[int, Login]) -> None:
+        """
+        Make the request, and log in.
+
+        @raise socksgw.client.errors.LoginFailed: the proxy does not let us in.
+        """
+        if not logins:
+            await self._start(b"")
+            return
+        # The first one goes with the request; the proxy may select another one.
+        self._method = next(iter(logins))
+        try:
+            await self._login(logins)
+        except _LetIn:
+            return
+        if self._conversation.failed:
+            raise LoginRefused("the proxy does not accept the login")
+        if self._conversation.state is ClientState6.SELECTED:
+            self._conversation.told()
+            if not (await self._entered()).succeeded:
+                raise LoginRefused("the proxy does not accept the login")
+
+    async def _login(self, logins: dict[int, Login]) -> None:
+        first = self._method
+        try:
+            await logins[first].socks5(first, self)
+        except _Selected as e:
+            login = logins.get(e.method)
+            if login is None:
+                raise ProtocolBroken(
+                    f"the proxy selects method {e.method}, not offered"
+                ) from None
+            self._method = e.method
+            await login.socks5(e.method, self)
+
+    async def _start(self, options: bytes) -> None:
+        """
+        Send the request, and read the first reply to it.
+
+        @raise _LetIn: it lets us in.
+        @raise _Selected: the proxy wants a login by messages, from its beginning.
+        """
+        conversation = self._conversation
+        if self._methods:
+            options += encodeAdvertisement(self._methods, len(self._early))
+        self._link.write(conversation.start(options) + self._early)
+        replied = await self._entered()
+        told = replied.options
+        self._answer = told.data.get(self._method)
+        if replied.succeeded:
+            if self._methods and self._answer is None:
+                raise _LetIn
+            return
+        if told.method is None:
+            if self._answer is None:
+                raise NoMethodAccepted(
+                    "the proxy accepts neither the login nor its methods: "
+                    + methodsText(self._methods)
+                )
+        elif self._answer is None:
+            raise _Selected(told.method)
+
+    async def _entered(self) -> AuthReplied:
+        event = await self.event()
+        assert isinstance(event, AuthReplied)
+        if event.options.method == _NO_ACCEPTABLE:
+            offered = methodsText(self._methods)
+            raise NoMethodAccepted(f"the proxy accepts none of {offered}")
+        return event
+
+    def write(self, octets: bytes) -> None:
+        """As L{LoginExchange.write}."""
+        if self._conversation.held:
+            raise ProtocolBroken("the proxy has answered before it was asked")
+        if self._conversation.state is ClientState6.START:
+            self._said += octets
+        else:
+            self._link.write(octets)
+
+    async def read(self, decoder: Callable[[Reader], M], limit: int) -> M:
+        """As L{LoginExchange.read}."""
+        conversation = self._conversation
+        if conversation.state is ClientState6.START:
+            await self._start(encodeAuthData(self._method, self._said))
+        if self._answer is not None:
+            answer, self._answer = self._answer, None
+            return _read(decoder, answer[:limit])
+        if conversation.state is not ClientState6.SELECTED:
+            raise ProtocolBroken("the proxy has ended the login too early")
+        conversation.expect(decoder, limit)
+        event = await self.event()
+        assert isinstance(event, Decoded)
+        message: M = event.message
+        return message
+
+    async def event(self) -> AuthReplied | Decoded | Replied:
+        """Return what the proxy says next."""
+        conversation = self._conversation
+        try:
+            event = conversation.next()
+            while event is None:
+                conversation.receive(await self._link.more())
+                event = conversation.next()
+        except WireError as e:
+            raise _broken(e) from None
+        return event
+
+    async def replied(self) -> Accepted:
+        """
+        Await the reply to the request.
+
+        @raise ProxyRefused: it is not success.
+        """
+        self._link.asked = True
+        event = await self.event()
+        assert isinstance(event, Replied)
+        _, code, host, port = event
+        if code:
+            raise refusal(SOCKS6, code)
+        self._link.pause()
+        self._link.surplus = self._conversation.surplus()
+        if isinstance(host, Address):
+            return Accepted((host, port))
+        return Accepted(
+            (UNSPECIFIED4, port), None, host if isinstance(host, str) else ""
+        )
+
+
+class _Selected(Exception):
+    """
+    The proxy has selected a method, whose messages begin.
+
+    @ivar method: which.
+    """
+
+    def __init__(self, method: int) -> None:
+        super().__init__()
+        self.method = method
+
+
+def _broken(error: WireError) -> ProtocolBroken:
+    return ProtocolBroken(f"the proxy breaks the protocol: {error}")
+
+
+def _read(decoder: Callable[[Reader], M], octets: bytes) -> M:
+    """
+    Return the message that an option holds, with its padding.
+
+    @raise ProtocolBroken: it is none.
+    """
+    try:
+        return decoder(Reader(octets))
+    except WireError as e:
+        raise _broken(e) from None
+    except NeedMoreData:
+        raise ProtocolBroken("the proxy cuts the login's message off") from None
+
+
+@final
+class Socks6Proxy:
+    """A proxy that speaks SOCKS 6."""
+
+    def __init__(self, *logins: Login, initial: bytes = b"") -> None:
+        """
+        Make what any number of requests use.
+
+        @param logins: the ways to log in; the first is said with the request. By
+            default there is none, and the proxy has to let the client in without.
+        @param initial: what goes to the destination with the request, before it is
+            known whether that is granted.
+        @raise ValueError: SOCKS 6 cannot have one of the logins, or not so many octets.
+        """
+        if len(initial) > INITIAL_LIMIT:
+            raise ValueError(f"initial data has {INITIAL_LIMIT} octets at most")
+        self._initial = initial
+        self._logins: dict[int, Login] = {}
+        for login in logins or (NO_LOGIN,):
+            if not login.methods or login.protects:
+                raise ValueError(f"SOCKS 6 has no login by {login.called}")
+            for method in login.methods:
+                # Every client has that one, and it has nothing to say.
+                if method != _NONE:
+                    self._logins.setdefault(method, login)
+
+    async def greet(self, link: Link) -> None:
+        """As L{socksgw.client.proxy.Proxy.greet}: SOCKS 6 begins with the request."""
+
+    async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
+        """As L{socksgw.client.proxy.Proxy.connect}."""
+        conversation = ClientConversation6(Command.CONNECT, host, port)
+        methods = bytes(self._logins)
+        dialogue = _Dialogue(link, conversation, methods, self._initial)
+        await dialogue.enter(self._logins)
+        return await dialogue.replied()
+
+    async def bind(self, link: Link, host: Address | str, port: int) -> Expecting:
+        """As L{socksgw.client.proxy.Proxy.bind}: it is not built."""
+        _notBuilt("BIND")
+
+    async def associate(
+        self,
+        link: Link,
+        host: Address = UNSPECIFIED4,
+        port: int = 0,
+        command: int = Command.UDP_ASSOCIATE,
+    ) -> Accepted:
+        """As L{socksgw.client.proxy.Proxy.associate}: it is not built."""
+        _notBuilt("UDP")
+
+
+def _notBuilt(what: str) -> NoReturn:
+    raise CommandNotSupported(_UNSUPPORTED, f"{what} by SOCKS 6 is not built yet")

@@ -1,0 +1,171 @@
+"""
+Dialogues with SOCKS 6 proxies, each of which the test plays octet by octet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from socksgw.client.errors import (
+    CommandNotSupported,
+    LoginRefused,
+    NoMethodAccepted,
+    NotAllowed,
+    ProtocolBroken,
+    ProxyClosed,
+    ProxyError,
+    TTLExpired,
+)
+from socksgw.client.logins.certificate import CERTIFICATE_LOGIN
+from socksgw.client.logins.gssapi import GssapiLogin
+from socksgw.client.logins.password import PasswordLogin
+from socksgw.client.logins.token import TokenLogin
+from socksgw.client.socks6 import Socks6Proxy
+from socksgw.plugins.gssapi_stub import StubInitiator
+from socksgw.wire.address import Address
+from socksgw.wire.socks6options import INITIAL_LIMIT
+from tests.fakes.links import MemoryLink, begun, failed, result
+
+V4 = Address.parse("192.0.2.7")
+PASSWORD = PasswordLogin("alice", "pw!")
+#: ULEN, UNAME, PLEN, PASSWD (RFC 1929 section 2).
+LOGIN = bytes.fromhex("01 05 616c696365 03 707721")
+#: Port, padding, address type, the length of a name, the name.
+PLACE = bytes.fromhex("01bb 00 03 0b 6578616d706c652e636f6d")
+ASKED = bytes.fromhex("06 01 0000") + PLACE
+#: With the login in an option, and the method in another one.
+ASKED_LOGIN = (
+    bytes.fromhex("06 01 0018 01bb 00 03 0b 6578616d706c652e636f6d 0004 0010 02")
+    + LOGIN
+    + bytes.fromhex("0002 0008 0000 02 00")
+)
+LET_IN = bytes.fromhex("06 00 0000")
+RIGHT = bytes.fromhex("06 00 0008 0004 0008 02 0100 00")
+WRONG = bytes.fromhex("06 01 0008 0004 0008 02 0101 00")
+SELECTED = bytes.fromhex("06 01 0008 0003 0008 02 000000")
+REFUSED = bytes.fromhex("06 01 0000")
+GRANTED = bytes.fromhex("06 00 0000 1f90 00 01 c0000207")
+#: What each kind is sent, and answers, to its success.
+COURSES: dict[str, tuple[Socks6Proxy, list[tuple[bytes, bytes]]]] = {
+    "no login": (Socks6Proxy(), [(ASKED, LET_IN + GRANTED)]),
+    "certificate": (Socks6Proxy(CERTIFICATE_LOGIN), [(ASKED, LET_IN + GRANTED)]),
+    "initial data": (Socks6Proxy(initial=b"GET"), [(ASKED + b"GET", LET_IN + GRANTED)]),
+    "login": (Socks6Proxy(PASSWORD), [(ASKED_LOGIN, RIGHT + GRANTED)]),
+    "login and initial data": (
+        Socks6Proxy(PASSWORD, initial=b"GET"),
+        [(ASKED_LOGIN[:-4] + b"\0\3\2\0GET", RIGHT + GRANTED)],
+    ),
+    "no login wanted": (Socks6Proxy(PASSWORD), [(ASKED_LOGIN, LET_IN + GRANTED)]),
+    "login by messages": (
+        Socks6Proxy(PASSWORD),
+        [(ASKED_LOGIN, SELECTED), (LOGIN, b"\x01\x00" + LET_IN + GRANTED)],
+    ),
+}
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize("course", COURSES)
+def test_granted(course: str, size: int) -> None:
+    """The same comes of it however the answers are cut."""
+    proxy, steps = COURSES[course]
+    link = MemoryLink()
+    running = begun(proxy.connect(link, "example.com", 443))
+    for asked, answer in steps:
+        assert link.taken() == asked
+        for start in range(0, len(answer), size):
+            assert not running.called
+            link.came(answer[start : start + size])
+    assert result(running) == ((V4, 8080), None, "")
+    assert link.taken() == b""
+    assert link.paused
+    assert link.surplus == b""
+
+
+def test_surplus() -> None:
+    """Octets behind the last reply are the destination's."""
+    link = MemoryLink()
+    running = begun(Socks6Proxy().connect(link, "example.com", 443))
+    link.came(LET_IN + GRANTED + b"220 ready")
+    result(running)
+    assert link.surplus == b"220 ready"
+
+
+@pytest.mark.parametrize("course", COURSES)
+def test_closedAtEachOctet(course: str) -> None:
+    """A proxy that closes before its last reply is whole has granted nothing."""
+    proxy, steps = COURSES[course]
+    whole = b"".join(answer for _, answer in steps)
+    for count in range(len(whole)):
+        link = MemoryLink()
+        running = begun(proxy.connect(link, "example.com", 443))
+        left = whole[:count]
+        for _, answer in steps:
+            part, left = left[: len(answer)], left[len(answer) :]
+            if part:
+                link.came(part)
+        link.close()
+        assert isinstance(failed(running), ProxyClosed)
+
+
+@pytest.mark.parametrize(
+    ("login", "answer", "error"),
+    [
+        (PASSWORD, WRONG, LoginRefused),
+        (PASSWORD, REFUSED, NoMethodAccepted),
+        (PASSWORD, bytes.fromhex("06 01 0008 0003 0008 ff 000000"), NoMethodAccepted),
+        (None, REFUSED, NoMethodAccepted),
+        # It is let in by the status, and not by the reply.
+        (PASSWORD, bytes.fromhex("06 01 0008 0004 0008 02 0100 00"), LoginRefused),
+        (PASSWORD, bytes.fromhex("06 01 0008 0003 0008 03 000000"), ProtocolBroken),
+        (PASSWORD, bytes.fromhex("06 00 0008 0004 0008 02 0500 00"), ProtocolBroken),
+        # Another version: a proxy that does not speak SOCKS 6 (section 5).
+        (None, b"\x05\xff", ProtocolBroken),
+        (None, LET_IN + bytes.fromhex("06 02"), NotAllowed),
+        (None, LET_IN + bytes.fromhex("06 09"), TTLExpired),
+        (None, LET_IN + bytes.fromhex("05 00"), ProtocolBroken),
+    ],
+)  # fmt: skip
+def test_refused(login: Any, answer: bytes, error: type[ProxyError]) -> None:
+    """Each answer that is no success says what it means."""
+    link = MemoryLink()
+    proxy = Socks6Proxy(login) if login else Socks6Proxy()
+    running = begun(proxy.connect(link, "example.com", 443))
+    link.came(answer)
+    assert type(failed(running)) is error
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"\x01\x01", LoginRefused),
+        (b"\x01\x00" + REFUSED, LoginRefused),
+        # Section 6: the second reply must not allow for further negotiations.
+        (b"\x01\x00" + SELECTED, ProtocolBroken),
+    ],
+)
+def test_refusedByMessages(answer: bytes, error: type[ProxyError]) -> None:
+    """The status, or the second reply, refuses."""
+    link = MemoryLink()
+    running = begun(Socks6Proxy(PASSWORD).connect(link, "example.com", 443))
+    link.came(SELECTED)
+    link.came(answer)
+    assert type(failed(running)) is error
+
+
+def test_whatItCannotDo() -> None:
+    """Each is told before anything is sent."""
+    with pytest.raises(ValueError, match="token"):
+        Socks6Proxy(TokenLogin("t"))
+    with pytest.raises(ValueError, match="GSSAPI"):
+        Socks6Proxy(GssapiLogin(StubInitiator("alice@X"), "rcmd@gw"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="initial data"):
+        Socks6Proxy(initial=bytes(INITIAL_LIMIT + 1))
+    link = MemoryLink()
+    for asking in (Socks6Proxy().bind(link, V4, 0), Socks6Proxy().associate(link)):
+        error = failed(begun(asking))
+        assert isinstance(error, CommandNotSupported)
+        assert "not built yet" in str(error)
+    begun(Socks6Proxy(PASSWORD).greet(link))
+    assert link.taken() == b""
