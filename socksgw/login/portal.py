@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any, Final, final
 
 from attrs import evolve
 from twisted.cred.checkers import (
@@ -77,6 +77,10 @@ def _byInterface(
         for interface in checker.credentialInterfaces:
             able.setdefault(interface, []).append(_inOctets(checker))
     return able
+
+
+#: Of credentials that were wrong a moment ago, for the journal.
+_AGAIN: Final = "; the same ones as before: a program tries again and again with them"
 
 
 def _throttled() -> AuthenticationFailed:
@@ -341,8 +345,9 @@ class Login:
                 answered = True
             if not answered:
                 raise _throttled() from None
+            why = f"{refused.why}{_AGAIN}" if isinstance(e, Again) else refused.why
             raise AuthenticationFailed(
-                refused.why, reason=refused.reason, counts=refused.counts
+                why, reason=refused.reason, counts=refused.counts
             ) from None
         except Exception as e:
             strip(e)

@@ -4,6 +4,7 @@ What the interoperability tests share: one gateway, a certificate, servers.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,11 +21,12 @@ from tests.interop.shared import (
     USER,
     Shared,
 )
+from tests.interop.speaking import NPM
 from tests.live.names import KnownNames
 from tests.live.registries import FileServer, crates, registries
 from tests.live.running import Running, running, socksgw
 from tests.live.samba import DomainController
-from tests.live.servers import Certificate, Destination, Web
+from tests.live.servers import Certificate, Destination, Web, missing, program
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +69,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     with FileServer(folder) as server:
         crates(folder, f"http://{NAME}:{server.port}")
         yield server
+
+
+@pytest.fixture(scope="session")
+def npm(pytestconfig: pytest.Config) -> Path:
+    """The folder of what npm's registry has, kept from run to run."""
+    folder = pytestconfig.cache.mkdir("-".join(NPM).replace("@", "-"))
+    if not (folder / "installed").exists():
+        command = [program("npm", "npm"), "install", "--prefix", str(folder)]
+        command += ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", *NPM]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=120)
+        except subprocess.SubprocessError as e:
+            missing(f"{', '.join(NPM)} from npm's registry: {e}")
+        (folder / "installed").touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,16 @@ from tests.live.registries import aptSettings
 from tests.live.running import ROOT
 from tests.live.servers import package, program
 
-__all__ = ["IGNORING", "NPM", "READING", "SPEAKERS", "Place", "Speaker", "setting"]
+__all__ = [
+    "IGNORING",
+    "NPM",
+    "READING",
+    "SPEAKERS",
+    "Place",
+    "Speaker",
+    "setting",
+    "shown",
+]
 
 #: What is installed from npm's registry, all in one folder.
 NPM = ("socks@2.8.11", "socks-proxy-agent@8.0.5", "undici@7.30.0")
@@ -86,22 +95,31 @@ class Speaker(NamedTuple):
 
 def setting(speaker: Speaker, place: Place, login: bool) -> str:
     """Return the setting for a gateway, with a login or without."""
-    text = _chapter(speaker.shown, speaker.lines)
-    if not login and speaker.nobody:
-        assert speaker.nobody in text or not speaker.logsIn
-        text = text.replace(speaker.nobody, "")
-    words = {
-        "GW": "127.0.0.1",
-        "1080": str(place.proxy),
-        "USER": USER,
-        "PASS": PASSWORD,
-        "HOST": NAME,
-        "PORT": str(place.port),
-        "URL": f'"{place.url}"',
-        "https://example.com": place.url,
-    }
-    pattern = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words)
-    return re.sub(pattern, lambda found: words[found[0]], text)
+    left = None if login else speaker.nobody
+    words = {"HOST": NAME, "PORT": str(place.port), "URL": f'"{place.url}"'}
+    words["https://example.com"] = place.url
+    return shown(speaker.shown, place.proxy, speaker.lines, left, **words)
+
+
+def shown(
+    words: str, proxy: int, lines: int = 1, without: str | None = None, **more: str
+) -> str:
+    """
+    Return lines of the chapter, with the gateway and the login in their places.
+
+    @param words: they are in the first of the lines, and in no other.
+    @param proxy: the port of the gateway.
+    @param without: what is left out; nothing where the lines have no login.
+    @param more: what stands for other words.
+    """
+    text = _chapter(words, lines)
+    if without and "USER" in text:
+        assert without in text
+        text = text.replace(without, "")
+    known = {"GW": "127.0.0.1", "1080": str(proxy), "USER": USER, "PASS": PASSWORD}
+    known |= more
+    pattern = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in known)
+    return re.sub(pattern, lambda found: known[found[0]], text)
 
 
 def _script(

@@ -19,7 +19,6 @@ from tests.interop.named import NAME
 from tests.interop.shared import USER
 from tests.interop.speaking import (
     IGNORING,
-    NPM,
     READING,
     SPEAKERS,
     Place,
@@ -28,22 +27,7 @@ from tests.interop.speaking import (
 )
 from tests.live.registries import FileServer
 from tests.live.running import Running, environment
-from tests.live.servers import Destination, missing, program
-
-
-@pytest.fixture(scope="module")
-def npm(pytestconfig: pytest.Config) -> Path:
-    """The folder of what npm's registry has, kept from run to run."""
-    folder = pytestconfig.cache.mkdir("-".join(NPM).replace("@", "-"))
-    if not (folder / "installed").exists():
-        command = [program("npm", "npm"), "install", "--prefix", str(folder)]
-        command += ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", *NPM]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=120)
-        except subprocess.SubprocessError as e:
-            missing(f"{', '.join(NPM)} from npm's registry: {e}")
-        (folder / "installed").touch()
-    return folder
+from tests.live.servers import Destination
 
 
 @pytest.fixture
