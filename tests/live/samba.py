@@ -133,7 +133,8 @@ _CONTENT: Final = "".join(
         _group("Newsletter", _MAIL, f"CN=Alice Adams,{PEOPLE}"),
     ]
 )
-#: {primary} is the RID of Engineers.
+#: {primary} is the RID of Engineers. The name of the LDAP service is what
+#: samba_spnupdate(8) adds, which does not run here.
 _CHANGES: Final = f"""
 dn: {BASE}
 changetype: modify
@@ -142,6 +143,11 @@ lockoutThreshold: {LOCKOUT}
 -
 replace: maxPwdAge
 maxPwdAge: -9223372036854775808
+
+dn: CN=DC1,OU=Domain Controllers,{BASE}
+changetype: modify
+add: servicePrincipalName
+servicePrincipalName: ldap/{HOST}
 
 dn: CN=Windows Authorization Access Group,CN=Builtin,{BASE}
 changetype: modify

@@ -42,6 +42,11 @@ LDAP: Final[Mapping[str, str]] = {
     "bind_keytab": "string. Instead of ``bind_dn``: the file of a Kerberos key; needs "
     "``socksgw[gssapi]``.",
     "bind_principal": "string. The principal, where ``bind_keytab`` has several.",
+    "bind_protection": 'string; default ``"tls"``. What protects the messages of the '
+    'account of ``bind_keytab``. ``"confidentiality"`` or ``"integrity"``: Kerberos '
+    "does, without TLS, at port 389 of ``ldaps://``: for servers that take a keytab only "
+    "so, such as Samba's domain controllers. Passwords of users go through TLS all the "
+    "same.",
     "group_base": "string. The distinguished name below which groups are looked for. "
     "Absent: ``base``.",
     "group_filter": "string. The filter that finds the groups of ``{dn}`` or ``{user}``"

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from socksgw.interfaces import Settings
 from socksgw.login.stores.keys import LDAP
+from socksgw.login.stores.ldaplayer import LAYERS
 from socksgw.login.stores.ldaplinks import Link
 from socksgw.login.stores.ldapnames import attributeOf, normalDN, parseFilter
-from socksgw.login.stores.ldapservers import Server, serversOf
+from socksgw.login.stores.ldapservers import Server, serversOf, unsecured
 from socksgw.login.stores.ldapusers import Directory, LDAPChecker
 from socksgw.login.stores.remote import trustIn
 from socksgw.system.files import FileError
@@ -48,6 +49,10 @@ def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
         except ValueError as e:
             settings.wrong(f"url[{i}]", str(e))
     become = _keytabIn(settings, reactor)
+    protection = settings.word("bind_protection", "tls")
+    service = servers
+    if protection != "tls":
+        service = [unsecured(each) for each in servers]
     if password:
         become = partial(Link.bind, dn=dn, password=password)
     return LDAPChecker(
@@ -59,6 +64,7 @@ def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
         timeout,
         connections,
         settings.kept("bind_password_file", "bind_keytab"),
+        service,
     )
 
 
@@ -68,8 +74,14 @@ def _keytabIn(
     keytab = settings.path("bind_keytab")
     principal = settings.word("bind_principal")
     if keytab is None:
-        if principal:
-            settings.wrong("bind_principal", "needs bind_keytab")
+        for key in ("bind_principal", "bind_protection"):
+            if settings.get(key):
+                settings.wrong(key, "needs bind_keytab")
+        return None
+    protection = settings.word("bind_protection", "tls")
+    if protection not in ("tls", *LAYERS):
+        known = ", ".join(f'"{each}"' for each in ("tls", *LAYERS))
+        settings.wrong("bind_protection", f'"{protection}" is none of {known}')
         return None
     if not settings.content("bind_keytab", secret=True):
         return None
@@ -84,7 +96,8 @@ def _keytabIn(
         )
         return None
     try:
-        return KeytabAccount(reactor, keytab, principal).bind
+        layer = "" if protection == "tls" else protection
+        return KeytabAccount(reactor, keytab, principal, layer).bind
     except (OSError, FileError) as e:
         settings.wrong("bind_keytab", str(e))
         return None

@@ -16,13 +16,14 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from socksgw.login.stores.ldaplayer import Layer, LayerBroken, Layered
 from socksgw.system.tlsname import PeerRefused
 from socksgw.system.tlspeer import TLSPeer
 
 __all__ = ["Entry", "Link", "NotServed", "ResultError", "TooMany", "TooMuch"]
 
-#: Characters of a diagnostic message that are kept.
-_SAID: Final = 200
+#: Octets of a diagnostic message that are looked at.
+_DIAGNOSTIC: Final = 500
 #: Octets of the answer to one question at most.
 _LONGEST: Final = 1 << 20
 #: Result codes (RFC 4511 section 4.1.9).
@@ -39,10 +40,10 @@ class ResultError(Exception):
     The directory answered, and it was not success.
 
     @ivar code: RFC 4511 section 4.1.9.
-    @ivar said: its diagnostic message, in one line; may be empty.
+    @ivar message: its diagnostic message, as the server wrote it: for no log.
     """
 
-    def __init__(self, code: int, said: bytes = b"") -> None:
+    def __init__(self, code: int, message: str = "") -> None:
         text = f"the directory answers with result code {code}"
         if code in _STRONGER:
             # Active Directory: "The server requires binds to turn on integrity
@@ -50,8 +51,7 @@ class ResultError(Exception):
             text += ": it wants signing or TLS; use ldaps:// or start_tls = true"
         super().__init__(text)
         self.code = code
-        line = " ".join(said.decode("utf-8", "replace").strip("\0").split())
-        self.said = "".join(c if c.isprintable() else "?" for c in line)[:_SAID]
+        self.message = message
 
 
 class NotServed(Exception):
@@ -97,6 +97,7 @@ class Link(LDAPClient):  # type: ignore[misc]
     retiring: Any = None
     kept = 0.0
     connected: Any
+    transport: Any
     host = ""
 
     def __init__(self) -> None:
@@ -105,6 +106,7 @@ class Link(LDAPClient):  # type: ignore[misc]
         self._failure: Failure | None = None
         self._peer: TLSPeer | None = None
         self._came = 0
+        self._layer: Layer | None = None
 
     # What comes.
 
@@ -114,9 +116,16 @@ class Link(LDAPClient):  # type: ignore[misc]
             self._came += len(octets)
             if self._came > _LONGEST:
                 raise TooMuch(f"an answer of more than {_LONGEST} octets")
-            super().dataReceived(octets)
+            if self._layer is None:
+                super().dataReceived(octets)
+            else:
+                for each in self._layer.unwrapped(octets):
+                    super().dataReceived(each)
         except TooMuch:
             self._failure = Failure()
+            self.abort()
+        except LayerBroken as e:
+            self._failure = Failure(NotServed(f"Kerberos: {e}"))
             self.abort()
         except Exception as e:
             # The library raises whatever its decoding runs into.
@@ -216,8 +225,25 @@ class Link(LDAPClient):  # type: ignore[misc]
         if not isinstance(answer, pureldap.LDAPBindResponse):
             raise NotServed("an answer to another question")
         if answer.resultCode != (_SUCCESS if last else _IN_PROGRESS):
-            raise ResultError(answer.resultCode, answer.errorMessage or b"")
+            raise ResultError(answer.resultCode, _diagnostic(answer))
         return answer.serverSaslCreds or b""
+
+    def protect(self, layer: Layer) -> None:
+        """
+        Have all that follows go through a security layer, each way.
+
+        @raise NotServed: something has come before, outside of it.
+        """
+        if self.buffer:
+            raise NotServed("octets between the bind by SASL and its layer")
+        self._layer = layer
+        self.transport = Layered(self.transport, layer)
+
+    @property
+    def peer(self) -> Any:
+        """The certificate that the server has shown; L{None} without TLS."""
+        show = getattr(self.transport, "getPeerCertificate", None)
+        return None if show is None else show()
 
     async def search(
         self, base: str, subtree: bool, node: Any, attributes: Sequence[str], most: int
@@ -275,6 +301,11 @@ def _entry(message: Any) -> Entry:
     return Entry(message.objectName.decode("utf-8"), values)
 
 
+def _diagnostic(answer: Any) -> str:
+    said: bytes = getattr(answer, "errorMessage", None) or b""
+    return said[:_DIAGNOSTIC].decode("utf-8", "replace")
+
+
 def _succeeded(answer: Any, kind: type) -> None:
     if not isinstance(answer, kind):
         raise NotServed("an answer to another question")
@@ -282,4 +313,4 @@ def _succeeded(answer: Any, kind: type) -> None:
     if code in _BUSY:
         raise NotServed(f"it is busy, or unavailable (result code {code})")
     if code != _SUCCESS:
-        raise ResultError(code, getattr(answer, "errorMessage", None) or b"")
+        raise ResultError(code, _diagnostic(answer))

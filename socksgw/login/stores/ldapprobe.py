@@ -24,7 +24,7 @@ from socksgw.login.stores.ldapnames import present
 from socksgw.login.stores.ldapservers import Server, Servers
 from socksgw.system.inwords import Words, inWords
 
-__all__ = ["askServers"]
+__all__ = ["askServers", "greetServers"]
 
 #: What Active Directory says of an account in the diagnostic of a refused bind.
 _ACCOUNT: Final = re.compile(r"\bdata ([0-9a-f]{2,4})\b")
@@ -91,6 +91,23 @@ async def askServers(
             each.cancel()
         raise
     return found
+
+
+async def greetServers(servers: Servers) -> Sequence[Answer]:
+    """Ask every server for a connection with TLS, by which users' passwords go."""
+
+    async def greet(server: Server) -> Answer:
+        try:
+            link = await servers.open(server)
+        except Exception as e:
+            words = inWords(e)
+            return Answer(server.url, words.said, "failed", words.remedy)
+        link.abort()
+        return Answer(
+            server.url, "TLS with the right certificate, for users' passwords"
+        )
+
+    return [await greet(each) for each in servers.all()]
 
 
 async def _ask(
@@ -172,8 +189,15 @@ def _noUsers(base: str, attribute: str, bound: bool) -> Words:
     )
 
 
+def _told(error: ResultError) -> str:
+    """Return the server's own words, for people."""
+    line = " ".join(error.message.strip("\0").split())[:200]
+    text = "".join(c if c.isprintable() else "?" for c in line)
+    return f': "{text}"' if text else ""
+
+
 def _ofBind(error: ResultError) -> Words:
-    data = _ACCOUNT.search(error.said)
+    data = _ACCOUNT.search(error.message)
     if data is not None and data[1] in _OF_ACCOUNT:
         return Words(
             f"the bind account {_OF_ACCOUNT[data[1]]}", "see it in the directory"
@@ -181,7 +205,7 @@ def _ofBind(error: ResultError) -> Words:
     known = _OF_BIND.get(error.code)
     if known is not None:
         return known
-    told = f': "{error.said}"' if error.said else ""
+    told = _told(error)
     return Words(
         f"it refuses the bind account with result code {error.code}{told}",
         "see the directory's log",
@@ -208,5 +232,5 @@ def _ofSearch(error: Exception, base: str, bound: bool) -> Words:
             f"{who} may not search it",
             "let it read users and groups" if bound else account,
         )
-    told = f': "{error.said}"' if error.said else ""
+    told = _told(error)
     return Words(f"a search fails with result code {error.code}{told}")

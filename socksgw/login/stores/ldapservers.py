@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar, final
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 from ldaptor.protocols.ldap.ldapclient import (
     LDAPClientConnectionLostException,
 )
@@ -26,12 +26,14 @@ from socksgw.login.stores.remote import Unavailable, isLoopback, within
 from socksgw.system.tlsname import PeerRefused
 from socksgw.system.tlspeer import TLSPeer
 
-__all__ = ["Links", "Server", "Servers", "serversOf"]
+__all__ = ["Links", "Server", "Servers", "serversOf", "unsecured"]
 
 _log = Logger()
 
 T = TypeVar("T")
 
+#: The port of LDAP without TLS.
+_PLAIN: Final = 389
 #: Seconds that a server rests which did not answer.
 _REST: Final = 5.0
 #: Seconds that an unused connection is kept.
@@ -96,6 +98,19 @@ def serversOf(
         port = port or (636 if scheme == "ldaps" else 389)
         servers.append(Server(url, host, port, peer, starts))
     return servers
+
+
+def unsecured(server: Server) -> Server:
+    """
+    Return the same server, without TLS: Kerberos protects what is said.
+
+    That is at the port of C{ldap://} where TLS is at another one.
+    """
+    if server.tls is None or server.startTLS:
+        return evolve(server, tls=None, startTLS=False)
+    return evolve(
+        server, url=f"ldap://{server.host}", port=_PLAIN, tls=None, startTLS=False
+    )
 
 
 #: What another server may do better.

@@ -113,6 +113,7 @@ class LDAPChecker:
         timeout: float = 5.0,
         connections: int = 8,
         files: Sequence[KeptSecret] = (),
+        service: Sequence[Server] = (),
     ) -> None:
         """
         Make a checker.
@@ -123,6 +124,8 @@ class LDAPChecker:
         @param connections: in use at a time by logins, and as many by look-ups of
             groups, so that a flood of strangers' logins does not hold these up.
         @param files: the secrets of the service account.
+        @param service: the servers, as the service account comes to them, where that
+            is another way than users' passwords take.
         """
         self.name = name
         self._reactor = reactor
@@ -132,9 +135,11 @@ class LDAPChecker:
         self._evenly = Evenly(reactor)
         self._turns = Turns(reactor, name, connections, timeout)
         self._groupTurns = Turns(reactor, f"{name} (groups)", connections, timeout)
-        self._servers = Servers(reactor, servers)
+        self._ways = self._servers = Servers(reactor, servers)
+        if service and service != servers:
+            self._servers = Servers(reactor, service)
         self._service = Links(self._servers, self._becomeService)
-        self._users = Links(self._servers, Link.hello)
+        self._users = Links(self._ways, Link.hello)
         self._names = GroupNames()
         self._files = files
         self._seen = self._active = False
@@ -148,7 +153,7 @@ class LDAPChecker:
 
     async def probe(self) -> Sequence[Answer]:
         """As L{IProbed.probe}: each server is asked."""
-        from socksgw.login.stores.ldapprobe import askServers
+        from socksgw.login.stores.ldapprobe import askServers, greetServers
 
         async def look(link: Link) -> frozenset[str]:
             await self._names.look(link)
@@ -157,7 +162,10 @@ class LDAPChecker:
         base, name = self._directory.base, self._userName
         # A template finds users without a search; groups need one all the same.
         lenient = self._become is None and self._directory.userFilter is None
-        return await askServers(self._servers, self._become, base, name, look, lenient)
+        found = await askServers(self._servers, self._become, base, name, look, lenient)
+        if self._ways is not self._servers:
+            found = [*found, *await greetServers(self._ways)]
+        return found
 
     # Logging in.
 
