@@ -6,6 +6,7 @@ listening, and what they do again and again.
 from __future__ import annotations
 
 import getpass
+import json
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.interop.named import NAME
 from tests.interop.shared import PASSWORD, USER
 from tests.interop.speaking import shown
 from tests.live import raw
+from tests.live.netns import alone
 from tests.live.registries import aptSettings
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import Daemon, Destination, freePort, freePorts, program
@@ -156,6 +158,40 @@ def test_datagrams(
     assert (flow["user"], flow["verdict"]) == (USER, "allow")
     line = latest(named, "decision", session=flow["session"])
     assert (line["asked"], bool(line["port"])) == asked
+
+
+LIBTORRENT = """
+import libtorrent, time
+socks5_pw = int(libtorrent.proxy_type_t.socks5_pw)
+session = libtorrent.session({**SETTING, "enable_dht": False, "enable_lsd": False,
+    "enable_upnp": False, "enable_natpmp": False, "proxy_hostnames": True,
+    "listen_interfaces": "127.0.0.1:0"})
+torrent = libtorrent.add_torrent_params()
+torrent.info_hashes = libtorrent.info_hash_t(libtorrent.sha1_hash(b"a" * 20))
+torrent.save_path = "."
+torrent.trackers = ["udp://NAME:SERVER/announce"]
+session.add_torrent(torrent)
+time.sleep(60)
+"""
+
+
+def test_libtorrent(
+    named: Running, quiet: dict[str, str], tmp_path: Path, answering: int
+) -> None:
+    """A tracker's name travels in the datagrams: the gateway looks it up."""
+    setting = shown('{"proxy_type"', named.ports[1], 2)
+    text = LIBTORRENT.replace("SETTING", setting).replace("SERVER", str(answering))
+    client = subprocess.Popen(
+        [DEBIANS, "-c", text.replace("NAME", NAME)], env=quiet, cwd=tmp_path
+    )
+    try:
+        flow = latest(named, "flow", port=answering)
+    finally:
+        client.kill()
+        client.wait(10)
+    assert (flow["user"], flow["name"], flow["verdict"]) == (USER, NAME, "allow")
+    line = latest(named, "decision", session=flow["session"])
+    assert (line["asked"], line["port"]) == ("0.0.0.0", 0)
 
 
 @pytest.fixture
@@ -436,3 +472,11 @@ def test_triedAgain(trying: Running, quiet: dict[str, str], vpn: Path) -> None:
                 raw.GREETING_LOGIN + raw.login(user.encode(), PASSWORD.encode())
             )
             assert raw.exactly(right, 4) == b"\x05\x02\x01\x00"
+
+
+def test_redsocks(tmp_path: Path) -> None:
+    """What netfilter redirects comes to the gateway by redsocks, with its login."""
+    line = json.loads(alone("tests.interop.redirected", str(tmp_path)))
+    assert line["came"] == "arrived"
+    assert (line["verdict"], line["user"]) == ("allow", USER)
+    assert (line["asked"], line["name"]) == ("127.0.0.1", None)
