@@ -21,6 +21,7 @@ from socksgw.console.clients.programs import PROGRAMS
 from tests.interop.named import CONFIGURATION, NAME
 from tests.interop.shared import PASSWORD, USER
 from tests.live import raw
+from tests.live.browser import headless
 from tests.live.gofetch import goFetch
 from tests.live.registries import FileServer, aptSettings
 from tests.live.running import Running, socksgw
@@ -164,10 +165,8 @@ def _ssh(place: Place) -> list[str]:
 def _chromium(place: Place) -> list[str]:
     (line,) = place.lines
     words = line.split()
-    command = [program(words[0], "chromium"), *words[1:], "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command += ["--disable-component-update", "--disable-sync", "--dump-dom"]
-    command += ["--disable-dev-shm-usage", f"--user-data-dir={place.home}/profile"]
+    assert words[0] == "chromium"
+    command = [*headless(place.home), *words[1:], "--dump-dom"]
     return [*command, f"{place.url}/simple/thing/"]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.interop.named import NAME
-from tests.interop.shared import USER
+from tests.interop.shared import PASSWORD, USER
 from tests.interop.speaking import (
     IGNORING,
     READING,
@@ -25,6 +25,7 @@ from tests.interop.speaking import (
     Speaker,
     setting,
 )
+from tests.live.browser import headless
 from tests.live.registries import FileServer
 from tests.live.running import Running, environment
 from tests.live.servers import Destination
@@ -176,3 +177,37 @@ def test_insists(
     line = refused(named, before)
     assert line["offered"] == [2]
     assert REMEDIES[2,] in line["why"]
+
+
+@pytest.mark.parametrize("how", ["without", "user", "variable"])
+def test_chromium(
+    named: Running, site: FileServer, quiet: dict[str, str], tmp_path: Path, how: str
+) -> None:
+    """
+    Chromium cannot log in by SOCKS. With a user in the URL it does not come at all, and
+    of ALL_PROXY it takes socks5h for HTTP.
+    """
+    before, seen = unhurried(named), len(site.seen)
+    decided = len(named.journal("decision"))
+    proxy, env = named.ports[1], dict(quiet)
+    if how == "variable":
+        env["ALL_PROXY"] = f"socks5h://127.0.0.1:{named.ports[0]}"
+        options = []
+    else:
+        user = f"{USER}:{PASSWORD}@" if how == "user" else ""
+        options = [f"--proxy-server=socks5://{user}127.0.0.1:{proxy}"]
+    subprocess.run(
+        [*headless(tmp_path), *options, "--dump-dom", f"http://{NAME}:{site.port}/npm/"],
+        env=env, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    if how == "without":
+        line = refused(named, before)
+        assert line["offered"] == [0]
+        assert REMEDIES[0,] in line["why"]
+    elif how == "user":
+        assert len(named.journal("refused")) == before
+    else:
+        lines = named.journal("decision")[decided:]
+        ours = [line for line in lines if line["port"] == site.port]
+        assert {(line["protocol"], line["name"]) for line in ours} == {("http", NAME)}
+    assert (len(site.seen) > seen) == (how == "variable")

@@ -13,12 +13,24 @@ import aiohttp
 
 from tests.live.servers import program
 
-__all__ = ["Browser"]
+__all__ = ["Browser", "headless"]
 
 #: Seconds that anything may take.
 _PATIENCE = 30.0
 #: Between two looks.
 _PAUSE = 0.05
+
+
+def headless(home: Path) -> list[str]:
+    """
+    Return the command of a browser that shows no window, and asks for nothing by itself.
+
+    @param home: where its profile is.
+    """
+    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
+    command += ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    command += ["--disable-component-update", "--disable-sync"]
+    return [*command, "--disable-dev-shm-usage", f"--user-data-dir={home}/profile"]
 
 
 class Browser:
@@ -38,12 +50,8 @@ class Browser:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            program("chromium", "chromium"),
-            *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update"),
-            *("--disable-sync", "--disable-dev-shm-usage"),
-            *("--remote-debugging-port=0", f"--user-data-dir={self._home}/profile"),
-            "about:blank",
+            *headless(self._home),
+            *("--remote-debugging-port=0", "about:blank"),
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
