@@ -12,11 +12,11 @@ COVERAGE ?=
 # hundred interpreters, and each would compile all of them again.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 
-.PHONY: help run test lint man dist bench clean
+.PHONY: help run test test-kernel lint man dist bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this text
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  The manual: .venv/bin/socksgw help'
 	@echo '  ARGS="…" is handed on: make run ARGS="--config etc/socksgw.toml", make test ARGS="-k wire"'
 
@@ -58,6 +58,10 @@ test: $(VENV)/tested  ## run every test
 	$(PYTEST) -m alone $(ARGS) || test $$? = 5
 	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 	$(if $(COVERAGE),$(BIN)/coverage report $(if $(ARGS),,--fail-under=90))
+
+# Debian: qemu-system-x86 busybox-static cpio kmod. The kernel is downloaded once.
+test-kernel: $(VENV)/tested  ## what needs another kernel, in a virtual machine (as root)
+	$(BIN)/python -m tests.kernel.machine
 
 lint: $(VENV)/linted  ## style, types, and the import contracts between folders
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ TESTS = ROOT / "tests"
 #: What any test may use; everything else is for its own folder.
 COMMON = {"fakes", "live", "tools"}
 #: Folders without a counterpart in C{socksgw/}.
-APART = COMMON | {"bench", "hostile", "interop", "measured"}
+APART = COMMON | {"bench", "hostile", "interop", "kernel", "measured"}
 #: Modules whose tests stand somewhere else: where, and why. The shorter, the better.
 ELSEWHERE: dict[str, tuple[str, str]] = {
     **{

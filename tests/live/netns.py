@@ -5,7 +5,6 @@ namespace of their own (C{unshare -mn}).
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 from tests.live.running import ROOT, environment
 from tests.live.servers import missing, program
+from tests.tools.namespaces import NETNS, cable, ip, within
 
 __all__ = [
     "NETNS",
@@ -30,11 +30,8 @@ __all__ = [
     "within",
 ]
 
-NETNS = Path("/run/netns")
 #: Where the interpreter is, whatever links lead there.
 REAL = Path(sys.executable).resolve().parents[1]
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _passable() -> list[str]:
@@ -98,48 +95,6 @@ def alone(module: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr[-8000:]
     return done.stdout
-
-
-def ip(*lines: str, netns: str = "") -> None:
-    """Run C{ip} with each line, in a namespace if one is named."""
-    inside = ["-n", netns] if netns else []
-    for line in lines:
-        subprocess.run(["ip", *inside, *line.split()], check=True)
-
-
-def cable(
-    near: tuple[str, str], far: tuple[str, str], *addresses: tuple[str, str]
-) -> None:
-    """
-    Lay a cable.
-
-    @param near: a namespace (empty for this one), and the name of the interface there.
-    @param addresses: with their prefixes, at each end.
-    """
-    ip(f"link add {near[1]} type veth peer name {far[1]}")
-    for i, (netns, device) in enumerate((near, far)):
-        if netns:
-            ip(f"link set {device} netns {netns}")
-        ip(*(f"addr add {pair[i]} dev {device} {_nodad(pair[i])}" for pair in addresses),
-           f"link set {device} up", netns=netns)  # fmt: skip
-
-
-def _nodad(address: str) -> str:
-    return "nodad" if ":" in address else ""
-
-
-@contextmanager
-def within(netns: str) -> Iterator[None]:
-    """Be in a namespace, this thread alone; sockets that are made stay there."""
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(NETNS / netns, os.O_RDONLY)
-    try:
-        assert _libc.setns(there, _CLONE_NEWNET) == 0
-        yield
-    finally:
-        assert _libc.setns(own, _CLONE_NEWNET) == 0
-        os.close(own)
-        os.close(there)
 
 
 def served(listening: Any, text: bytes) -> None:
