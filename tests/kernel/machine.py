@@ -19,7 +19,6 @@ from pathlib import Path
 
 from socksgw.config.loading import loads
 from socksgw.gateway.examining.ipsec import firewall
-from tests.interop.guarded import GATEWAY
 from tests.live.running import ROOT
 from tests.live.servers import program
 
@@ -31,6 +30,13 @@ KEPT = CACHE / "socksgw-tests" / "kernel"
 VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
 #: What brings the files in; everything else is loaded from there.
 MODULES = ("virtio_pci", "virtiofs", "overlay")
+#: Of whose rules the firewall gets.
+LISTEN = """
+[[listen]]
+name = "lan"
+address = ["10.9.1.1:1080"]
+ipsec_mark = 0x1000000
+"""
 MEMORY = "768M"
 #: Seconds that a machine may run.
 PATIENCE = 120
@@ -119,9 +125,7 @@ def main() -> int:
     assert server, "virtiofsd is missing (Debian: qemu-system-x86, virtiofsd)"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "rules.nft").write_text(
-            "\n".join(firewall(loads(GATEWAY, "gw.toml")))
-        )
+        (folder / "rules.nft").write_text("\n".join(firewall(loads(LISTEN, "gw.toml"))))
         initramfs = _initramfs(folder / "root", kernel, version, folder / "rules.nft")
         serving = subprocess.Popen(
             [server, f"--socket-path={folder}/files", "-o", "source=/",
