@@ -45,6 +45,7 @@ from socksgw.gateway.state import State
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.limits import Limits
 from socksgw.metrics.facts import factsOf
+from socksgw.negotiate.resumption import Resumptions
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
 from socksgw.relay.tally import MOVED
@@ -86,6 +87,7 @@ class Gateway:
     @ivar grants: what was allowed for a while, beside the rules.
     @ivar memory: counts the octets that wait for slow readers.
     @ivar meters: what sessions count.
+    @ivar resumptions: the logins that later requests go on with.
     @ivar throttle: what counts logins that fail.
     @ivar descriptors: how many the process may have.
     @ivar reloads: reads the configuration again.
@@ -145,6 +147,8 @@ class Gateway:
             config.directory / config.gateway.netns_dir,
         )
         self.meters = self._shared.meters
+        # Another process would not know what was given here.
+        self.resumptions = Resumptions(clock, role.count == 1)
         self._over = self.meters.over.append
         self.pools = self._shared.threads
         self.throttle = self._shared.throttle

@@ -164,6 +164,8 @@ class Hearing:
         @return: L{None} where that takes more.
         """
         session, login = self._session, conversation.login
+        if login is not None and (login.begins or login.resumes or login.ends):
+            return None
         client, generation, record = session.client, session.generation, session.record
         offered = (
             conversation.dialect.offered(event) if login is None else login.offers[0]

@@ -24,16 +24,19 @@ from socksgw.login.credentials import shownIn
 from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import lead, negotiate
+from socksgw.negotiate.resumption import Resumptions
 from socksgw.policy.questions import Verdict
 from socksgw.relay.tally import MOVED, Tally
 from socksgw.session import case
 from socksgw.session.command import Command, Relay
 from socksgw.session.deciding import decide
 from socksgw.session.refusing import refuse
+from socksgw.session.resuming import begun, ended, resumed
 from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
 from socksgw.wire.address import Address
-from socksgw.wire.codes import Reply
+from socksgw.wire.codes import Method, Reply
+from socksgw.wire.dialect import Login
 from socksgw.wire.events import Event, Requested
 from socksgw.wire.levels import factOf
 from socksgw.wire.reader import WireError
@@ -56,6 +59,7 @@ _AUDIT: Final = Stage.AUDIT
 _ROUTE: Final = Stage.ROUTE
 _RELAY: Final = Stage.RELAY
 _SUCCEEDED: Final = Reply.SUCCEEDED
+_NO_AUTHENTICATION: Final = int(Method.NO_AUTHENTICATION)
 
 
 class Gateway(case.Gateway, Protocol):
@@ -64,6 +68,10 @@ class Gateway(case.Gateway, Protocol):
     @property
     def expiring(self) -> dict[Session, None]:
         """The sessions of users whose login has an end."""
+
+    @property
+    def resumptions(self) -> Resumptions:
+        """The logins that can be gone on with."""
 
     def recheck(self, session: Session) -> None:
         """
@@ -177,6 +185,11 @@ class Session(case.Case):
         if event is None:
             event = await client.next()
         wanted = self.greeted(event)
+        login = client.conversation.login
+        if login is not None:
+            ended(self, self.gateway, login)
+            if login.resumes is not None:
+                return await self._resumed(event, login, wanted)
         return await self._led(negotiate(client, event, wanted, record.chose))
 
     async def chosen(self, event: Event, method: OfferedMethod) -> Relay | None:
@@ -263,9 +276,30 @@ class Session(case.Case):
         request = client.conversation.admit(attempt.event)
         if request is None:
             return await self.awaiting(user)
-        welcome = client.conversation.welcome()
+        login = client.conversation.login
+        if login is not None:
+            begun(self, self.gateway, login, user)
+        return await self._entered(request, user)
+
+    async def _resumed(
+        self, event: Event, login: Login, wanted: Sequence[OfferedMethod]
+    ) -> Relay | None:
+        """Go on with a login that an earlier request has made."""
+        client = self.client
+        self.stage = _LOGIN
+        began = self.gateway.clock()
+        user = resumed(self, self.gateway, login, wanted)
+        client.conversation.chooseMethod(_NO_AUTHENTICATION)
+        self.loggedIn(user, began)
+        request = client.conversation.admit(event)
+        assert request is not None
+        return await self._entered(request, user)
+
+    async def _entered(self, request: Requested, user: User) -> Relay | None:
+        """Tell a client that it is let in, and go on with its request."""
+        welcome = self.client.conversation.welcome()
         if welcome:
-            client.send(welcome)
+            self.client.send(welcome)
         self.requested(user)
         return await self.judge(request)
 

@@ -126,6 +126,45 @@ class Login(Protocol):
     early: bytes
     over: bool
 
+    # A login that later requests go on with.
+
+    @property
+    def resumes(self) -> bytes | None:
+        """The key of the login that the request goes on with; L{None} for none."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether the client wants this login to be gone on with."""
+
+    @property
+    def ends(self) -> bytes | None:
+        """The key of a login that is to end with this request; L{None} for none."""
+
+    @property
+    def token(self) -> int | None:
+        """The token that the request spends; L{None} for none."""
+
+    @property
+    def window(self) -> int:
+        """How many tokens the client asks for; 0 for none."""
+
+    def begun(self, key: bytes) -> None:
+        """Tell the client the key of its login, once it is let in."""
+
+    def resumed(self) -> None:
+        """Tell the client that its request goes on with its login."""
+
+    def unknown(self) -> None:
+        """Tell the client that there is no login of its key."""
+
+    def windowed(self, base: int, size: int) -> None:
+        """Tell the client its tokens."""
+
+    def spent(self, granted: bool) -> None:
+        """Tell the client whether its token was spent by this request."""
+
+    # Its methods.
+
     @property
     def offers(self) -> Sequence[bytes]:
         """The methods that the client can have; each group only before the next."""

@@ -14,10 +14,12 @@ from typing import Any, Final, final
 from socksgw.wire.codes import SOCKS6, Method
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from socksgw.wire.socks6options import (
+    Kind,
     RequestOptions,
     encodeAuthData,
     encodeOption,
     encodeSelected,
+    encodeWindow,
 )
 
 __all__ = ["Login6", "encodeAuthReply"]
@@ -64,6 +66,52 @@ class Login6:
         # else.
         self._said = b""
         self._kept = b""
+
+    @property
+    def resumes(self) -> bytes | None:
+        """As L{socksgw.wire.dialect.Login.resumes}; not in the request that ends it."""
+        return None if self.options.endsSession else self.options.session
+
+    @property
+    def begins(self) -> bool:
+        """Whether the client asks for a session."""
+        return self.options.wantsSession
+
+    @property
+    def ends(self) -> bytes | None:
+        """The ID of a session that is torn down (section 8.4.3)."""
+        return self.options.session if self.options.endsSession else None
+
+    @property
+    def token(self) -> int | None:
+        """The token that is spent."""
+        return self.options.token
+
+    @property
+    def window(self) -> int:
+        """The size of the window that is asked for."""
+        return self.options.window
+
+    def begun(self, key: bytes) -> None:
+        """Tell the session's ID: among the session options of this reply (8.4)."""
+        self._tell(Kind.SESSION_ID, key)
+
+    def resumed(self) -> None:
+        """Tell that the request is of its session."""
+        self._tell(Kind.SESSION_OK)
+
+    def unknown(self) -> None:
+        """Tell that there is no such session."""
+        self._tell(Kind.SESSION_INVALID)
+
+    def windowed(self, base: int, size: int) -> None:
+        """Tell the window of tokens."""
+        self._kept += encodeWindow(base, size)
+
+    def spent(self, granted: bool) -> None:
+        """Tell whether the token was spent."""
+        kind = Kind.IDEMPOTENCE_ACCEPTED if granted else Kind.IDEMPOTENCE_REJECTED
+        self._tell(kind)
 
     @property
     def offers(self) -> tuple[bytes, ...]:
@@ -167,8 +215,8 @@ class Login6:
         self._said += octets
         return b""
 
-    def tell(self, kind: int, data: bytes = b"") -> None:
-        """Put an option into the next reply that ends the login."""
+    def _tell(self, kind: int, data: bytes = b"") -> None:
+        """Put an option into the reply that ends the login."""
         self._kept += encodeOption(kind, data)
 
     def admitted(self) -> bytes:

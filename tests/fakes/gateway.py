@@ -39,6 +39,7 @@ from socksgw.login.portal import Login
 from socksgw.metrics.meters import Meters
 from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
+from socksgw.negotiate.resumption import Resumptions
 from socksgw.plugins import auth_none, auth_userpass
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Verdict
@@ -230,6 +231,7 @@ class Gateway:
         self.reactor = timers.clock
         self.setDeadline = timers.setDeadline
         self.meters = Meters()
+        self.resumptions = Resumptions(lambda: self.clock())
         self.clock = timers.clock.seconds
         self.checker = Checker()
         self.steps: dict[str, Any] = {}
