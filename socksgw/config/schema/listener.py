@@ -128,8 +128,8 @@ class Listen:
     @ivar owner: The C{"user:group"} of the same, C{"user"} or C{":group"}. Absent: the
         gateway's own.
     @ivar protocols: What clients may speak, told apart by their first octets.
-        C{"socks4"} includes 4a; C{"socks6"} is the next version, as
-        draft-olteanu-intarea-socks-6-11 has it; C{"http"} is HTTP as to a proxy.
+        C{"socks4"} includes 4a; C{"socks6"} is the draft of a next version
+        (C{socksgw help socks6}); C{"http"} is HTTP as to a proxy.
     @ivar transparent: How the kernel diverts clients here that know no proxy, so that
         where they were going is their request. C{"redirect"}: a rule changes the
         destination of their connections (SO_ORIGINAL_DST). C{"tproxy"}: a rule leaves
