@@ -52,7 +52,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "accept/test_certificates.py",
         "it is of a listener's TLS",
     ),
-    "config/schema/cluster.py": ("config/test_schema.py", "the schema is one table"),
+    "login/stores/ldapaccounts.py": (
+        "login/stores/test_ldap.py",
+        "the checker finds by them",
+    ),
+    **{
+        f"config/schema/{each}.py": ("config/test_schema.py", "the schema is one table")
+        for each in ("cluster", "login")
+    },
     "importing/host.py": ("importing/squid/test_file.py", "lines are told by it"),
     "gateway/places.py": ("gateway/test_listeners.py", "listeners are at them"),
     "console/judging.py": ("console/test_diff.py", "the command prints what it says"),

@@ -224,7 +224,15 @@ def test_everyOptionOfACheckerIsShown() -> None:
     known = {"ldap": LDAP, "http": HTTP, "pam": PAM, "jwt": JWT}
     for each in config.auth.checker:
         missing = set(known[each.kind]) - set(each.options)
-        assert missing <= {"user_dn", "bind_keytab", "bind_principal", "keys"}
+        assert missing <= {
+            "user_dn",
+            "flavor",
+            "machine_accounts",
+            "bind_keytab",
+            "bind_principal",
+            "bind_protection",
+            "keys",
+        }
         assert all(f"{key}" in tables for key in missing)
     problems = examine(config, Facts(), MemoryReactorClock()).errors
     assert [each.text for each in problems if "No such file" not in each.text] == []

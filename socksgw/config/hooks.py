@@ -145,17 +145,18 @@ class _GroupTable:
 
     members: tuple[str, ...] = ()
     directory: tuple[str, ...] = ()
+    sid: Words = ()
     token: tuple[str, ...] = ()
 
 
 def _group(value: Any, _: Any) -> Group:
     if isinstance(value, dict):
         found = CONVERTER.structure(value, _GroupTable)
-        return Group(found.members, found.directory, found.token)
+        return Group(found.members, found.directory, found.sid, found.token)
     if not isinstance(value, list):
         raise Wrong(
-            "must be an array of users, or a table with members, directory "
-            f"and token, not {kindOf(value)}"
+            "must be an array of users, or a table with members, directory, "
+            f"sid and token, not {kindOf(value)}"
         )
     return Group(members=CONVERTER.structure(value, tuple[str, ...]))
 

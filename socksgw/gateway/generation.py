@@ -308,7 +308,8 @@ class Generation:
         """
         Return what looks up groups in directories; L{None} if no checker can.
         """
-        names = {name: g.directory for name, g in config.groups.items() if g.directory}
+        groups = config.groups.items()
+        names = {name: g.inDirectory for name, g in groups if g.inDirectory}
         sources = [c for c in checkers if IGroupSource.providedBy(c)]
         locking: list[Any] = [c for c in checkers if ILockingStore.providedBy(c)]
         for each in locking:

@@ -278,7 +278,7 @@ class Revocation:
         session.remain(generation)
         user = generation.login.now(was.user)
         if user is None:
-            raise Revoked("the user no longer exists")
+            raise Revoked(generation.login.gone(was.user))
         session.asker = Asker(user, was.source, was.listener, was.secured, was.tag)
         session.generation = generation
         ruleset, facts = generation.policy.ruleset, session.record

@@ -70,8 +70,9 @@ class IGroupSource(Interface):
         Ask for all groups that a user is in, nested ones included.
 
         @return: a C{Deferred} of an iterable of C{str}, each as L{normal} has it, or
-            of L{None} when there is no such user; it fails when the directory cannot
-            be asked.
+            of L{None} when there is no such user; it fails with
+            L{Barred<socksgw.login.refusal.Barred>} when the user may not log in
+            now, and otherwise when the directory cannot be asked.
         """
 
     def normal(name: str) -> str:

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from socksgw.interfaces import SetDeadline, User
 from socksgw.login.namedgroups import NamedGroups
 from socksgw.login.realm import SocksUser
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import Barred, Refused
 from socksgw.login.stores.remote import Unavailable
 
 __all__ = ["NOWHERE", "Answer", "DirectoryGroups", "Membership"]
@@ -76,6 +76,8 @@ class Answer:
 
     @ivar names: the directories' names of their groups.
     @ivar known: whether some directory knows the user, or could not say.
+    @ivar barred: why the user may not log in, where a directory has the account, and it
+        is not C{known} for that reason.
     @ivar until: when it is to be asked again, in monotonic seconds.
     @ivar said: when directories said this; L{None} when they never did.
     @ivar doubt: why C{names} are not what directories say now; empty while they
@@ -89,6 +91,7 @@ class Answer:
     said: float | None = None
     doubt: str = ""
     told: float | None = None
+    barred: str = ""
 
 
 class _Failed(Exception):
@@ -222,6 +225,11 @@ class DirectoryGroups:
         answer = self._known.get(name)
         return answer is None or answer.known
 
+    def barred(self, name: str) -> str:
+        """Return why a user may not log in any more whom no directory knows, if told."""
+        answer = self._known.get(name)
+        return "" if answer is None else answer.barred
+
     def refresh(self, names: Iterable[str]) -> None:
         """Ask again about users whose answer is no longer good, a few at a time."""
         self._groups.look()
@@ -274,18 +282,22 @@ class DirectoryGroups:
 
         asking.addBoth(settled)
 
-    async def _union(self, name: str) -> tuple[frozenset[str], bool]:
+    async def _union(self, name: str) -> tuple[frozenset[str], bool, str]:
         """
+        Return a user's groups, whether there is such a user, and if not, why not.
+
         @raise _Failed: one of the directories does not say: then none counts.
         """
         found: set[str] = set()
-        known = False
+        known, barred = False, ""
         for source in self._sources:
             try:
                 groups = await maybeDeferred(source.groupsOf, name)
                 if groups is not None:
                     found.update(groups)
                     known = True
+            except Barred as e:
+                barred = barred or e.why
             except CancelledError:
                 raise _Failed(source.name, "no answer in time") from None
             except Unavailable as e:
@@ -295,7 +307,7 @@ class DirectoryGroups:
             except Exception as e:
                 # Not its text: a plug-in may have put a secret into it.
                 raise _Failed(source.name, type(e).__name__) from None
-        return frozenset(found), known
+        return frozenset(found), known, "" if known else barred
 
     def _settled(self, result: Any, name: str) -> None:
         before = self._known.get(name)
@@ -303,8 +315,8 @@ class DirectoryGroups:
         if isinstance(result, Failure):
             answer = self._failedAnswer(result.value, name, before, now)
         else:
-            names, known = result
-            answer = Answer(names, known, now + self._seconds, now)
+            names, known, barred = result
+            answer = Answer(names, known, now + self._seconds, said=now, barred=barred)
         self._known[name] = answer
         self._known.move_to_end(name)
         if len(self._known) > _REMEMBERED:

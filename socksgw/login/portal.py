@@ -427,6 +427,11 @@ class Login:
             return today
         return self.directory.lately(user).joined(today)
 
+    def gone(self, user: User) -> str:
+        """Return why L{now} returns none for a user, as a clause."""
+        barred = self.directory.barred(user.name) if self.directory is not None else ""
+        return barred or "the user no longer exists"
+
     def _here(self, user: SocksUser) -> SocksUser | None:
         """As L{now}, without a directory's groups."""
         if user.anonymous:

@@ -8,7 +8,7 @@ from typing import Final
 
 from twisted.cred.error import UnauthorizedLogin
 
-__all__ = ["WRONG", "Refused", "busy"]
+__all__ = ["WRONG", "Barred", "Refused", "busy"]
 
 #: The reason of a refusal that says no more than that.
 WRONG: Final = "wrong-credentials"
@@ -44,6 +44,22 @@ class Refused(UnauthorizedLogin):
         self.why = why or reason.replace("-", " ")
         self.counts = reason == WRONG if counts is None else counts
         self.final = final
+
+
+class Barred(Refused):
+    """
+    Not logged in, since the account is in a state in which nobody may use it.
+
+    It counts as a try that failed, so that the throttle tells no state apart.
+    """
+
+    def __init__(self, reason: str, why: str) -> None:
+        """
+        Refuse an account.
+
+        @param why: a clause about the account, such as "the account is disabled".
+        """
+        super().__init__(reason, why, counts=True)
 
 
 def busy() -> Refused:

@@ -181,7 +181,7 @@ class Compiler:
             if isLocal(name):
                 why = "cannot be the name of a group: it means one of this machine"
                 self._wrong(f"groups.{name}", why)
-            if not (group.members or group.directory or group.token):
+            if not (group.members or group.inDirectory or group.token):
                 self._odd(f"groups.{name}", "is empty")
         for name, ports in self._config.services.items():
             try:

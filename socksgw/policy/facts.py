@@ -143,7 +143,7 @@ def _elsewhere(line: Mapping[str, Any], config: Config) -> frozenset[str]:
 
 def _isOpen(group: Group) -> bool:
     """Tell whether something else than a user's name makes members of a group."""
-    return bool(group.directory or group.token) or any(map(_isAlias, group.members))
+    return bool(group.inDirectory or group.token) or any(map(_isAlias, group.members))
 
 
 def _isAlias(word: str) -> bool:
@@ -245,6 +245,6 @@ def unsureOf(
     return frozenset(
         name
         for name, group in config.groups.items()
-        if (group.directory or group.token or (local and _isOpen(group)))
+        if (group.inDirectory or group.token or (local and _isOpen(group)))
         and user not in group.members
     ).union(word for word in words if _isAlias(word) and word != user)

@@ -447,9 +447,10 @@ class Session(case.Case):
 
         @raise Revoked: there is no such user any more.
         """
-        found = self.generation.login.now(user)
+        login = self.generation.login
+        found = login.now(user)
         if found is None:
-            raise Revoked("the user no longer exists")
+            raise Revoked(login.gone(user))
         return found
 
     async def _relayed(self, relay: Relay | None) -> None:

@@ -250,17 +250,18 @@ def test_groupsAreArraysOrTables() -> None:
     """A group is an array of users, or a table that also names a directory's."""
     text = (
         'groups = { a = ["x"], b = { members = ["y"], directory = ["CN=b"] }, '
-        'c = { directory = [] }, d = { token = ["ci"] } }'
+        'c = { directory = [] }, d = { token = ["ci"] }, e = { sid = "S-1-5-32-544" } }'
     )
     assert loads(text, "f").groups == {
         "a": Group(("x",)),
         "b": Group(("y",), ("CN=b",)),
         "c": Group(),
         "d": Group(token=("ci",)),
+        "e": Group(sid=("S-1-5-32-544",)),
     }
     assert problems('groups = { a = "x", b = { member = [] }, c = [1] }') == [
         ("groups.a", "must be an array of users, or a table with members, "
-         "directory and token, not a string"),
+         "directory, sid and token, not a string"),
         ("groups.b.member", 'unknown key; did you mean "members"?'),
         ("groups.c[0]", "must be a string, not an integer"),
     ]  # fmt: skip

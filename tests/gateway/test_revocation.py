@@ -47,6 +47,7 @@ def test_aUserWhoIsRemovedBeforeTheRequest(gateway: Any) -> None:
     """Who has logged in, and is there no longer, is refused, and recorded."""
     transport = gateway.connect(b"\x05\x01\x02" + LOGIN)
     gateway.generation.login.now = lambda user: None
+    gateway.generation.login.gone = lambda user: "the user no longer exists"
     gateway.changes += 1
     transport.protocol.dataReceived(CONNECT)
     assert transport.value() == answer("socks5-userpass", 2)

@@ -5,6 +5,7 @@ Users and groups of Active Directory: a real domain controller, Samba's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.live.running import LOOPBACK, Running
 from tests.live.running import running as started
 from tests.live.samba import GROUPS, PASSWORD, DomainController
 from tests.live.servers import Destination, echo, package
+from tests.tools.waiting import until
 
 #: Each group gets to an address of its own; everybody who is logged in to one.
 POLICY = (
@@ -51,6 +53,7 @@ engineers = {{ directory = ["CN=Engineers,{GROUPS}"] }}
 """
     + LOOPBACK
 )
+REFRESH = '[auth]\ngroups_refresh = "300ms"\ncache = "100ms"\n'
 BY_PASSWORD = '[[auth.choose]]\nmethods = ["userpass"]\n'
 
 
@@ -77,22 +80,233 @@ def asked(gateway: Running, user: str, host: str, password: str = PASSWORD) -> i
         return raw.exactly(client, 10)[1]
 
 
-def test_groups(running: Running) -> None:
+def refused(gateway: Running, user: str, password: str = PASSWORD) -> tuple[str, str]:
     """
-    The groups of a user are those of their token: nested ones, of each scope, and the
-    primary one, which has no member in the directory.
+    Log in in vain.
+
+    @return: the reason in the journal, and what the client has heard.
     """
-    for user, host, rule in [
-        ("alice", "127.0.0.1", "contractors"),
-        ("alice", "127.0.0.2", "everybody"),
-        ("bob", "127.0.0.2", "everybody"),
-        ("carol", "127.0.0.3", "engineers"),
-        ("bob", "127.0.0.1", "default"),
+    before = len(gateway.journal("login-failed"))
+    heard = tried(gateway.port, user.encode(), password.encode())
+    lines = until(lambda: gateway.journal("login-failed")[before:])
+    return lines[-1]["reason"], heard.hex()
+
+
+def test_oneIdentity(running: Running) -> None:
+    """
+    Each name by which Active Directory knows a user logs in as the same one, whose
+    groups are those of the token: nested ones, of each scope, and the primary one,
+    which has no member in the directory. The name is the directory's sAMAccountName.
+    """
+    for said in (
+        "alice",
+        "ALICE",
+        "alice.adams@corp.test",
+        "Alice.Adams@CORP.TEST",
+        "alice@corp.test",
+        "ALICE@CORP.TEST",
+        "CORP\\alice",
+        "corp\\Alice",
+        "corp.test\\alice",
+    ):
+        assert asked(running, said, "127.0.0.1") == 5, said
+        line = running.journal("decision")[-1]
+        assert (line["user"], line["rule"]) == ("alice", "contractors"), said
+    for user, host, name, rule in [
+        ("alice", "127.0.0.2", "alice", "everybody"),
+        ("bob@corp.test", "127.0.0.2", "bob", "everybody"),
+        ("carol", "127.0.0.3", "carol", "engineers"),
+        ("bob", "127.0.0.1", "bob", "default"),
+        ("erin@corp.example", "127.0.0.4", "erin", "users"),
+        # Whose place in the directory needs escapes (RFC 4514).
+        ("renée", "127.0.0.4", "renée", "users"),
+        ("CORP\\RENÉE", "127.0.0.4", "renée", "users"),
     ]:
         assert asked(running, user, host) == (2 if rule == "default" else 5)
         line = running.journal("decision")[-1]
-        assert (line["user"], line["rule"]) == (user, rule)
-    assert tried(running.port, b"erin", b"wrong") == b"\x01\x01"
+        assert (line["user"], line["rule"]) == (name, rule)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "*", "ali*", "alice)(cn=*", "*)(|(cn=*", "OTHER\\alice", "CORP\\", "\\alice", "@corp.test",
+        "alice@corp.example", "erin@corp.test@corp.example", "alice@CORP", "CORP\\alice@corp.test",
+        "alice.adams", "CN=Alice Adams,OU=People,DC=corp,DC=test", "Alice Adams",
+        "krbtgt", "Guest",
+    ],
+)  # fmt: skip
+def test_nobodyElse(running: Running, said: str) -> None:
+    """Other names get nobody in."""
+    assert refused(running, said) == ("wrong-credentials", "0101")
+
+
+@pytest.mark.parametrize(
+    ("user", "reason"),
+    [
+        ("disabled", "account-disabled"),
+        ("expired", "account-expired"),
+        ("locked", "account-locked"),
+        ("mustchange", "password-must-change"),
+        ("nighttime", "logon-hours"),
+        ("CLIENT1$", "machine-account"),
+        ("CORP\\client1$", "machine-account"),
+        ("robot$", "machine-account"),
+    ],
+)
+def test_states(running: Running, user: str, reason: str) -> None:
+    """
+    The journal tells why an account may not log in with its password; the client does
+    not hear it, and neither learns it with a wrong one.
+    """
+    assert refused(running, user) == (reason, "0101")
+    why = running.journal("login-failed")[-1]["why"]
+    assert "data" not in why
+    assert "80090308" not in why
+    if user == "locked":
+        return
+    assert refused(running, user, "wrong") == ("wrong-credentials", "0101")
+
+
+def test_empty(running: Running, domain: DomainController) -> None:
+    """An empty password is no bind of nobody: no server hears it."""
+    before = domain.log
+    assert refused(running, "alice", "") == ("wrong-credentials", "0101")
+    assert domain.log == before
+
+
+def test_machines(domain: DomainController, gateway: Callable[..., Running]) -> None:
+    """Accounts of machines log in where the configuration says so."""
+    table = domain.table("machine_accounts = true")
+    serving = gateway(BY_PASSWORD + POLICY + table)
+    assert asked(serving, "CORP\\client1$", "127.0.0.4") == 5
+    assert serving.journal("decision")[-1]["user"] == "CLIENT1$"
+
+
+def test_condition(domain: DomainController, gateway: Callable[..., Running]) -> None:
+    """A filter says who else may not log in, whatever they are called."""
+    table = domain.table(
+        f'user_filter = "(memberOf:1.2.840.113556.1.4.1941:=CN=Everybody,{GROUPS})"'
+    )
+    serving = gateway(BY_PASSWORD + POLICY + table)
+    assert asked(serving, "alice@corp.test", "127.0.0.1") == 5
+    assert refused(serving, "carol@corp.test")[0] == "wrong-credentials"
+
+
+def test_catalog(domain: DomainController, gateway: Callable[..., Running]) -> None:
+    """
+    By a global catalog the users of all domains log in; a name has its domain, so that
+    there is one user of that name.
+    """
+    table = domain.table('base = ""', url=f"ldaps://{domain.address}:3269")
+    serving = gateway(BY_PASSWORD + POLICY + table)
+    for said in ("alice", "alice.adams@corp.test", "CORP\\ALICE", "alice@corp.test"):
+        assert asked(serving, said, "127.0.0.2") == 5
+        line = serving.journal("decision")[-1]
+        assert (line["user"], line["rule"]) == ("alice@corp.test", "everybody")
+    assert refused(serving, "disabled") == ("account-disabled", "0101")
+
+
+def test_sids(domain: DomainController, gateway: Callable[..., Running]) -> None:
+    """
+    A group that is named by its security identifier stays the same when it is renamed
+    and moved; one that is named by its name is lost, and denies. Groups for mail are
+    none, since no token has them.
+    """
+    dn = domain.group("Auditors", "CN=bob,OU=People,DC=corp,DC=test")
+    sid = domain.value(dn, "objectSid")
+    groups = f"""
+[groups]
+bySID = {{ sid = "{sid.lower()}" }}
+both = {{ sid = ["{sid}"], directory = ["{dn}"] }}
+byName = {{ directory = ["{dn}"] }}
+mail = {{ directory = ["CN=Newsletter,{GROUPS}"] }}
+"""
+    rules = "".join(
+        f"""
+[[rule]]
+id = "{group}"
+allow = ["connect"]
+who = ["@{group}"]
+to = ["127.0.0.{i}"]
+"""
+        for i, group in enumerate(("bySID", "both", "byName", "mail"), 1)
+    )
+    head = '[[listen]]\nname = "main"\naddress = ["127.0.0.1:0"]\n' + BY_PASSWORD
+    serving = gateway(REFRESH + groups + head + rules + LOOPBACK + domain.table())
+
+    def allowed() -> list[int]:
+        return [asked(serving, "bob", f"127.0.0.{i}") for i in range(1, 5)]
+
+    assert allowed() == [5, 5, 5, 2]
+    assert 'no directory has "CN=Newsletter' in serving.log
+    domain.modify(
+        f"dn: {dn}\nchangetype: modrdn\nnewrdn: CN=Inspectors\ndeleteoldrdn: 1\n"
+        "newsuperior: CN=Users,DC=corp,DC=test\n"
+    )
+    until(lambda: allowed() == [5, 5, 2, 2])
+    assert f'no directory has "{dn}"' in serving.log
+
+
+def test_live(
+    domain: DomainController,
+    gateway: Callable[..., Running],
+    destination: Callable[..., Destination],
+) -> None:
+    """
+    A live session ends when its account may not log in any more, and the journal tells
+    why; so it does when a group is left by which it was allowed.
+    """
+    changes = {
+        "userAccountControl: 514": "the account is disabled",
+        "accountExpires: 132223104000000000": "the account has expired",
+        "pwdLastSet: 0": "the password has to be changed first",
+        "": "the account is locked",
+        "delete": "the user no longer exists",
+    }
+    users = {f"live{i}": change for i, change in enumerate(changes)}
+    names = {user: domain.account(user) for user in users}
+    group = domain.group("Visitors", *names.values())
+    policy = POLICY.replace(f"CN=Contractors,{GROUPS}", group)
+    serving = gateway(REFRESH + BY_PASSWORD + policy + domain.table())
+    port = destination(echo).port
+    leaver = domain.account("leaver")
+    domain.modify(f"dn: {group}\nchangetype: modify\nadd: member\nmember: {leaver}\n")
+    with ExitStack() as stack:
+
+        def session(user: str) -> None:
+            client = stack.enter_context(raw.dial(serving.port))
+            client.sendall(
+                raw.GREETING_LOGIN + raw.login(user.encode(), PASSWORD.encode())
+            )
+            assert raw.exactly(client, 4) == b"\x05\x02\x01\x00"
+            client.sendall(raw.request5("127.0.0.1", port))
+            assert raw.exactly(client, 10)[1] == 0
+
+        def ended() -> str:
+            line = raw.end(serving, port)
+            assert line["reason"] == "revoked"
+            why: str = line["why"]
+            return why
+
+        for user, change in users.items():
+            session(user)
+            if change == "delete":
+                domain.modify(f"dn: {names[user]}\nchangetype: delete\n")
+            elif change:
+                attribute = change.partition(":")[0]
+                domain.modify(
+                    f"dn: {names[user]}\nchangetype: modify\n"
+                    f"replace: {attribute}\n{change}\n"
+                )
+            else:
+                domain.lock(user)
+            assert ended() == changes[change]
+        session("leaver")
+        domain.modify(
+            f"dn: {group}\nchangetype: modify\ndelete: member\nmember: {leaver}\n"
+        )
+        assert "contractors" in ended()
 
 
 def test_kerberos(
@@ -108,6 +322,7 @@ def test_kerberos(
     choose = f"""
 [auth]
 strip_realms = ["CORP.TEST"]
+cache = "100ms"
 gssapi = {{ keytab = "{domain.keytabs["svc-socks"]}", protection = ["integrity"] }}
 [[auth.choose]]
 methods = ["gssapi"]
@@ -119,3 +334,19 @@ methods = ["gssapi"]
         client.login(1).request("127.0.0.1", port)
     line = serving.journal("decision")[-1]
     assert (line["user"], line["rule"]) == ("alice", "contractors")
+    # A ticket for the service stays good when its user is disabled.
+    dn = domain.account("ticketed")
+    tickets = domain.tickets("ticketed")
+    with within(tickets), Client(serving.port, initiator()) as client:
+        client.login(1)
+    domain.modify(
+        f"dn: {dn}\nchangetype: modify\nreplace: userAccountControl\n"
+        "userAccountControl: 514\n"
+    )
+    with (
+        within(tickets),
+        Client(serving.port, initiator()) as client,
+        pytest.raises(AssertionError, match="aborted"),
+    ):
+        client.login(1)
+    assert serving.journal("login-failed")[-1]["reason"] == "account-disabled"

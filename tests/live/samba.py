@@ -494,6 +494,16 @@ class DomainController:
         self.modify(entry)
         return f"CN={cn or name},{PEOPLE}"
 
+    def group(self, cn: str, *members: str) -> str:
+        """
+        Add a global security group.
+
+        @return: its distinguished name.
+        """
+        entry = _group(cn, _GLOBAL, *members)
+        self.modify(entry.replace("\n", "\nchangetype: add\n", 1))
+        return f"CN={cn},{GROUPS}"
+
     def lock(self, name: str) -> None:
         """Send as many wrong passwords as it takes to have an account locked."""
         for _ in range(LOCKOUT):
@@ -516,8 +526,7 @@ class DomainController:
         """An C{[[auth.checker]]} of the flavor C{ad} that asks it."""
         return "\n".join(
             [
-                f'[[auth.checker]]\nname = "{name}"\nkind = "ldap"',
-                'user_filter = "(&(objectCategory=person)(sAMAccountName={user}))"',
+                f'[[auth.checker]]\nname = "{name}"\nkind = "ldap"\nflavor = "ad"',
                 f'url = ["{url or f"ldaps://{self.address}"}"]',
                 f'ca = "{self.ca}"',
                 f'bind_dn = "CN=svc-search,{PEOPLE}"',

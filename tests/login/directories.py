@@ -54,6 +54,8 @@ class Directory:
     @ivar asked: bases and filters of all searches, without those for the root
         entry.
     @ivar bound: names of all binds.
+    @ivar messages: diagnostic messages of refused binds, by distinguished names.
+    @ivar attributes: those that the present search asks for.
     @ivar silent: answers nothing at all.
     @ivar mute: answers no bind.
     """
@@ -64,6 +66,8 @@ class Directory:
         self.asked: list[tuple[str, str]] = []
         self.bound: list[str] = []
         self.root: dict[str, list[bytes | str]] = {}
+        self.messages: dict[str, str] = {}
+        self.attributes = ""
         self.silent = False
         self.mute = False
 
@@ -79,11 +83,16 @@ class _Server(BaseLDAPServer):  # type: ignore[misc]  # ldaptor has no types
         if expected == request.auth.decode():
             code = 0
         if not self.directory.mute:
-            reply(pureldap.LDAPBindResponse(resultCode=code))
+            said = self.directory.messages.get(dn, "") if code else ""
+            reply(pureldap.LDAPBindResponse(resultCode=code, errorMessage=said))
 
     def handle_LDAPSearchRequest(self, request: Any, controls: Any, reply: Any) -> None:
         base, found = request.baseObject.decode(), None
-        if base:
+        asked = (getattr(each, "value", each) for each in request.attributes)
+        self.directory.attributes = " ".join(
+            each.decode() if isinstance(each, bytes) else each for each in asked
+        )
+        if base or request.scope == pureldap.LDAP_SCOPE_wholeSubtree:
             text = textOf(request.filter)
             self.directory.asked.append((base, text))
             found = self.directory.search(base, text)
@@ -118,9 +127,12 @@ class World:
     @ivar connections: how many there were.
     """
 
-    def __init__(self, *directories: Directory, **table: Any) -> None:
+    def __init__(
+        self, *directories: Directory, first: int = 1001, **table: Any
+    ) -> None:
+        """@param first: the port of the first directory; the others' follow."""
         self.reactor: Any = MemoryReactorClock()
-        self._directories = {1001 + i: each for i, each in enumerate(directories)}
+        self._directories = {first + i: each for i, each in enumerate(directories)}
         urls = [f"ldap://127.0.0.1:{port}" for port in self._directories]
         table = {"url": urls, "base": BASE, **table}
         self.checker: LDAPChecker = ldapChecker(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from socksgw.config.convert import Duration
+from socksgw.config.schema.values import Words
 
 __all__ = ["AuthConfig", "Checker", "Choose", "Group", "Throttle"]
 
@@ -127,10 +128,19 @@ class Group:
     @ivar members: Names of users.
     @ivar directory: The directory's names of groups; their members are members of
         this one.
+    @ivar sid: Security identifiers of groups of Active Directory, such as
+        C{"S-1-5-21-1004336348-1177238915-682003330-1105"}: they stay the same when a
+        group is renamed or moved. Their members are members of this one.
     @ivar token: Names of groups in tokens, where C{groups_claim} finds them, with the
         C{prefix} of their C{[[auth.checker]]}; their bearers are members.
     """
 
     members: tuple[str, ...] = ()
     directory: tuple[str, ...] = ()
+    sid: Words = ()
     token: tuple[str, ...] = ()
+
+    @property
+    def inDirectory(self) -> tuple[str, ...]:
+        """Return the names of its parts in directories, of both kinds."""
+        return (*self.directory, *self.sid)

@@ -24,6 +24,7 @@ from socksgw.interfaces import (
     IReportingStore,
 )
 from socksgw.login.canonical import folded
+from socksgw.login.stores.sids import normalSID
 from socksgw.login.userfile import UserFile
 from socksgw.system.steps import Steps
 from socksgw.wire.address import escaped
@@ -63,14 +64,28 @@ def examineDirectories(
             problems.odd(
                 f"groups.{name}.token", "no checker takes tokens: this adds no members"
             )
-        path = f"groups.{name}.directory"
-        if group.directory and not sources:
-            problems.odd(path, "no checker knows groups: this adds no members")
-            continue
-        for i, each in enumerate(group.directory):
-            why = [w for w in (_notNormal(source, each) for source in sources) if w]
-            if len(why) == len(sources):
-                problems.wrong(f"{path}[{i}]", why[0])
+        named: dict[str, Sequence[str]] = {
+            "directory": group.directory,
+            "sid": group.sid,
+        }
+        for key, names in named.items():
+            path = f"groups.{name}.{key}"
+            if names and not sources:
+                problems.odd(path, "no checker knows groups: this adds no members")
+                continue
+            for i, each in enumerate(names):
+                why = _wrongSID(each) if key == "sid" else ""
+                others = [_notNormal(source, each) for source in sources]
+                if why or all(others):
+                    problems.wrong(f"{path}[{i}]", why or others[0])
+
+
+def _wrongSID(text: str) -> str:
+    try:
+        normalSID(text)
+    except ValueError as e:
+        return str(e)
+    return ""
 
 
 def _notNormal(source: Any, name: str) -> str:

@@ -27,10 +27,16 @@ LDAP: Final[Mapping[str, str]] = {
     "``ldap://`` change to TLS before anything is sent.",
     "ca": _CA,
     "cleartext": _CLEARTEXT,
-    "base": "string; needed. The distinguished name below which users are looked for.",
+    "flavor": 'string. ``"ad"``: Active Directory, whose users log in by several names, '
+    "and whose accounts have a state: see ``socksgw help directories``. Absent: any "
+    "directory.",
+    "base": "string; needed. The distinguished name below which users are looked for. "
+    'With ``flavor = "ad"``, ``""`` is all domains of the forest, by its global catalog.',
     "user_filter": 'string; default ``"(&(objectClass=person)(uid={user}))"``. The '
     "filter that finds a user. It must not find disabled accounts: see ``socksgw help "
-    "directories``.",
+    "directories``. With ``flavor``: what else has to hold of users, without ``{user}``.",
+    "machine_accounts": "true or false; default ``false``. ``true``, with ``flavor``: "
+    "machines may log in, too, by accounts such as ``PC1$``.",
     "user_dn": "string. Instead of ``user_filter``, where all users are in one place: "
     '``"uid={user},ou=people,dc=corp,dc=example"``.',
     "user_name": "string. The attribute that has the user's name. Absent: the one that "

@@ -4,12 +4,14 @@ The C{ldap} checker, from its table of the configuration.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 from socksgw.interfaces import Settings
+from socksgw.login.stores.activedirectory import ActiveDirectory
 from socksgw.login.stores.keys import LDAP
+from socksgw.login.stores.ldapaccounts import Accounts, PlainAccounts
 from socksgw.login.stores.ldaplayer import LAYERS
 from socksgw.login.stores.ldaplinks import Link
 from socksgw.login.stores.ldapnames import attributeOf, normalDN, parseFilter
@@ -21,6 +23,8 @@ from socksgw.system.files import FileError
 __all__ = ["LDAPChecker", "ldapChecker"]
 
 _USER_FILTER: Final = "(&(objectClass=person)(uid={user}))"
+#: Ports of a global catalog ([MS-ADTS] section 3.1.1.3.1).
+_CATALOG: Final = frozenset({3268, 3269})
 _GROUP_FILTER: Final = "(|(member={dn})(uniqueMember={dn}))"
 
 
@@ -59,7 +63,7 @@ def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
         settings.name,
         reactor,
         servers,
-        _directory(settings),
+        _directory(settings, servers),
         become,
         timeout,
         connections,
@@ -103,12 +107,15 @@ def _keytabIn(
         return None
 
 
-def _directory(settings: Settings) -> Directory:
-    base = settings.word("base")
-    try:
-        normalDN(base)
-    except ValueError as e:
-        settings.wrong("base", f"{e}; where are the users?")
+def _directory(settings: Settings, servers: Sequence[Server]) -> Directory:
+    flavor = settings.word("flavor")
+    if flavor not in ("", "ad"):
+        settings.wrong("flavor", f'"{flavor}" is none; there is: "ad"')
+    if flavor == "ad":
+        return _activeDirectory(settings, servers)
+    if settings.flag("machine_accounts"):
+        settings.wrong("machine_accounts", 'needs flavor = "ad"')
+    base = _base(settings)
     userDN = settings.word("user_dn")
     userFilter = _filter(settings, "user_filter", _USER_FILTER, "{user}")
     if userDN:
@@ -123,11 +130,59 @@ def _directory(settings: Settings) -> Directory:
         userDN or "{user}" in str(settings.get("user_filter", _USER_FILTER))
     ):
         settings.wrong("user_name", "must name the attribute with a user's name")
+    return _grouped(settings, base, PlainAccounts(base, userFilter, name), userDN)
+
+
+def _base(settings: Settings) -> str:
+    base = settings.word("base")
+    try:
+        normalDN(base)
+    except ValueError as e:
+        settings.wrong("base", f"{e}; where are the users?")
+        return ""
+    return base
+
+
+def _activeDirectory(settings: Settings, servers: Sequence[Server]) -> Directory:
+    for key in ("user_dn", "user_name"):
+        if key in settings:
+            settings.wrong(
+                key,
+                'flavor = "ad" finds users, and their names, by itself; leave it out',
+            )
+    machines = settings.flag("machine_accounts")
+    if settings.get("base") != "":
+        base = _base(settings)
+    else:
+        base = ""
+        for i, server in enumerate(servers):
+            if server.port not in _CATALOG:
+                settings.wrong(
+                    f"url[{i}]",
+                    'base = "" asks the global catalog: use ldaps://host:3269, or '
+                    "ldap://host:3268 with start_tls = true",
+                )
+    condition = None
+    if "user_filter" in settings:
+        text = settings.word("user_filter")
+        if "{user}" in text:
+            settings.wrong(
+                "user_filter",
+                'flavor = "ad" finds users by their names; say only what else has to '
+                "hold, without {user}",
+            )
+        condition = _parsed(settings, "user_filter", text)
+    accounts = ActiveDirectory(base, condition, machines)
+    return _grouped(settings, base, accounts, "")
+
+
+def _grouped(
+    settings: Settings, base: str, accounts: Accounts, userDN: str
+) -> Directory:
     return Directory(
         base,
-        userFilter,
+        accounts,
         userDN,
-        name,
         settings.word("group_base", base),
         _filter(settings, "group_filter", _GROUP_FILTER, "{dn}", "{user}"),
         "group_filter" in settings,
@@ -147,12 +202,19 @@ def _attributeIn(settings: Settings, template: str) -> str:
     return kind.strip()
 
 
-def _filter(settings: Settings, key: str, default: str, *places: str) -> Any:
-    text = settings.word(key, default)
+def _parsed(settings: Settings, key: str, text: str) -> Any:
+    """Return a filter; L{None} where the text is none, which is reported."""
     try:
-        parsed = parseFilter(text)
+        return parseFilter(text)
     except ValueError as e:
         settings.wrong(key, str(e))
+        return None
+
+
+def _filter(settings: Settings, key: str, default: str, *places: str) -> Any:
+    text = settings.word(key, default)
+    parsed = _parsed(settings, key, text)
+    if parsed is None:
         return parseFilter(default)
     if not any(place in text for place in places):
         settings.wrong(key, f"must have {' or '.join(places)} in it")

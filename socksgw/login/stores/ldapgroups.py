@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, final
 
+from socksgw.login.stores.activedirectory import rootOf
 from socksgw.login.stores.ldaplinks import Link, ResultError, TooMuch
-from socksgw.login.stores.ldapnames import either, fill, normalDN, parseFilter
+from socksgw.login.stores.ldapnames import ANYTHING, either, fill, normalDN
 from socksgw.login.stores.remote import Unavailable
+from socksgw.login.stores.sids import isSID, normalSID
 
-__all__ = ["ANYTHING", "GroupNames", "byMembers", "byToken", "lockoutOf"]
+__all__ = ["GroupNames", "byMembers", "byToken", "lockoutOf"]
 
-ANYTHING: Final = parseFilter("(objectClass=*)")
 #: Groups of one user at most, how deep they are nested, and how many are
 #: asked about at a time.
 _GROUPS: Final = 1000
@@ -24,9 +25,6 @@ _DEEP: Final = 32
 _AT_ONCE: Final = 16
 #: No such object; bad syntax of a name (RFC 4511 section 4.1.9).
 _MISSING: Final = frozenset({32, 34})
-#: supportedCapabilities of Active Directory ([MS-ADTS] section 3.1.1.3.4.3.1),
-#: AD LDS not among them.
-_ACTIVE_DIRECTORY: Final = b"1.2.840.113556.1.4.800"
 #: groupType: a group that counts for access ([MS-ADTS] section 2.2.12).
 _SECURITY: Final = 0x80000000
 
@@ -38,13 +36,8 @@ async def lockoutOf(link: Link) -> int | None:
     @return: 0 for never, or where that may not be read; L{None} where the server is
         no domain controller.
     """
-    names = ("supportedCapabilities", "defaultNamingContext")
-    try:
-        found = await link.search("", False, ANYTHING, names, 1)
-    except ResultError:
-        return None
-    root = found[0].values if found else {}
-    if _ACTIVE_DIRECTORY not in root.get("supportedcapabilities", ()):
+    root = await rootOf(link)
+    if root is None:
         return None
     try:
         base = root["defaultnamingcontext"][0].decode()
@@ -100,7 +93,7 @@ class GroupNames:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
-        self._bySID: dict[bytes, str] = {}
+        self._bySID: dict[bytes, set[str]] = {}
         self.missing: frozenset[str] = frozenset()
         self._asked = False
 
@@ -108,10 +101,11 @@ class GroupNames:
         """
         Add a group that the configuration names.
 
+        @param name: a distinguished name, or a security identifier.
         @return: its normal form.
-        @raise ValueError: it is no distinguished name.
+        @raise ValueError: it is neither.
         """
-        normal = normalDN(name)
+        normal = normalSID(name) if isSID(name) else normalDN(name)
         if normal not in self._names:
             self._names[normal] = name
             self._asked = False
@@ -122,8 +116,12 @@ class GroupNames:
         Look for each of them.
         """
         missing: set[str] = set()
-        bySID: dict[bytes, str] = {}
+        bySID: dict[bytes, set[str]] = {}
         for normal, name in list(self._names.items()):
+            if isSID(normal):
+                # A name of an entry that survives its renaming ([MS-ADTS] section
+                # 3.1.1.3.1.2.4).
+                name = f"<SID={normal}>"
             try:
                 found = await link.search(
                     name, False, ANYTHING, ("objectSid", "groupType"), 1
@@ -138,7 +136,8 @@ class GroupNames:
             values = found[0].values
             for sid in values.get("objectsid", ()):
                 if _isSecurityGroup(values.get("grouptype", ())):
-                    bySID[sid] = normal
+                    # The configuration may have it by both names.
+                    bySID.setdefault(sid, set()).add(normal)
                 else:
                     # No token has it, not even that of a member.
                     missing.add(normal)
@@ -153,7 +152,7 @@ class GroupNames:
         if not self._asked:
             await self.look(link)
         bySID = self._bySID
-        return frozenset(bySID[sid] for sid in sids if sid in bySID)
+        return frozenset().union(*(bySID[sid] for sid in sids if sid in bySID))
 
 
 def _isSecurityGroup(values: Iterable[bytes]) -> bool:

@@ -4,6 +4,7 @@ A connection to a directory: questions and answers of LDAP (RFC 4511).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final, final
 
@@ -26,9 +27,14 @@ __all__ = ["Entry", "Link", "NotServed", "ResultError", "TooMany", "TooMuch"]
 _DIAGNOSTIC: Final = 500
 #: Octets of the answer to one question at most.
 _LONGEST: Final = 1 << 20
+#: How an attribute is called of which some values are left out, in lower case: its
+#: name, and the last value that is there; and of how many such parts it may be.
+_RANGE: Final = re.compile(r"(.+);range=[0-9]+-([0-9]{1,9}|\*)")
+_RANGES: Final = 64
 #: Result codes (RFC 4511 section 4.1.9).
 _SUCCESS: Final = 0
 _SIZE_LIMIT: Final = 4
+_REFERRAL: Final = 10
 _STRONGER: Final = frozenset({8, 13})
 _IN_PROGRESS: Final = 14
 _BUSY: Final = frozenset({51, 52})
@@ -49,6 +55,11 @@ class ResultError(Exception):
             # Active Directory: "The server requires binds to turn on integrity
             # checking if SSL\\TLS are not already active".
             text += ": it wants signing or TLS; use ldaps:// or start_tls = true"
+        if code == _REFERRAL:
+            text += (
+                ": it refers to another server, which is not followed; name that "
+                "server in url, or the domain of this one in base"
+            )
         super().__init__(text)
         self.code = code
         self.message = message
@@ -251,13 +262,23 @@ class Link(LDAPClient):  # type: ignore[misc]
         """
         Find entries (RFC 4511 section 4.5).
 
-        References to other servers are not followed.
+        References to other servers are not followed: these are not named in the
+        configuration, and must not get a password or a question.
 
         @param most: how many are wanted at most.
         @raise ResultError: the directory says no.
         @raise TooMany: there are more.
         @raise TooMuch: they are too large.
         """
+        found = await self._ask(base, subtree, node, attributes, most)
+        for entry in found:
+            await self._complete(entry)
+        return found
+
+    async def _ask(
+        self, base: str, subtree: bool, node: Any, attributes: Sequence[str], most: int
+    ) -> list[Entry]:
+        """As L{search}, with values left out."""
         found: list[Entry] = []
         done: Deferred[Any] = Deferred()
 
@@ -288,6 +309,34 @@ class Link(LDAPClient):  # type: ignore[misc]
             raise TooMany(f"more than {len(found)} entries")
         _succeeded(answer, pureldap.LDAPSearchResultDone)
         return found
+
+    async def _complete(self, entry: Entry) -> None:
+        """
+        Read the values that the server has left out of an entry.
+
+        Active Directory gives some values of an attribute at a time, and says which
+        ([MS-ADTS] section 3.1.1.3.1.3.3).
+
+        @raise TooMuch: the server does not come to an end.
+        """
+        for _ in range(_RANGES):
+            parts = [m for m in map(_RANGE.fullmatch, entry.values) if m is not None]
+            if not parts:
+                return
+            for part in parts:
+                entry.values.setdefault(part[1], []).extend(entry.values.pop(part[0]))
+            wanted = [f"{p[1]};range={int(p[2]) + 1}-*" for p in parts if p[2] != "*"]
+            if not wanted:
+                return
+            more = await self._ask(entry.dn, False, _ANYTHING, wanted, 1)
+            if not more:
+                raise TooMuch("an entry that is gone before all of it was read")
+            entry.values.update(
+                (name, values)
+                for name, values in more[0].values.items()
+                if _RANGE.fullmatch(name)
+            )
+        raise TooMuch(f"an attribute of more than {_RANGES} ranges")
 
 
 def _entry(message: Any) -> Entry:

@@ -20,6 +20,7 @@ from ldaptor.protocols.ldap.distinguishedname import (
 )
 
 __all__ = [
+    "ANYTHING",
     "attributeOf",
     "either",
     "equal",
@@ -32,6 +33,8 @@ __all__ = [
     "present",
 ]
 
+#: Holds for every entry.
+ANYTHING: Final = pureldap.LDAPFilter_present("objectClass")
 _PLACE: Final = re.compile(r"\{(user|dn)\}")
 #: An escape in the text of a distinguished name (RFC 4514 section 2.4).
 _ESCAPES: Final = re.compile(r"(?:\\[0-9A-Fa-f]{2})+|\\.", re.DOTALL)

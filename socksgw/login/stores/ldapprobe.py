@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from socksgw.interfaces import Answer
 from socksgw.login.refusal import Refused
-from socksgw.login.stores.ldapgroups import ANYTHING
 from socksgw.login.stores.ldaplinks import (
     Link,
     NotServed,
@@ -20,7 +19,7 @@ from socksgw.login.stores.ldaplinks import (
     TooMany,
     TooMuch,
 )
-from socksgw.login.stores.ldapnames import present
+from socksgw.login.stores.ldapnames import ANYTHING, present
 from socksgw.login.stores.ldapservers import Server, Servers
 from socksgw.system.inwords import Words, inWords
 

@@ -25,8 +25,8 @@ from socksgw.interfaces import (
     IReportingStore,
 )
 from socksgw.login.refusal import WRONG, Refused
+from socksgw.login.stores.ldapaccounts import Accounts, Search
 from socksgw.login.stores.ldapgroups import (
-    ANYTHING,
     GroupNames,
     byMembers,
     byToken,
@@ -40,14 +40,10 @@ from socksgw.login.stores.ldaplinks import (
     TooMany,
     TooMuch,
 )
-from socksgw.login.stores.ldapnames import (
-    fill,
-    fillAs,
-    fillDN,
-    firstOf,
-)
+from socksgw.login.stores.ldapnames import ANYTHING, fillDN
 from socksgw.login.stores.ldapservers import Links, Server, Servers
 from socksgw.login.stores.remote import Evenly, Turns, Unavailable, nameOf
+from socksgw.login.stores.sids import isSID
 from socksgw.system.keptsecret import KeptSecret
 
 __all__ = ["Directory", "LDAPChecker"]
@@ -67,16 +63,14 @@ class Directory:
     """
     Where a directory has its users, and how they are found.
 
-    @ivar userFilter: finds a user; L{None} where C{userDN} says it.
+    @ivar accounts: find a user, unless C{userDN} says where it is.
     @ivar userDN: with C{{user}}.
-    @ivar userName: the attribute that holds a user's one name.
     @ivar ownFilter: whether the configuration has a filter for groups.
     """
 
     base: str
-    userFilter: Any
+    accounts: Accounts
     userDN: str
-    userName: str
     groupBase: str
     groupFilter: Any
     ownFilter: bool
@@ -130,6 +124,7 @@ class LDAPChecker:
         self.name = name
         self._reactor = reactor
         self._directory = directory
+        self._accounts = directory.accounts
         self._become = become
         self._timeout = timeout
         self._evenly = Evenly(reactor)
@@ -145,7 +140,7 @@ class LDAPChecker:
         self._seen = self._active = False
         self._tries: int | None = None
         # A bind as a user who does not exist: a refusal costs the same for each name.
-        self._nobody = f"cn={secrets.token_hex(16)},{directory.base}"
+        self._nobody = f"cn={secrets.token_hex(16)},{directory.base or 'dc=nowhere'}"
 
     def problems(self) -> list[str]:
         """As L{IReportingStore.problems}."""
@@ -156,12 +151,13 @@ class LDAPChecker:
         from socksgw.login.stores.ldapprobe import askServers, greetServers
 
         async def look(link: Link) -> frozenset[str]:
+            await self._accounts.learn(link)
             await self._names.look(link)
             return self._names.missing
 
-        base, name = self._directory.base, self._userName
+        base, name = self._directory.base, self._accounts.attributes[0]
         # A template finds users without a search; groups need one all the same.
-        lenient = self._become is None and self._directory.userFilter is None
+        lenient = self._become is None and bool(self._directory.userDN)
         found = await askServers(self._servers, self._become, base, name, look, lenient)
         if self._ways is not self._servers:
             found = [*found, *await greetServers(self._ways)]
@@ -183,26 +179,25 @@ class LDAPChecker:
             # (RFC 4513 section 5.1.2).
             raise Refused(WRONG)
         until = self._reactor.seconds() + self._timeout
-        if self._directory.userFilter is None:
+        if self._directory.userDN:
             dn = fillDN(self._directory.userDN, name)
             login = partial(self._bindAndRead, dn, password)
             found: Entry | None = await self._users.run(login, until)
         else:
-            node = fill(self._directory.userFilter, user=name)
-            found = await self._one(node, until)
+            found = await self._one(self._accounts.asSaid, name, until)
             dn = self._nobody if found is None else found.dn
             await self._users.run(partial(self._bind, dn, password), until)
         if found is None:
             # The directory has let in the name that no user can have.
             raise Refused(WRONG)
-        return self._nameIn(found).encode()
+        return self._nameAllowed(found).encode()
 
     async def _bind(self, dn: str, password: bytes, link: Link) -> None:
         try:
             await link.bind(dn, password)
         except ResultError as e:
             if e.code in _WRONG:
-                raise Refused(WRONG) from None
+                raise self._accounts.refused(e) or Refused(WRONG) from None
             # Of this account, maybe, and not of the server.
             raise Unavailable(f"a user's bind: {e}", alone=True) from None
 
@@ -213,53 +208,29 @@ class LDAPChecker:
         await self._bind(dn, password, link)
         found = await self._read(dn, link)
         if found is None:
-            raise Unavailable(
-                f"a user may not read their own {self._userName}", alone=True
-            )
+            names = ", ".join(self._accounts.attributes)
+            raise Unavailable(f"a user may not read their own {names}", alone=True)
         return found
 
     async def _read(self, dn: str, link: Link) -> Entry | None:
         try:
-            found = await link.search(dn, False, ANYTHING, (self._userName,), 1)
+            found = await link.search(dn, False, ANYTHING, self._accounts.attributes, 1)
         except ResultError as e:
             if e.code in _WRONG:
                 return None
             raise
         return found[0] if found else None
 
-    @property
-    def _userName(self) -> str:
-        return self._directory.userName
-
-    def _nameIn(self, entry: Entry) -> str:
+    def _nameAllowed(self, entry: Entry) -> str:
         """
-        Return the user's one name.
+        Return the name of a user.
 
-        That is the attribute's only value, or of several the one in the distinguished
-        name.
-
-        @raise Refused: it cannot be told.
+        @raise Refused: it cannot be told, or they may not log in.
         """
-        attribute = self._userName
-        values = entry.values.get(attribute.lower(), ())
-        names = [nameOf(value) for value in values]
-        if len(names) == 1:
-            return names[0]
-        if not names:
-            raise Unavailable(
-                f"an entry without {attribute}, or one that may not be read; name "
-                "an attribute that everybody has as user_name",
-                alone=True,
-            )
-        first = firstOf(entry.dn, attribute)
-        if first in names:
-            return first
-        raise Refused(
-            "ambiguous",
-            f"an entry with {len(names)} values of {attribute}, so that one user "
-            "would have several names; name an attribute of one value as user_name",
-            counts=True,
-        )
+        barred = self._accounts.barred(entry)
+        if barred is not None:
+            raise barred
+        return self._accounts.nameIn(entry)
 
     # Finding.
 
@@ -273,6 +244,7 @@ class LDAPChecker:
             lockout = await lockoutOf(link)
             self._seen, self._active = True, lockout is not None
             self._compare(lockout or 0)
+        await self._accounts.learn(link)
 
     def tries(self, perUser: int) -> None:
         """
@@ -292,17 +264,23 @@ class LDAPChecker:
                 tries=tries,
             )
 
-    async def _one(self, node: Any, until: float) -> Entry | None:
+    async def _one(
+        self, searches: Callable[[str], Sequence[Search]], name: str, until: float
+    ) -> Entry | None:
         """
-        Return the one user that a filter finds.
+        Return the one user that the first of some searches finds which finds any.
 
-        @raise Refused: there are several, or the directory does not say.
+        @raise Refused: it finds several, or the directory does not say.
         """
 
         async def find(link: Link) -> list[Entry]:
-            return await link.search(
-                self._directory.base, True, node, (self._userName,), 2
-            )
+            for base, node in searches(name):
+                found = await link.search(base, True, node, attributes, 2)
+                if found:
+                    return found
+            return []
+
+        attributes = self._accounts.attributes
 
         found: list[Entry] | None
         try:
@@ -325,15 +303,18 @@ class LDAPChecker:
 
         @raise Refused: as L{_one}.
         """
-        directory = self._directory
-        if directory.userFilter is None:
-            dn = fillDN(directory.userDN, name)
-            found = await self._service.run(partial(self._read, dn), until)
-        else:
-            # With its other conditions: a disabled account is not found.
-            node = fillAs(directory.userFilter, self._userName, name)
-            found = await self._one(node, until)
-        return None if found is None or self._nameIn(found) != name else found
+        found = await self._found(self._accounts.asNamed, name, until)
+        if found is None or self._accounts.nameIn(found) != name:
+            return None
+        return found
+
+    async def _found(
+        self, searches: Callable[[str], Sequence[Search]], name: str, until: float
+    ) -> Entry | None:
+        if self._directory.userDN:
+            dn = fillDN(self._directory.userDN, name)
+            return await self._service.run(partial(self._read, dn), until)
+        return await self._one(searches, name, until)
 
     # Names.
 
@@ -345,18 +326,21 @@ class LDAPChecker:
 
     async def _canonicalName(self, name: str) -> str | None:
         until = self._reactor.seconds() + self._timeout
-        if self._directory.userFilter is None:
-            dn = fillDN(self._directory.userDN, name)
-            found = await self._service.run(partial(self._read, dn), until)
-        else:
-            node = fill(self._directory.userFilter, user=name)
-            found = await self._one(node, until)
-        return None if found is None else self._nameIn(found)
+        found = await self._found(self._accounts.asSaid, name, until)
+        return None if found is None else self._nameAllowed(found)
 
     # Groups.
 
     def normal(self, name: str) -> str:
-        """Return the normal form of a group's distinguished name."""
+        """
+        Return the normal form of a group's distinguished name or security identifier.
+
+        @raise ValueError: it is neither, or is not looked for here.
+        """
+        if self._directory.ownFilter and isSID(name):
+            raise ValueError(
+                f'"{name}": group_filter finds groups by their distinguished names'
+            )
         return self._names.expect(name)
 
     def groupsOf(self, name: str) -> Deferred[frozenset[str] | None]:
@@ -370,6 +354,9 @@ class LDAPChecker:
         user = await self._named(name, until)
         if user is None:
             return None
+        barred = self._accounts.barred(user)
+        if barred is not None:
+            raise barred
         return await self._asService(partial(self._groupsAt, user.dn, name), until)
 
     async def _asService(self, work: Callable[[Link], Awaitable[T]], until: float) -> T:

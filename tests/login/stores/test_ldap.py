@@ -200,7 +200,9 @@ def test_disabled() -> None:
         asked.append(text)
         return []
 
-    table = {"user_filter": f"(&(|(mail={{user}})(cn={{user}}*)){enabled})"}
+    table: dict[str, Any] = {
+        "user_filter": f"(&(|(mail={{user}})(cn={{user}}*)){enabled})"
+    }
     world = World(Directory(search), user_name="uid", **table)
     assert world.result(world.checker.groupsOf("alice")) is None
     assert world.result(world.checker.canonicalName("alice")) is None
