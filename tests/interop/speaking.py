@@ -416,7 +416,7 @@ SPEAKERS: Mapping[str, Speaker] = {
 }  # fmt: skip
 
 
-def _reads(*words: str) -> Speaker:
+def _reads(*words: str, shown: str = "export ALL_PROXY=") -> Speaker:
     """Return a program under ALL_PROXY: a command, with SITE for the file."""
 
     def command(place: Place, setting: str) -> list[str]:
@@ -431,7 +431,7 @@ def _reads(*words: str) -> Speaker:
         )
         return ["sh", "-ec", f'{setting}; exec "$@"', "sh", *found]
 
-    return Speaker("export ALL_PROXY=", command)
+    return Speaker(shown, command)
 
 
 _PIP = (
@@ -462,6 +462,18 @@ READING: Mapping[str, Speaker] = {
     "cargo": _reads(*_CARGO),
     "PHP": _reads("php", "-r", "$c = curl_init('SITE'); curl_exec($c) or exit(9);"),
 }
+_OF_HTTP = "export http_proxy="
+_PERL = "$a = LWP::UserAgent->new(env_proxy => 1)->get('SITE'); print $a->content"
+#: Programs that read the variables of HTTP proxies.
+READING_HTTP: Mapping[str, Speaker] = {
+    "curl": _reads("curl", "-sS", "SITE", shown=_OF_HTTP),
+    "wget": _reads("wget", "-qO-", "--tries=1", "SITE", shown=_OF_HTTP),
+    "urllib": _reads(
+        sys.executable, "-c",
+        "import urllib.request as u; print(u.urlopen('SITE').read())", shown=_OF_HTTP,
+    ),
+    "LWP": _reads("perl", "-MLWP::UserAgent", "-e", _PERL, shown=_OF_HTTP),
+}  # fmt: skip
 #: Programs that do not; yt-dlp as Debian 12 has it (2023.03).
 IGNORING: Mapping[str, Speaker] = {
     "yt-dlp": _reads("yt-dlp", "--no-config", "--no-cache-dir", "-o", "-", "SITE"),

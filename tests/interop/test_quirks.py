@@ -253,6 +253,19 @@ def test_openvpn(named: Running, quiet: dict[str, str], vpn: Path, proto: str) -
     assert (line["user"], line["verdict"]) == (USER, "allow")
 
 
+def test_openvpnInsists(named: Running, quiet: dict[str, str], vpn: Path) -> None:
+    """With a login OpenVPN offers 02 alone, and does not get in where none is wanted."""
+    setting = shown("openvpn --socks-proxy", named.ports[0], FILE="login")
+    command = _openvpn(vpn, *setting.replace("…", "").split()[1:], "--tls-client")
+    command += ["--proto", "tcp-client", "--remote", "127.0.0.1", "9"]
+    command += ["--connect-retry-max", "1", "--remap-usr1", "SIGTERM"]
+    before = len(named.journal("refused"))
+    ran(command, quiet)
+    line = named.journal("refused")[before]
+    assert line["offered"] == [2]
+    assert "take user and password out of its settings" in line["why"]
+
+
 # Listening.
 
 QT_LISTENS = """

@@ -20,6 +20,7 @@ from tests.interop.shared import PASSWORD, USER
 from tests.interop.speaking import (
     IGNORING,
     READING,
+    READING_HTTP,
     SPEAKERS,
     Place,
     Speaker,
@@ -95,6 +96,18 @@ def test_readsTheEnvironment(
     assert done.returncode == 0, (done.stdout, done.stderr)
     line = connected(named, before)
     assert (line["user"], line["name"]) == (USER, NAME)
+
+
+@pytest.mark.parametrize("word", READING_HTTP)
+def test_readsTheVariablesOfHTTP(
+    named: Running, place: Place, quiet: dict[str, str], word: str
+) -> None:
+    """The program comes as to an HTTP proxy, and logs in."""
+    before = len(named.journal("decision"))
+    done = ran(READING_HTTP[word], place, True, quiet)
+    assert "latest" in done.stdout, (done.stdout, done.stderr)
+    line = connected(named, before)
+    assert (line["protocol"], line["user"], line["name"]) == ("http", USER, NAME)
 
 
 @pytest.mark.parametrize("word", IGNORING)
