@@ -169,7 +169,7 @@ def test_directory(tmp_path: Path) -> None:
     secret.write_text("secret")
     text = text.replace("/etc/socksgw/corp-ca.pem", str(certificate))
     text = text.replace("/run/credentials/ad", str(secret))
-    rest = '[[rule]]\nid = "r"\nallow = "any"\nwho = ["@contractors"]\n'
+    rest = '[[rule]]\nid = "r"\nallow = "any"\nwho = ["@contractors", "@auditors"]\n'
     rest += '[[listen]]\nname = "lan"\naddress = ["127.0.0.1:0"]\n'
     (tmp_path / "gateway.toml").write_text(text + rest)
     checked = socksgw("check", "--strict", str(tmp_path / "gateway.toml"))
