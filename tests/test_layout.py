@@ -167,6 +167,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "a reload prepares them; tests/interop/test_networks.py has real ones",
     ),
     "console/agent.py": ("interop/test_agent.py", "it starts agents"),
+    "console/proxyoptions.py": ("console/test_connect.py", "connect has them"),
     "console/live.py": ("console/test_operating.py", "the commands ask by it"),
     "gateway/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
     "gateway/explained.py": ("policy/test_leaving.py", "it is what is printed"),

@@ -8,7 +8,7 @@ TLS and through the protection of a login.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from socksgw.client.errors import LoginWanted, ProxyDistrusted, ProxyUnreachable
@@ -43,7 +43,7 @@ def dialled(host: str, port: int, seconds: float) -> socket.socket:
 
 
 async def through(
-    dial: Callable[[], socket.socket],
+    dial: Callable[[], Awaitable[socket.socket]],
     watch: Watcher,
     tls: Any,
     proxy: Any,
@@ -62,7 +62,7 @@ async def through(
     @raise ProxyError: it does not connect. Nothing is left open then.
     """
     while True:
-        connection: Connection = PlainConnection(dial(), watch)
+        connection: Connection = PlainConnection(await dial(), watch)
         try:
             if tls is not None:
                 connection = await _secured(tls, connection, certified)
