@@ -168,6 +168,21 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "console/agent.py": ("interop/test_agent.py", "it starts agents"),
     "console/proxyoptions.py": ("console/test_connect.py", "connect has them"),
+    **{
+        f"run/{each}.py": ("interop/supervised.py", "real programs call")
+        for each in (
+            *(
+                "datagrams",
+                "gates",
+                "known",
+                "program",
+                "running",
+                "seccomp",
+                "standin",
+            ),
+            *("streams", "supervisor", "way"),
+        )
+    },
     "console/live.py": ("console/test_operating.py", "the commands ask by it"),
     "gateway/asked.py": ("console/test_explain.py", "it reads what explain is asked"),
     "gateway/explained.py": ("policy/test_leaving.py", "it is what is printed"),

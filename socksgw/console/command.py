@@ -38,6 +38,7 @@ from socksgw.console.passwd import (
 from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
 from socksgw.console.report import reportMain
+from socksgw.console.run import runMain
 from socksgw.console.suggest import suggestMain
 from socksgw.console.usage import commandsOf
 from socksgw.console.wanted import joined
@@ -310,6 +311,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "client-config": _clientConfig,
     "agent": agentMain,
     "connect": connectMain,
+    "run": runMain,
     "plugins": _plugins,
     "netns-broker": _broker,
 }

@@ -2,14 +2,16 @@
 Where the C{socksgw} command starts.
 
 OpenSSH runs C{socksgw connect} for each connection. It starts without what the other
-commands need, in a quarter of the time, and so do those that read the journal.
+commands need, in a quarter of the time, and so do C{socksgw run} and those that read
+the journal.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from socksgw.system.output import readable
 
@@ -25,7 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["connect"]:
-        return _connect(words[1:])
+        from socksgw.console import connect
+
+        return _alone(words, connect, connect.connectMain)
+    if words[:1] == ["run"]:
+        from socksgw.console import run
+
+        return _alone(words, run, run.runMain)
     if words[:1] == ["audit"]:
         from socksgw.console.auditcommand import auditMain
 
@@ -35,18 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command.main(words)
 
 
-def _connect(words: Sequence[str]) -> int:
-    from socksgw.console import connect
+def _alone(
+    words: Sequence[str], command: Any, main: Callable[[argparse.Namespace], int]
+) -> int:
+    """
+    Run a command without the others.
 
+    @param command: its module.
+    """
     readable(sys.stdout)
     readable(sys.stderr)
     parser = argparse.ArgumentParser(
-        prog="socksgw connect",
-        description=connect.DESCRIPTION,
-        epilog=connect.EPILOG,
+        prog=f"socksgw {words[0]}",
+        description=command.DESCRIPTION,
+        epilog=command.EPILOG,
     )
-    connect.options(parser)
-    return connect.connectMain(parser.parse_args(words))
+    command.options(parser)
+    return main(parser.parse_args(words[1:]))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _ORDER: Final = (
     "limits", "inspection", "upstreams", "decider", "grants", "suggest", "login",
     "local", "tls", "ipsec", "frontends", "gateways", "transparent", "kerberos", "chap", "http", "socks6",
     "tokens",
-    "directories", "plugins", "client", "embedding", "operations", "workers", "cluster",
+    "directories", "plugins", "client", "run", "embedding", "operations", "workers", "cluster",
     "restart",
     "admin", "metrics",
     "troubleshooting", "records", "report", "sinks", "collectors", "warehouse",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from socksgw.console import agent, connect
+from socksgw.console import agent, connect, run
 from socksgw.console.auditing import auditCommands, configured
 from socksgw.console.clientconfig import KINDS
 from socksgw.console.grant import grantCommands
@@ -295,6 +295,15 @@ def makeParser() -> argparse.ArgumentParser:
     )
     connect.options(connecting)
     connecting.set_defaults(run="connect")
+
+    running = commands.add_parser(
+        "run",
+        help=run.HELP,
+        description=run.DESCRIPTION,
+        epilog=run.EPILOG,
+    )
+    run.options(running)
+    running.set_defaults(run="run")
 
     plugins = commands.add_parser(
         "plugins",

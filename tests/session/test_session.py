@@ -115,7 +115,7 @@ def test_stages() -> None:
     others = {"wire", "plugins", "config", "system", "limits", "session", "interfaces"}
     others |= {"metrics", "records", "report", "warehouse"}
     others |= {"admin", "agent", "client", "gateway", "handover", "console"}
-    others |= {"importing", "testing", "workers"}
+    others |= {"importing", "run", "testing", "workers"}
     assert folders - others == {stage.value for stage in Stage}
 
 

@@ -1,0 +1,96 @@
+"""
+Any program through a gateway: C{socksgw run}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, Final
+
+from socksgw.client.errors import ProxyError
+from socksgw.console.proxyoptions import Misused, chosen, failed, proxyOptions
+
+__all__ = ["DESCRIPTION", "EPILOG", "HELP", "options", "runMain"]
+
+HELP: Final = "run a program whose connections go through a gateway"
+DESCRIPTION: Final = (
+    "Run a program, and what it starts, so that its connections, its datagrams and its "
+    "look-ups of names go through a SOCKS or HTTP proxy. The program needs to know "
+    "nothing of it, and nobody needs a privilege. Destinations on this host itself are "
+    "reached as without it."
+)
+EPILOG: Final = (
+    "Options stand before PROGRAM. Exit status: that of the program; 128 and its "
+    "number if a signal ended it; 127 if there is no such program, 126 if it cannot be "
+    "run. If the program was not begun: 1 if the proxy refuses the login, or this "
+    "system cannot do it, 2 for wrong use, 3 if the proxy cannot be reached, or is not "
+    "the one that is meant. See socksgw help run."
+)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add = parser.add_argument
+    proxyOptions(parser)
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=30.0,
+        help="in which a connection has to be open; default: 30",
+    )
+    add(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="say on standard error why a connection of the program fails",
+    )
+    add("program", metavar="PROGRAM", help="the program")
+    add("arguments", metavar="...", nargs=argparse.REMAINDER, help="its arguments")
+
+
+def _said(text: str, status: int) -> int:
+    print(f"socksgw run: {text}", file=sys.stderr)
+    return status
+
+
+def runMain(options: argparse.Namespace) -> int:
+    """Run the command, and return its exit status."""
+    from socksgw.run.calls import callsHere
+    from socksgw.run.program import NotRun, Program
+
+    try:
+        to = chosen(options, _theReactor)
+        calls = callsHere()
+    except Misused as e:
+        return _said(str(e), 2)
+    except OSError as e:
+        return _said(str(e), 1)
+    program = Program([options.program, *options.arguments], calls)
+
+    from socksgw.run.running import Gateway, run
+
+    gateway = Gateway(
+        to.host,
+        to.port,
+        to.proxy,
+        to.login,
+        to.tls,
+        to.certified,
+        to.tls is None and options.login != "gssapi",
+        to.protocol == "socks5",
+        options.timeout,
+    )
+    try:
+        return run(program, calls, gateway, options.verbose)
+    except ProxyError as e:
+        return _said(*failed(e, options, "the gateway"))
+    except NotRun as e:
+        return _said(str(e), 1)
+
+
+def _theReactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor

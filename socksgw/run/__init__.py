@@ -1,0 +1,3 @@
+"""
+Any program through a gateway: C{socksgw run}.
+"""

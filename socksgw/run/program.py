@@ -1,0 +1,152 @@
+"""
+The program: a process under a filter, whose signals and exit status are handed on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn, final
+
+from socksgw.run.calls import Calls
+from socksgw.run.filter import assembled, program
+from socksgw.run.seccomp import Listener, descriptorOf, install
+
+__all__ = ["NotRun", "Program"]
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+#: Orphans of the program become children of its supervisor (prctl(2)): where the
+#: kernel lets a process look into its descendants only, they stay among them.
+_SUBREAPER: Final = 36
+#: What shells and env(1) end with when a program is not there, or cannot be run.
+_MISSING: Final = 127
+_UNUSABLE: Final = 126
+#: What shells add to the number of the signal that ended a program.
+_SIGNALLED: Final = 128
+#: The terminal sends these to the program, too.
+_LEFT: Final = (signal.SIGINT, signal.SIGQUIT)
+_HANDED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+#: What Python ignores, and programs expect to be as usual.
+_USUAL: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+_NUMBER: Final = struct.Struct("=i")
+
+
+class NotRun(Exception):
+    """The program cannot be supervised on this system; the text says why."""
+
+
+@final
+class Program:
+    """
+    A program that waits to be run.
+
+    Its process is made at once, before the supervisor has threads.
+    """
+
+    def __init__(self, words: Sequence[str], calls: Calls) -> None:
+        """
+        @param words: the program, and its arguments.
+        """
+        self._calls = calls
+        _libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+        told, self._go = os.pipe()
+        self._answer, answer = os.pipe()
+        self.process = os.fork()
+        if not self.process:
+            os.close(self._go)
+            os.close(self._answer)
+            _become(words, calls, told, answer)
+        os.close(told)
+        os.close(answer)
+
+    def listener(self) -> Listener:
+        """
+        Put the process under its filter.
+
+        @raise NotRun: the system does not do that.
+        """
+        os.write(self._go, b"1")
+        octets = os.read(self._answer, _NUMBER.size)
+        if len(octets) < _NUMBER.size:
+            raise NotRun("the program's process has ended")
+        (number,) = _NUMBER.unpack(octets)
+        if number < 0:
+            raise NotRun(
+                f"system calls cannot be supervised here ({os.strerror(-number)}): "
+                "that needs Linux 5.19 or newer, and nobody else who does it, such as "
+                "another socksgw run around this one"
+            )
+        try:
+            found = descriptorOf(self.process, number, self._calls)
+        except OSError as e:
+            raise NotRun(
+                f"the supervisor may not look into the program ({e.strerror}): "
+                "kernel.yama.ptrace_scope has to be 0 or 1"
+            ) from None
+        os.set_inheritable(found, False)
+        return Listener(found)
+
+    def start(self, ended: Callable[[int], None]) -> None:
+        """
+        Run the program.
+
+        @param ended: is told the exit status, once, within a signal's handler.
+        """
+        self._ended = ended
+        for each in _LEFT:
+            signal.signal(each, signal.SIG_IGN)
+        for each in _HANDED_ON:
+            signal.signal(each, self._handOn)
+        signal.signal(signal.SIGCHLD, self._reap)
+        os.write(self._go, b"2")
+        os.close(self._go)
+
+    def abandon(self) -> None:
+        """End the process, which has not run the program yet."""
+        os.close(self._go)
+        os.waitpid(self.process, 0)
+
+    def _handOn(self, number: int, _: Any) -> None:
+        os.kill(self.process, number)
+
+    def _reap(self, *_: Any) -> None:
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not process:
+                return
+            if process == self.process:
+                code = os.waitstatus_to_exitcode(status)
+                self._ended(code if code >= 0 else _SIGNALLED - code)
+
+
+def _become(words: Sequence[str], calls: Calls, told: int, answer: int) -> NoReturn:
+    """Become the program, when the supervisor says so."""
+    status = _UNUSABLE
+    try:
+        if os.read(told, 1):
+            try:
+                number = install(assembled(program(calls)), calls)
+            except OSError as e:
+                os.write(answer, _NUMBER.pack(-(e.errno or 1)))
+                os._exit(status)
+            os.write(answer, _NUMBER.pack(number))
+            if os.read(told, 1):
+                os.close(number)
+                for each in _USUAL:
+                    signal.signal(each, signal.SIG_DFL)
+                os.execvp(words[0], list(words))  # noqa: S606
+    except FileNotFoundError:
+        status = _MISSING
+        print(f"socksgw run: {words[0]}: no such program", file=sys.stderr)
+    except OSError as e:
+        print(f"socksgw run: {words[0]}: {e.strerror}", file=sys.stderr)
+    finally:
+        sys.stderr.flush()
+        os._exit(status)

@@ -1,0 +1,49 @@
+// Reach everything by Node: libuv, c-ares, undici.
+const dgram = require("dgram");
+const dns = require("dns");
+const http = require("http");
+const net = require("net");
+
+const once = (thing, name) => new Promise(done => thing.once(name, done));
+const code = async (port, host) =>
+  (await once(net.connect(port, host), "error")).code;
+const fetched = url => fetch(url).then(answer => answer.text());
+
+async function datagram(kind, send) {
+  const socket = dgram.createSocket(kind);
+  const came = new Promise(done =>
+    socket.on("message", (text, from) => done(`${text} ${from.address} ${from.port}`)));
+  send(socket);
+  const found = await came;
+  socket.close();
+  return found;
+}
+
+(async () => {
+  const pages = await Promise.all(
+    [...Array(40)].map(() => fetched("http://page.example:8080/")));
+  console.log("page", ...new Set(pages));
+  const answer = await once(http.get("http://[fd00:5::1]:8080/"), "response");
+  console.log("http", answer.statusCode);
+  answer.resume();
+  const greeting = net.connect(2525, "page.example");
+  console.log("greeting", String(await once(greeting, "data")), greeting.remoteAddress);
+  console.log("refused", await code(81, "10.5.5.1"));
+  console.log("denied", await code(8080, "denied.example"));
+  console.log("unknown", await code(8080, "unknown.example"));
+  console.log("resolved", ...await dns.promises.resolve4("page.example"));
+  console.log("free", await datagram("udp4", each => each.send("hello", 7007, "page.example")));
+  console.log("connected", await datagram("udp6", each =>
+    each.connect(7007, "fd00:5::1", () => each.send("hello"))));
+  let last = Date.now();
+  let stall = 0;
+  const timer = setInterval(() => {
+    stall = Math.max(stall, Date.now() - last);
+    last = Date.now();
+  }, 10);
+  console.log("slow", await fetched("http://slow-node.example:8080/"));
+  console.log("slow refused", await code(81, "slow-closed-node.example"));
+  clearInterval(timer);
+  // The gateway took longer each time.
+  console.log("stall", stall < 600);
+})();

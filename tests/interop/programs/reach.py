@@ -1,0 +1,105 @@
+"""
+Reach everything by Python: asyncio, the C library's look-ups, every call of sockets.
+"""
+
+import asyncio
+import ctypes
+import errno
+import os
+import socket
+from typing import Any
+
+FAR = ("10.5.5.1", 7007)
+
+
+async def page(host: str, port: int = 8080) -> tuple[str, int]:
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(f"GET / HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+    text = await reader.read()
+    peer = writer.get_extra_info("peername")
+    writer.close()
+    return text[-12:].decode(), peer[1]
+
+
+class Echo(asyncio.DatagramProtocol):
+    """Sends one datagram, and takes the answer."""
+
+    def __init__(self, came: Any, to: Any) -> None:
+        self.came, self.to = came, to
+
+    def connection_made(self, transport: Any) -> None:
+        """Send."""
+        transport.sendto(b"hello", self.to)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """Take."""
+        self.came.set_result((data.decode(), *addr[:2]))
+
+
+async def echo(**where: Any) -> Any:
+    loop = asyncio.get_running_loop()
+    came = loop.create_future()
+    to = FAR if "local_addr" in where else None
+    transport, _ = await loop.create_datagram_endpoint(lambda: Echo(came, to), **where)
+    found = await asyncio.wait_for(came, 20)
+    transport.close()
+    return found
+
+
+async def main() -> None:
+    pages = await asyncio.gather(*(page("page.example") for _ in range(50)))
+    print("page", *set(pages))
+    print("slow", await page("slow-python.example"))
+    for host, port in (("10.5.5.1", 81), ("slow-closed-python.example", 81),
+                       ("denied.example", 8080), ("unknown.example", 8080)):  # fmt: skip
+        try:
+            await page(host, port)
+        except OSError as e:
+            print("failed", host, errno.errorcode[e.errno or 0])
+    print("free", await echo(local_addr=("0.0.0.0", 0)))
+    print("connected", await echo(remote_addr=("fd00:5::1", 7007)))
+
+
+asyncio.run(main())
+
+with socket.create_connection(("page.example", 2525)) as greeting:
+    print("greeting", greeting.recv(100).decode(), greeting.getpeername()[1])
+
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+    own.settimeout(20)
+    print("sendmsg", own.sendmsg([b"hel", b"lo"], [], 0, FAR), *own.recvmsg(100)[::3])
+    own.sendto(b"hello", FAR)
+    print("recvfrom", *own.recvfrom(100))
+    own.settimeout(0.2)
+    try:
+        own.recvfrom(100)
+    except TimeoutError:
+        print("nothing came")
+
+for family, kind, protocol in (
+    (2, 3, 1),
+    (2, 2, 1),
+    (10, 5, 132),
+    (17, 3, 3),
+    (40, 1, 0),
+):
+    try:
+        socket.socket(family, kind, protocol).close()
+        print("socket", family, kind, protocol)
+    except OSError as e:
+        print("no socket", family, kind, protocol, errno.errorcode[e.errno or 0])
+
+# By other ways out: each of these is a leak if it succeeds.
+libc = ctypes.CDLL(None, use_errno=True)
+print("io_uring", libc.syscall(425, 1, bytes(120)), errno.errorcode[ctypes.get_errno()])
+for path in ("/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"):
+    with socket.socket(socket.AF_UNIX) as asked:
+        print("resolver", errno.errorcode[asked.connect_ex(path)])
+with socket.socket() as stub:
+    print("stub", errno.errorcode[stub.connect_ex(("127.0.0.53", 53))])
+print("reverse", socket.gethostbyaddr(socket.gethostbyname("page.example"))[0])
+
+if not os.fork():
+    # A child, and its child, are under the same supervisor.
+    os.execlp("sh", "sh", "-c", "curl -sS http://page.example:8080/")
+os.wait()

@@ -1,0 +1,206 @@
+"""
+C{socksgw run}: real programs that know no proxy, and reach nothing but the gateway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.netns import alone
+from tests.live.running import ROOT
+from tests.live.servers import program
+
+PROGRAMS = ROOT / "tests" / "interop" / "programs"
+NEEDED = {
+    "node": "nodejs",
+    "java": "openjdk-17-jre-headless",
+    "busybox": "busybox-static",
+    "curl": "curl",
+    "git": "git",
+    "setpriv": "util-linux",
+    "ip": "iproute2",
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs that have to be built."""
+    for name, package in NEEDED.items():
+        program(name, package)
+    folder = tmp_path_factory.mktemp("built")
+    go = [program("go", "golang-go"), "build", "-o", str(folder / "reach")]
+    offline = {"CGO_ENABLED": "0", "GO111MODULE": "off", "GOPROXY": "off"}
+    subprocess.run(
+        [*go, str(PROGRAMS / "reach.go")],
+        env={**os.environ, **offline, "GOFLAGS": ""},
+        check=True,
+        timeout=300,
+    )
+    javac = [program("javac", "openjdk-17-jdk-headless"), "-d", str(folder)]
+    subprocess.run([*javac, str(PROGRAMS / "Reach.java")], check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(built: Path) -> Any:
+    """What L{tests.interop.supervised} tells."""
+    return json.loads(alone("tests.interop.supervised", str(built)))
+
+
+def ended(told: Any) -> list[str]:
+    """What a program has printed that ended in order."""
+    assert told["status"] == 0, told
+    lines: list[str] = told["out"]
+    return lines
+
+
+def test_python(found: Any) -> None:
+    """
+    Event loops, look-ups, every call of sockets; what does not go through a gateway
+    fails with its number, and so does each way past it.
+    """
+    assert ended(found["python"]) == [
+        "page ('the far page', 8080)",
+        "slow ('the far page', 8080)",
+        "failed 10.5.5.1 ECONNREFUSED",
+        "failed slow-closed-python.example ECONNREFUSED",
+        "failed denied.example EACCES",
+        "failed unknown.example EHOSTUNREACH",
+        "free ('HELLO', '10.5.5.1', 7007)",
+        "connected ('HELLO', 'fd00:5::1', 7007)",
+        "greeting 220 hello 2525",
+        "sendmsg 5 b'HELLO' ('10.5.5.1', 7007)",
+        "recvfrom b'HELLO' ('10.5.5.1', 7007)",
+        "nothing came",
+        "no socket 2 3 1 EPERM",
+        "no socket 2 2 1 EPERM",
+        "no socket 10 5 132 EPERM",
+        "no socket 17 3 3 EAFNOSUPPORT",
+        "no socket 40 1 0 EAFNOSUPPORT",
+        "io_uring -1 ENOSYS",
+        "resolver ENOENT",
+        "resolver ENOENT",
+        "stub ECONNREFUSED",
+        "reverse page.example",
+        "the far page",
+    ]
+
+
+def test_reasons(found: Any) -> None:
+    """With -v each failure is told in a line, and nothing else is."""
+    said = found["python"]["errors"]
+    assert all(each.startswith("socksgw run: ") for each in said)
+    refused = "the destination refuses the connection (reply 05) (Connection refused)"
+    assert f"socksgw run: connect to 10.5.5.1 port 81: {refused}" in said
+    slow = f"connect to slow-closed-python.example port 81: {refused}"
+    assert f"socksgw run: {slow}" in said
+    assert any(
+        "denied.example port 8080: the proxy's rules do not allow it" in each
+        for each in said
+    )
+    assert any("family 2, type 3, protocol 1 does not go through" in e for e in said)
+    for each in ("node", "java", "go"):
+        assert found[each]["errors"] == []
+
+
+def test_node(found: Any) -> None:
+    """Node's fetch, sockets, c-ares and datagrams; its loop is not held."""
+    assert ended(found["node"]) == [
+        "page the far page",
+        "http 200",
+        "greeting 220 hello 198.18.0.1",
+        "refused ECONNREFUSED",
+        "denied EACCES",
+        "unknown EHOSTUNREACH",
+        "resolved 198.18.0.1",
+        "free HELLO 198.18.0.1 7007",
+        "connected HELLO fd00:5::1 7007",
+        "slow the far page",
+        "slow refused ECONNREFUSED",
+        "stall true",
+    ]
+
+
+def test_java(found: Any) -> None:
+    """Java's clients, a selector that knows the socket before it is connected."""
+    assert ended(found["java"]) == [
+        "page the far page",
+        "slow the far page",
+        "greeting 220 hello page.example/198.18.0.1:2525",
+        "refused Connection refused",
+        "selected 220 hello",
+        "free HELLO 7007",
+        "connected HELLO 7007",
+    ]
+
+
+def test_go(found: Any) -> None:
+    """A static binary of Go, which interrupts itself all the time."""
+    assert ended(found["go"]) == [
+        "page the far page",
+        "slow the far page",
+        "refused true",
+        "denied true",
+        "unknown true",
+        "greeting 220 hello [fd00:5::1]:2525",
+        "connected HELLO",
+        "free HELLO 10.5.5.1:7007",
+    ]
+
+
+def test_others(found: Any) -> None:
+    """A static busybox, git with its helpers, and curl by other kinds of proxies."""
+    for each in ("busybox", "http", "six", "socks4a"):
+        assert ended(found[each]) == ["the far page"]
+    assert ended(found["git"]) == []
+    assert found["cloned"] == "committed"
+    assert found["protocols"] == ["http", "socks4a", "socks5"]
+
+
+def test_nothingElse(found: Any) -> None:
+    """
+    Without the command nothing is reached; with it, the gateway alone is: no packet
+    went anywhere else, and names went to nobody but the gateway.
+    """
+    assert found["bare"] != 0
+    places = {each.rsplit(" ", 1)[0] for each in found["seen"] if each[:3] in "tcpudp"}
+    assert places == {"tcp 10.9.9.1", "tcp fd00:9::1", "udp 10.9.9.1"}
+    # Port 9 is where the test says that a gateway is, and there is none.
+    assert {each for each in found["seen"] if each.startswith("tcp")} == {
+        *("tcp 10.9.9.1 1080", "tcp fd00:9::1 1080", "tcp 10.9.9.1 9")
+    }
+    assert "udp 10.9.9.1 53" not in found["seen"]
+    # ARP, and what finds neighbours of IPv6.
+    assert {each for each in found["seen"] if each[:3] not in "tcpudp"} <= {
+        each
+        for each in found["seen"]
+        if each == "0806" or each.startswith(("58 ", "0 "))
+    }
+    assert set(found["asked"]) >= {"page.example", "denied.example", "unknown.example"}
+
+
+def test_status(found: Any) -> None:
+    """The program's exit status is the command's, and so is the signal that ended it."""
+    assert found["status"]["status"] == 7
+    assert found["signal"]["status"] == 128 + 9
+    assert found["missing"]["status"] == 127
+    assert found["missing"]["errors"] == [
+        "socksgw run: no-such-program: no such program"
+    ]
+    assert found["forwarded"] == ["begun", "ended", 9]
+
+
+def test_notRun(found: Any) -> None:
+    """Where the gateway is not there, or another supervisor is, nothing is run."""
+    assert found["unreachable"]["status"] == 3
+    [line] = found["unreachable"]["errors"]
+    assert "is the gateway there" in line
+    assert found["nested"]["status"] == 1
+    [line] = found["nested"]["errors"]
+    assert "Device or resource busy" in line
