@@ -40,6 +40,8 @@ _SUCCEEDED: Final = Reply.SUCCEEDED
 #: The methods without messages, and with one.
 _KINDS: Final = (NoAuthentication, UsernamePassword)
 _LET_IN: Final = userpass.encodeStatus(0)
+#: Octets behind a login that a request brings, at most.
+_PADDING: Final = 3
 #: Speaks nothing.
 _UNKNOWN: Final = Dialect()
 #: In the place of a login that was read: it is told nobody any more.
@@ -184,10 +186,13 @@ class Hearing:
         else:
             if login is None or type(method.authenticator) is not UsernamePassword:
                 return None
-            found = readLogin(login.presented(code) or b"")
+            octets = login.presented(code) or b""
+            found = readLogin(octets)
             if found is None or generation.handsOn:
                 return None
-            name, password, _ = found
+            name, password, end = found
+            if octets[end:].strip(b"\0") or len(octets) - end > _PADDING:
+                return None
             began = session.gateway.clock()
             user = generation.login.known(name, password, method.name, client.source)
             if user is None:

@@ -248,6 +248,12 @@ class Socks6(Dialect):
         """As L{Dialect.encodeReply}."""
         return encodeReply(reply, host, port)
 
+    def called(self, request: Requested) -> str:
+        """Return C{socks6}; the credentials have done their work."""
+        if isinstance(request, Socks6Requested) and request.options is not NO_OPTIONS:
+            request.options.data = {}
+        return self.protocol
+
     def login(self, request: Socks6Requested | None) -> Login6:
         """As L{Dialect.login}."""
         return Login6(NO_OPTIONS if request is None else request.options)

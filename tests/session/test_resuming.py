@@ -8,6 +8,7 @@ import errno
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from socksgw.plugins import auth_certificate
 from socksgw.route.failures import failureFor
@@ -145,6 +146,27 @@ def test_whoTheConnectionHasProved(gateway: Gateway) -> None:
     transport.protocol.client.identity = object()
     transport.protocol.dataReceived(request6(PASSWORD, REQUEST))
     assert entered(transport) == option6(4, b"\x02\x01\x00")
+
+
+@pytest.mark.parametrize("behind", [b"x", b"\0\0\0\1", bytes(7)])
+def test_oneMessageOfAnOption(gateway: Gateway, behind: bytes) -> None:
+    """Whether the password is remembered or not."""
+    begun(gateway)
+    broken = request6(option6(4, b"\x02" + LOGIN + behind.rjust(8, b"\1")))
+    assert entered(gateway.connect(broken), False) == b""
+    assert gateway.lines()[-1]["reason"] == "protocol"
+    zeros = request6(option6(4, b"\x02" + LOGIN + bytes(8)))
+    assert entered(gateway.connect(zeros), False) == b""
+
+
+def test_thePasswordIsDropped(gateway: Gateway) -> None:
+    """As soon as it has done its work."""
+    transport = gateway.connect()
+    conversation = transport.protocol.client.conversation
+    gateway.steps["route"] = Deferred()
+    transport.protocol.dataReceived(request6(PASSWORD))
+    assert conversation._request.options.data == {}
+    transport.lost()
 
 
 def test_withoutLogin() -> None:

@@ -209,6 +209,26 @@ class Credentials:
                         "nothing else",
                     )
 
+        self._unprotecting()
+
+    def _unprotecting(self) -> None:
+        """Report methods that protect what listeners have before the login."""
+        bringing = {
+            listen.name
+            for listen in self._config.listen
+            if all(DIALECTS[each].login(None) is not None for each in listen.spoken)
+        }
+        for i, choose in enumerate(self._config.auth.choose):
+            named = choose.listener or [each.name for each in self._config.listen]
+            if bringing.issuperset(named):
+                for name in self._methods.wrapping(choose.methods):
+                    self._problems.wrong(
+                        f"auth.choose[{i}].methods",
+                        f'"{name}" protects what follows a login, and the protocols of '
+                        "its listeners have their requests before it; add another "
+                        "protocol there, or take TLS",
+                    )
+
     def _lengths(self, checkers: Sequence[ICredentialsChecker]) -> None:
         """
         Warn where tokens are taken, and only SOCKS brings them, which has no room.

@@ -270,6 +270,15 @@ class Methods:
             and self._found[name].code != Method.NO_AUTHENTICATION
         ]
 
+    def wrapping(self, names: Sequence[str]) -> list[str]:
+        """Return those of the names whose methods protect what follows the login."""
+        found = self.protecting(names)
+        for name in names:
+            method = self._built.get(self._key(name, None))
+            if method is not None and method.inner:
+                found.append(name)
+        return found
+
     def verifying(self, names: Sequence[str]) -> bool:
         """Tell whether one of these methods verifies by itself who the user is."""
         return any(IVerifyingMethod.providedBy(self._found.get(name)) for name in names)

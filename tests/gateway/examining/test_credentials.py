@@ -231,6 +231,32 @@ def test_whatHttpCannotUse(
 
 
 @pytest.mark.parametrize(
+    ("protocols", "method", "wrongly"),
+    [
+        ('"socks6"', "gssapi", True),
+        ('"socks6"', "tls", True),
+        ('"socks6"', "userpass", False),
+        ('"socks5", "socks6"', "gssapi", False),
+    ],
+)
+def test_whatProtectsTooLate(
+    protocols: str, method: str, wrongly: bool, tmp_path: Path
+) -> None:
+    """A method that protects what is behind the login, where the request is before it."""
+    server(Authority()).write(tmp_path, "gw")
+    (tmp_path / "users").touch(0o600)
+    text = (
+        f'[[listen]]\nname = "a"\naddress = ["127.0.0.1:1"]\nprotocols = [{protocols}]\n'
+        '[auth]\ncheckers = ["passwd:users"]\ngssapi = { mechanism = "stub" }\n'
+        '[auth.tls]\ncertificate = "gw.pem"\nkey = "gw.key"\n'
+        f'[[auth.choose]]\nmethods = ["{method}"]\n'
+    )
+    found = dict(wrong(loads(text, "f", tmp_path)))
+    said = found.get("auth.choose[0].methods", "")
+    assert ("have their requests before it" in said) is wrongly, found
+
+
+@pytest.mark.parametrize(
     ("listen", "good"),
     [
         ('address = ["127.0.0.1:1"]', True),
