@@ -24,6 +24,7 @@ __all__ = [
     "IGNORING",
     "NPM",
     "READING",
+    "READING_HTTP",
     "SPEAKERS",
     "Place",
     "Speaker",
@@ -192,15 +193,8 @@ def _ssh(place: Place, setting: str) -> list[str]:
     program("ncat", "ncat")
     file = place.home / "ssh_config"
     file.write_text(f"{setting}\n")
-    ssh = [
-        program("ssh", "openssh-client"),
-        "-v",
-        "-F",
-        str(file),
-        "-p",
-        str(place.port),
-    ]
-    tried = " ".join([*ssh, NAME, "true"])
+    ssh = f"{program('ssh', 'openssh-client')} -v -F {file} -p {place.port}"
+    tried = f"{ssh} {NAME} true"
     return ["sh", "-c", f"{tried} 2>&1 | grep -q 'banner line' && echo latest"]
 
 
@@ -210,11 +204,8 @@ def _apt(place: Place, setting: str) -> list[str]:
     )
     apt = program("apt-get", "apt")
     line = f"APT_CONFIG={place.home}/apt.conf {apt} -q -o Acquire::Retries=0 update"
-    return [
-        "sh",
-        "-c",
-        f"{line} 2>&1 && test -s {place.home}/lists/*Packages && echo latest",
-    ]
+    line += f" 2>&1 && test -s {place.home}/lists/*Packages && echo latest"
+    return ["sh", "-c", line]
 
 
 def _go(place: Place, setting: str) -> list[str]:
@@ -416,14 +407,31 @@ SPEAKERS: Mapping[str, Speaker] = {
 }  # fmt: skip
 
 
+#: Where programs are, if not in Debian's packages of their names.
+_PACKAGES = {
+    "cargo": "cargo-web",
+    "mosquitto_pub": "mosquitto-clients",
+    "node": "nodejs",
+    "php": "php-cli",
+    "sh": "dash",
+}
+
+
 def _reads(*words: str, shown: str = "export ALL_PROXY=") -> Speaker:
-    """Return a program under ALL_PROXY: a command, with SITE for the file."""
+    """
+    Return a program that reads variables, or ignores them.
+
+    @param words: its command, with SITE for the file; GO is L{goFetch}.
+    @param shown: words of the line that sets the variables.
+    """
 
     def command(place: Place, setting: str) -> list[str]:
         known = {"SITE": place.url, "ROOT": place.url.removesuffix("/npm/thing")}
         known |= {"APT": f"{place.home}/apt.conf", "GREETER": str(place.greeter)}
-        if "GO" in words:
+        if words[0] == "GO":
             known["GO"] = str(goFetch())
+        else:
+            program(words[0], _PACKAGES.get(words[0], words[0]))
         pattern = re.compile(rf"\b({'|'.join(known)})\b")
         found = [pattern.sub(lambda m: known[m[0]], word) for word in words]
         (place.home / "apt.conf").write_text(
@@ -434,16 +442,7 @@ def _reads(*words: str, shown: str = "export ALL_PROXY=") -> Speaker:
     return Speaker(shown, command)
 
 
-_PIP = (
-    "-m",
-    "pip",
-    "download",
-    "--no-deps",
-    "--retries=0",
-    "--no-cache-dir",
-    "-d",
-    ".",
-)
+_PIP = ("-m", "pip", "download", "--no-deps", "--retries=0", "--no-cache-dir", "-d.")
 _CARGO = ("cargo", "search", "latest", "--index", "sparse+ROOT/cargo/")
 
 #: Programs that read ALL_PROXY.

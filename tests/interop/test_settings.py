@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from socksgw.console.human import humanLine
 from tests.interop.named import NAME
 from tests.interop.shared import PASSWORD, USER
 from tests.interop.speaking import (
@@ -177,6 +178,8 @@ def test_withoutUser(
     assert line.get("offered") == (offers and list(offers))
     assert REMEDIES[offers] in line["why"]
     assert line["why"].endswith("socksgw help clients")
+    # As the foreground and "audit follow" print it.
+    assert REMEDIES[offers] in (humanLine(line, False) or "")
 
 
 @pytest.mark.parametrize("word", [w for w, s in SPEAKERS.items() if s.insists])
