@@ -40,7 +40,7 @@ from socksgw.login.groups import DirectoryGroups
 from socksgw.login.inturn import InTurn
 from socksgw.login.memory import Again, LoginMemory
 from socksgw.login.realm import SocksRealm, SocksUser
-from socksgw.login.refusal import WRONG, Refused
+from socksgw.login.refusal import WRONG, Barred, Refused
 from socksgw.login.reports import reportedBy
 from socksgw.login.tags import Tagging
 from socksgw.login.throttle import LoginThrottle
@@ -135,7 +135,14 @@ def _rememberWrong(
     credentials: Any,
     refused: Refused,
 ) -> None:
-    """Remember that credentials are wrong, for as long as that counts."""
+    """
+    Remember that credentials are wrong, for as long as that counts.
+
+    Those of an account that may not log in now may be right: it counts again as soon
+    as its state has changed.
+    """
+    if isinstance(refused, Barred):
+        return
     if throttle is not None and not isEmpty(credentials) and not refused.final:
         memory.wasWrong(key, refused, throttle.window)
 

@@ -168,6 +168,17 @@ def test_states(running: Running, user: str, reason: str) -> None:
     assert refused(running, user, "wrong") == ("wrong-credentials", "0101")
 
 
+def test_enabled(running: Running, domain: DomainController) -> None:
+    """As soon as the state of an account has changed, its password is good again."""
+    dn = domain.account("dormant", control=514)
+    assert refused(running, "dormant") == ("account-disabled", "0101")
+    domain.modify(
+        f"dn: {dn}\nchangetype: modify\nreplace: userAccountControl\n"
+        "userAccountControl: 512\n"
+    )
+    assert asked(running, "dormant", "127.0.0.4") == 5
+
+
 def test_empty(running: Running, domain: DomainController) -> None:
     """An empty password is no bind of nobody: no server hears it."""
     before = domain.log
