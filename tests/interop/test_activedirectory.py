@@ -4,17 +4,19 @@ Users and groups of Active Directory: a real domain controller, Samba's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.interop.directory import tried
 from tests.live import raw
 from tests.live.kerberos import Client, initiator, within
-from tests.live.running import LOOPBACK, Running
+from tests.live.running import LOOPBACK, Running, socksgwProcess
 from tests.live.running import running as started
-from tests.live.samba import GROUPS, PASSWORD, DomainController
+from tests.live.samba import BASE, GROUPS, PASSWORD, DomainController
 from tests.live.servers import Destination, echo, package
 from tests.tools.waiting import until
 
@@ -257,6 +259,25 @@ to = ["127.0.0.{i}"]
     )
     until(lambda: allowed() == [5, 5, 2, 2])
     assert f'no directory has "{dn}"' in serving.log
+
+
+@pytest.mark.parametrize("base", [BASE, ""])
+def test_probe(domain: DomainController, tmp_path: Path, base: str) -> None:
+    """C{check --probe} finds the users of a domain, and groups that are not there."""
+    port = 636 if base else 3269
+    table = domain.table(f'base = "{base}"', url=f"ldaps://{domain.address}:{port}")
+    more = (
+        f'[groups]\ng = {{ sid = "S-1-5-32-545", directory = ["CN=Gone,{GROUPS}"] }}\n'
+    )
+    file = tmp_path / "gw.toml"
+    file.write_text(BY_PASSWORD + POLICY.replace("[groups]\n", more) + table)
+    done = socksgwProcess("check", "--probe", "--json", str(file))
+    (found,) = [
+        each for each in json.loads(done.stdout) if each["place"] == "auth.checker[0]"
+    ]
+    assert found["state"] == "warning", found
+    assert "found users" in found["said"]
+    assert found["said"].endswith(f"no such group: cn=gone,{GROUPS.lower()}")
 
 
 def test_live(

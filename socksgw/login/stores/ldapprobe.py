@@ -135,10 +135,13 @@ async def _ask(
             return failed(inWords(e))
         words: Words | None = None
         try:
+            # With a base that is not there this fails, and says so.
+            await link.search(base, False, ANYTHING, ("1.1",), 1)
+            missing = await look(link)
+            # The last question: a server that knows no size limit, as Samba's, sends
+            # so many users that the connection is closed.
             if not await _has(link, base, attribute):
                 words = _noUsers(base, attribute, become is not None)
-            else:
-                missing = await look(link)
         except (ResultError, NotServed, TooMuch, Refused) as e:
             words = _ofSearch(e, base, become is not None)
         if words is not None and lenient:
@@ -167,8 +170,6 @@ async def _ask(
 
 async def _has(link: Link, base: str, attribute: str) -> bool:
     """Return whether the account sees one user, at least."""
-    # With a base that is not there this fails, and says so.
-    await link.search(base, False, ANYTHING, ("1.1",), 1)
     node: Any = present(attribute) if attribute else ANYTHING
     try:
         return bool(await link.search(base, True, node, ("1.1",), 1))
