@@ -33,7 +33,7 @@ _PAGE: Final = 1000
 #: Seconds between two looks at what is left of a drain.
 _LOOK: Final = 0.5
 
-_COLUMNS: Final = (
+_COLUMNS: Final[tuple[str, ...]] = (
     "session", "age", "user", "client", "listener", "command", "destination", "rule",
     "out", "back",
 )  # fmt: skip
@@ -189,15 +189,20 @@ def _sessions(options: argparse.Namespace, live: Live, out: TextIO) -> int:
     if options.json:
         print(json.dumps({"sessions": found, "matched": matched}), file=out)
         return 0
-    rows = [_row(each) for each in found]
+    titles, rows = _COLUMNS, [_row(each) for each in found]
+    if any(each["worker"] for each in found):
+        titles = (*titles, "worker")
+        rows = [
+            (*row, str(e["worker"] or "-")) for row, e in zip(rows, found, strict=True)
+        ]
     if rows:
-        print("\n".join(columns(_COLUMNS, rows, right=(0, 1, 8, 9))), file=out)
+        print("\n".join(columns(titles, rows, right=(0, 1, 8, 9, 10))), file=out)
     left = f", of which {len(found):,} are shown" if len(found) < matched else ""
     print(f"{counted(matched, 'live session')}{left}", file=out)
     return 0
 
 
-def _row(session: Mapping[str, Any]) -> Sequence[str]:
+def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
     asked, port = session["asked"], session["port"]
     host = f"[{asked}]" if ":" in asked else asked
     return (

@@ -64,6 +64,7 @@ class Role:
     @ivar isWhole: whether it does what is done once: the admin interface, the sinks,
         the file of quotas.
     @ivar count: how many processes serve clients.
+    @ivar number: of this one among several, from 1; 0: it is not one of several.
     @ivar numbers: the number of the first session, and from each to the next.
     """
 
@@ -73,6 +74,7 @@ class Role:
     datagrams: Callable[..., Any] = staticmethod(listenForDatagrams)
     isWhole = True
     count = 1
+    number = 0
     numbers = (1, 1)
 
     # Another process.

@@ -70,7 +70,6 @@ class Place(Role):
     """
     The place of a worker among the others.
 
-    @ivar number: of the worker, from 1.
     @ivar latest: returns the number of its last session.
     """
 

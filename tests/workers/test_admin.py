@@ -136,6 +136,14 @@ def test_oneViewOfAll(gateway: Running, admin: AdminClient, server: Server) -> N
         (most,) = listed(admin, "?sort=octets&order=desc&limit=1")
         assert most["client"].endswith(f":{clients[0].getsockname()[1]}")
         assert listed(admin, "?user=nobody") == []
+        # Each is of the worker that has let it in.
+        where = {e["session"]: e["worker"] for e in gateway.journal("decision")}
+        by = [(e["worker"], e["session"]) for e in listed(admin, "?sort=worker")]
+        assert by == sorted((worker, number) for number, worker in where.items())
+        shown = socksgw("sessions", "--config", "gw.toml", cwd=gateway.directory)
+        title, *rows, _ = shown.stdout.splitlines()
+        assert title.split()[-1] == "worker"
+        assert {int(e.split()[0]): int(e.split()[-1]) for e in rows} == where
         assert admin.ask("/api/sessions?source=bad").status == 400
         # The story of one.
         story = admin.ask(f"/api/sessions/{most['session']}").json

@@ -45,6 +45,8 @@ _SORTS: Final[Mapping[str, Callable[[Session], Any]]] = {
     "destination": lambda session: _asked(session),
     "rule": lambda session: session.record.rule,
     "listener": lambda session: session.record.listener,
+    # Of one process all are the same.
+    "worker": lambda _: 0,
 }
 
 
@@ -54,6 +56,7 @@ _KEYS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "octets": lambda facts: facts["sent"] + facts["received"],
     "source": lambda facts: facts["client"].rpartition(":")[0].strip("[]"),
     "destination": lambda facts: facts["asked"],
+    "worker": lambda facts: facts["worker"] or 0,
 }
 
 
@@ -144,6 +147,7 @@ def factsOf(session: Session, gateway: Gateway, wall: float) -> dict[str, Any]:
         "address": None if record.dialled is None else record.dialled.text,
         "rule": record.rule,
         "path": record.path,
+        "worker": gateway.role.number or None,
         "sent": sent,
         "received": received,
     }
@@ -317,6 +321,7 @@ _FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "address": _OPTIONAL,
     "rule": _TEXT,
     "path": _TEXT,
+    "worker": {"type": ["integer", "null"]},
     "sent": _NUMBER,
     "received": _NUMBER,
 }

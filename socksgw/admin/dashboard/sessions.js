@@ -45,6 +45,9 @@ export class Sessions {
     const all = `${found.matched} of ${found.live} live sessions`;
     byId("sessions-caption").textContent =
       shown < found.matched ? `The first ${shown} of ${all}` : all;
+    // Only several processes have numbers.
+    this.workers = found.sessions.some((each) => each.worker !== null);
+    byId("sessions-worker").hidden = !this.workers;
     this.heads();
     // The keyboard stays where it was.
     const held = document.activeElement?.dataset?.session;
@@ -81,6 +84,7 @@ export class Sessions {
       ["Client", session.client],
       ["Destination", to],
       ["Rule", session.rule],
+      ...(this.workers ? [["Worker", String(session.worker ?? "–")]] : []),
       ["Age", age(session.seconds)],
       ["Sent", octets(session.sent), "number"],
       ["Received", octets(session.received), "number"],
