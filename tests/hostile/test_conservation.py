@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,7 +25,7 @@ from tests.live import raw
 from tests.live.admin import AdminClient
 from tests.live.clients import GREETING, isClosed
 from tests.live.restarts import restarted
-from tests.live.running import LOOPBACK, Running, running
+from tests.live.running import LOOPBACK, Running
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
@@ -206,6 +206,14 @@ class Death(NamedTuple):
             line["worker"] == self.worker and self.first <= line["n"] < self.last
         )
 
+    def took(self, line: dict[str, Any]) -> bool:
+        """
+        Return whether a session died with it that was let in at a line.
+
+        In a restart sessions move to the worker that has the place of theirs.
+        """
+        return bool(line["worker"] == self.worker and line["n"] < self.last)
+
     def soonAfter(self, line: dict[str, Any]) -> bool:
         """Return whether it died soon after a line of its own."""
         return self.has(line) and self.at - secondsOf(line) < _UNKNOWN
@@ -268,7 +276,7 @@ class Run:
         where = {e["client"]: e for e in self.gateway.journal("decision")}
         dead = self.dead()
         for place, client in self.held.items():
-            if any(each.has(where[place]) for each in dead):
+            if any(each.took(where[place]) for each in dead):
                 assert isClosed(client)
             else:
                 client.sendall(b"x")
@@ -322,14 +330,22 @@ class Run:
         reasons = {line["reason"] for line in self.gateway.journal("end")}
         return Counter({(c, r): n for c, n in cut.items() for r in reasons})
 
-    def do(self, act: Callable[[], object], times: int) -> None:
-        """Do something so often, with reloads before, between and after, in any order."""
-        acts = [act] * times + [self.reload] * _RELOADS
-        self.random.shuffle(acts)
-        for each in acts:
+    def do(self, *acts: Callable[[], object]) -> None:
+        """Do something, with reloads before, between and after, in any order."""
+        several = [*acts, *[self.reload] * _RELOADS]
+        self.random.shuffle(several)
+        for each in several:
             time.sleep(self.random.uniform(*_PAUSE))
             each()
+            self._speak()
         time.sleep(_PAUSE[0])
+
+    def _speak(self) -> None:
+        """Have an octet back through each session that stays, if its worker lives."""
+        for client in self.held.values():
+            with suppress(ConnectionError):
+                client.sendall(b"x")
+                self.heldOctets += len(client.recv(1))
 
     def kill(self) -> None:
         """Kill a worker that serves."""
@@ -461,15 +477,15 @@ def seed() -> int:
     return found
 
 
-def test_deathsAndReloads(tmp_path: Path, seed: int) -> None:
-    """Two workers, of which some are killed."""
-    admin = AdminClient(tmp_path / "admin.sock")
-    text = f'{_TEXT}\n[gateway]\nworkers = 2\n[admin]\nendpoint = "unix:{tmp_path}/admin.sock"\n'
-    for gateway in running(tmp_path, text):
-        run = Run(gateway, admin, seed)
+def test_deathsReloadsAndRestarts(tmp_path: Path, seed: int) -> None:
+    """Two workers, of which some are killed, and others take the place of all."""
+    text = f"{_TEXT}\n[gateway]\nworkers = 2\n"
+    with restarted(tmp_path, text) as gateway:
+        run = Run(gateway, AdminClient(gateway.admin), seed)
         with run.loaded():
-            run.do(run.kill, _KILLS)
+            run.do(*[run.kill] * _KILLS, *[gateway.restart] * _RESTARTS)
         assert len(run.dead()) == _KILLS
+        assert len(gateway.journal("handover")) == _RESTARTS
         judged(run)
 
 
@@ -478,5 +494,5 @@ def test_restartsAndReloads(tmp_path: Path, seed: int) -> None:
     with restarted(tmp_path, _TEXT) as gateway:
         run = Run(gateway, AdminClient(gateway.admin), seed)
         with run.loaded():
-            run.do(gateway.restart, _RESTARTS)
+            run.do(*[gateway.restart] * _RESTARTS)
         judged(run)
