@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-import struct
 import threading
 import time
 from base64 import b64encode
@@ -37,28 +36,12 @@ from tests.live.datagrams import Association, Echo, associate, replied
 from tests.live.names import A, NameServer, a, answer
 from tests.live.running import ALL, HEAD, WORKERS, Running, socksgw
 from tests.tools.waiting import until
+from tests.tools.zones import zone
 
 #: RFC 1929: alice and bob, whose passwords are "x".
 LOGINS = {user: bytes((1, len(user))) + user + b"\x01x" for user in (b"alice", b"bob")}
 #: One second, and what a machine under load may be late.
 PROMPT = 4.0
-
-
-def zone(directory: Path, local: str) -> None:
-    """
-    A time zone C{Test/Now}, in which it is that time of day now (RFC 8536: a
-    file of version 1 with one type and no transitions).
-    """
-    hours, minutes, seconds = map(int, local.split(":"))
-    now = time.time()
-    offset = hours * 3600 + minutes * 60 + seconds - now % 86400
-    # Within a day of UTC, as zones are.
-    offset = int((offset + 43200) % 86400 - 43200)
-    header = struct.pack(">4s c 15x 6I", b"TZif", b"\0", 0, 0, 0, 0, 1, 4)
-    (directory / "Test").mkdir(parents=True)
-    (directory / "Test" / "Now").write_bytes(
-        header + struct.pack(">i B B 4s", offset, 0, 0, b"NOW\0")
-    )
 
 
 def loggedIn(

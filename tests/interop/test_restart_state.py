@@ -9,10 +9,11 @@ import json
 import os
 import signal
 import socket
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from tests.live.servers import Destination, echo, freePort
 from tests.live.transports import TLS
 from tests.tools.certificates import Authority, pemOf
 from tests.tools.certificates import server as certified
+from tests.tools.tokens import AUDIENCE, ISSUER, Issuer, setOf
 from tests.tools.waiting import until
+from tests.tools.zones import zone
 
 #: A listener with a login, and what fails there.
 LOGIN = (
@@ -230,6 +233,82 @@ def test_endsLinesAndGrants(tmp_path: Path, server: Destination) -> None:
 
             until(lambda: len(copied()) >= len(numbers), 30)
             assert copied()[: len(numbers)] == numbers
+
+
+def bearing(port: int, token: bytes, to: Destination) -> socket.socket:
+    """Return a client whose tunnel was asked for with a token."""
+    client = raw.dial(port)
+    place = b"127.0.0.1:%d" % to.port
+    client.sendall(
+        b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n"
+        b"Proxy-Authorization: Bearer %b\r\n\r\n" % (place, place, token)
+    )
+    heard = b""
+    while not heard.endswith(b"\r\n\r\n"):
+        heard += raw.exactly(client, 1)
+    assert heard.startswith(b"HTTP/1.1 200 "), heard
+    return client
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_endsByTheClock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """
+    The end of a schedule and the end of a login's token: sessions that have moved end by
+    them, each when it is time, and others go on.
+    """
+    zones = tmp_path / "zones"
+    monkeypatch.setenv("PYTHONTZPATH", str(zones))
+    zone(zones, "23:00:00")
+    issuer = Issuer("ES256")
+    directory = tmp_path / "gw"
+    directory.mkdir()
+    keys = directory / "keys.json"
+    keys.write_bytes(setOf(issuer))
+    keys.chmod(0o644)
+    with Destination(echo) as night, Destination(echo) as any_:
+        text = (
+            f"[gateway]\nworkers = {workers}\n{LOOPBACK}"
+            '[[listen]]\nname = "main"\naddress = ["127.0.0.1:0"]\nprotocols = ["http"]\n'
+            '[[auth.choose]]\nmethods = ["token"]\n'
+            '[[auth.checker]]\nkind = "jwt"\nname = "build"\nleeway = "0s"\n'
+            f'issuer = "{ISSUER}"\naudience = "{AUDIENCE}"\nkeys = "keys.json"\n'
+            '[schedules]\nnight = { hours = "22:00-06:00", zone = "Test/Now" }\n'
+            '[[rule]]\nid = "night"\nallow = ["connect"]\nduring = ["night"]\n'
+            f"ports = [{night.port}]\n"
+            f'[[rule]]\nid = "any"\nallow = ["connect"]\nports = [{any_.port}]\n'
+        )
+        began = time.monotonic()
+        with restarted(directory, text) as gateway, ExitStack() as stack:
+
+            def come(token: bytes, to: Destination) -> socket.socket:
+                return stack.enter_context(bearing(gateway.port, token, to))
+
+            # The next one takes as long as the first to begin, on a busy machine, too.
+            seconds = max(8, min(25, int(4 * (time.monotonic() - began))))
+            long = issuer.token()
+            dark, stays = come(long, night), come(long, any_)
+            # When it is time is known to the process that takes over only.
+            soon = int(time.time()) + seconds
+            zone(zones, f"05:59:{60 - seconds:02}")
+            brief = come(issuer.token(exp=soon), any_)
+            gateway.restart()
+            assert "; 0 end in the process before" in gateway.said
+            for each in (dark, stays, brief):
+                said(each, b"hello")
+            gone(dark)
+            gone(brief)
+            assert time.time() >= soon
+            said(stays, b"hello")
+            stays.close()
+            until(lambda: len(gateway.journal("end")) == 3)
+            ends = {e["session"]: e for e in gateway.journal("end")}
+            ended = [ends[e["session"]] for e in gateway.journal("decision")]
+            reasons = [each["reason"] for each in ended]
+            assert reasons == ["revoked", "closed", "revoked"]
+            assert ended[0]["why"].endswith('"night" matches no longer: during')
+            assert ended[2]["why"] == "the login has expired"
 
 
 def test_whatCannotMove(tmp_path: Path, server: Destination) -> None:
