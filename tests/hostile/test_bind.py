@@ -306,7 +306,11 @@ def test_anybodyComesFromWhereTheClientConnected(
     BIND for anybody listens on the side that the client's last connection left
     by (RFC 1928 section 4), else on the one that the default route leaves by.
     """
-    serving = gateway(TEXT.replace('allow = ["bind"]', 'allow = "any"') + ANYBODY)
+    # Each process knows of its own connections.
+    alone = "[gateway]\nworkers = 1\n"
+    serving = gateway(
+        alone + TEXT.replace('allow = ["bind"]', 'allow = "any"') + ANYBODY
+    )
     outside = "127.0.0.1"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         if probe.connect_ex(("198.41.0.4", 9)) == 0:

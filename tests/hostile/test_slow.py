@@ -142,7 +142,8 @@ def test_halfOpenLimitsHoldExactly(gateway: Gateway, echo: Server) -> None:
     its request, or leaves, makes room.
     """
     configuration = OPEN.replace("[[auth.choose]]", _HALF_OPEN + "[[auth.choose]]", 1)
-    started = gateway(configuration)
+    # Of several processes each has a part of its own.
+    started = gateway("[gateway]\nworkers = 1\n" + configuration)
 
     def another(source: str) -> socket.socket:
         client = stack.enter_context(closing(opened(started.port, source)))
