@@ -30,8 +30,12 @@ def dial(
 def dialPath(path: str) -> socket.socket:
     """Connect to a gateway on a UNIX socket."""
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(PATIENCE)
-    connection.connect(path)
+    try:
+        connection.settimeout(PATIENCE)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
