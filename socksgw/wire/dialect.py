@@ -314,6 +314,16 @@ class Dialect:
         """
         return None
 
+    def stranger(self) -> Login | None:
+        """
+        Return the login of a client that speaks something else, and is to hear of it.
+
+        It is asked where a listener speaks this protocol alone.
+
+        @return: L{None} where nothing is said to it.
+        """
+        return None
+
     @staticmethod
     def presented(event: Any, /) -> tuple[str, bytes]:
         """

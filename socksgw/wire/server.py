@@ -160,6 +160,10 @@ class ServerConversation(Conversation):
         octet = reader.octets[0]
         dialect = self._dialects.get(octet)
         if dialect is None:
+            known = set(self._dialects.values())
+            if len(known) == 1:
+                (only,) = known
+                self.login = only.stranger()
             first = bytes(reader.octets[:LOOKED_AT])
             raise WireError(f"first octet {octet}: {lookOf(first)}")
         self.dialect = dialect

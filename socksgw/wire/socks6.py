@@ -258,6 +258,10 @@ class Socks6(Dialect):
         """As L{Dialect.login}."""
         return Login6(NO_OPTIONS if request is None else request.options)
 
+    def stranger(self) -> Login6:
+        """As L{Dialect.stranger}: the version mismatch reply (section 5)."""
+        return Login6(NO_OPTIONS, bytes((SOCKS6,)))
+
     def encodeRefusal(
         self, reply: Reply, reason: str, why: str, rule: str = "", keep: bool = False
     ) -> bytes:

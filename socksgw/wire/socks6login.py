@@ -52,10 +52,25 @@ class Login6:
     @ivar early: the initial data, once it has been read.
     """
 
-    __slots__ = ("_kept", "_method", "_presented", "_said", "early", "options", "over")
+    __slots__ = (
+        "_kept",
+        "_method",
+        "_mismatch",
+        "_presented",
+        "_said",
+        "early",
+        "options",
+        "over",
+    )
 
-    def __init__(self, options: RequestOptions) -> None:
+    def __init__(self, options: RequestOptions, mismatch: bytes = b"") -> None:
+        """
+        Take what a request says.
+
+        @param mismatch: what a client is told that made none, instead of a reply.
+        """
         self.options = options
+        self._mismatch = mismatch
         self.over = False
         self.early = b""
         self._method = _NONE
@@ -232,6 +247,8 @@ class Login6:
         if self.over:
             return b""
         self.over = True
+        if self._mismatch:
+            return self._mismatch
         options = self._spoken() + self._kept
         if self._method == _NO_ACCEPTABLE and self.options.advertised:
             options += encodeSelected(_NO_ACCEPTABLE)

@@ -63,6 +63,8 @@ from tests.fakes.gateway import (
     Transport,
     answer,
     denied,
+    option6,
+    request6,
     well,
 )
 from tests.fakes.policy import Somebody
@@ -485,6 +487,42 @@ def test_refusedEarlySocks4(gateway: Gateway, octets: bytes, reason: str) -> Non
     assert gateway.order == ["commit", "sent", "ended"]
     assert transport.value() == b"\x00\x5b" + bytes(6)
     assert gateway.lines()[0]["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("octets", "told", "reason"),
+    [
+        # Commands that are not built: NOOP, BIND, UDP ASSOCIATE; and unknown ones.
+        *((request6(command=each), "07", "command") for each in (0, 2, 3, 9)),
+        (b"\6\1\0\0\0\x50\0\3\x05127.1\0\0", "01", "bad-destination"),
+        (b"\6\1\0\0\0\x50\0\3\0\0\0\0", "01", "bad-destination"),
+        # Broken: there is no operation to reply to.
+        (b"\6\1\0\0\0\x50\0\2", "", "address-type"),
+        (b"\6\1\0\1", "", "protocol"),
+        (request6(b"\0\5\0\x08"), "", "protocol"),
+        (request6(option6(5, b"") * 2), "", "protocol"),
+    ],
+)
+def test_refusedEarlySocks6(
+    gateway: Gateway, octets: bytes, told: str, reason: str
+) -> None:
+    """A reply behind that which lets in; of a broken request the one that does not."""
+    transport = gateway.connect(octets)
+    expected = "06 01 0000"
+    if told:
+        expected = f"06 00 0000 06 {told} 0000 0000 00 01 00000000"
+    assert transport.value() == bytes.fromhex(expected)
+    assert gateway.lines()[0]["reason"] == reason
+    assert "dial" not in gateway.order
+
+
+def test_anotherVersionThanSocks6(logged: Sequence[Any]) -> None:
+    """A listener that speaks it alone tells its version (section 5 of the draft)."""
+    gateway = Gateway(protocols=("socks6",))
+    transport = gateway.connect(WAYS["socks5"])
+    assert transport.value() == b"\6"
+    assert gateway.lines()[0]["reason"] == "protocol"
+    well(gateway)
 
 
 @pytest.mark.parametrize("octets", [b"get / HTTP/1.1\r\n", b"\x16\x03\x01", b"\x07"])

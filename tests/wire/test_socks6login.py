@@ -10,7 +10,7 @@ from socksgw.wire import userpass
 from socksgw.wire.codes import Method, Reply
 from socksgw.wire.events import Decoded, Requested
 from socksgw.wire.reader import WireError
-from socksgw.wire.server import ServerConversation, State
+from socksgw.wire.server import ServerConversation, State, spoken
 from socksgw.wire.socks6options import (
     encodeAdvertisement,
     encodeAuthData,
@@ -181,6 +181,21 @@ def test_aBrokenRequest() -> None:
     assert conversation.replyable
     refused = conversation.refuse(Reply.ADDRESS_TYPE_NOT_SUPPORTED, "address-type", "")
     assert refused == b"\x06\x01\x00\x00"
+
+
+@pytest.mark.parametrize("protocols", [["socks6"], ["socks5", "socks6"], ["socks5"]])
+@pytest.mark.parametrize("octet", [0, 4, 7, 22, 255])
+def test_anotherVersion(octet: int, protocols: list[str]) -> None:
+    """Told by one octet (section 5), where no other version is spoken."""
+    conversation = ServerConversation(spoken(protocols))
+    conversation.receive(bytes((octet, 1, 0)))
+    with pytest.raises(WireError) as e:
+        conversation.next()
+    if protocols == ["socks6"]:
+        assert conversation.replyable
+        assert conversation.refuse(Reply.GENERAL_FAILURE, "protocol", "") == b"\x06"
+    assert not conversation.replyable
+    assert e.value.reply is None
 
 
 def test_whatIsDroppedIsGone() -> None:
