@@ -22,7 +22,7 @@ from socksgw.login.groups import NOWHERE, Membership
 from socksgw.login.identities import VerifiedIdentities
 from socksgw.login.portal import Login
 from socksgw.login.realm import ANYBODY
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import Barred, Refused
 from socksgw.login.stores.remote import Unavailable
 from tests.login.groups import GROUPS, World, who
 from tests.login.logins import settled, settling
@@ -70,6 +70,24 @@ def test_groups() -> None:
     assert world.of("carol") == {"contractors", "staff"}
     assert world.of("nobody") == frozenset()
     assert not world.told
+
+
+def test_barred() -> None:
+    """
+    A user who may not log in any more is no user, and the reason is kept while it holds;
+    nothing failed.
+    """
+    source = Source(alice=Barred("account-disabled", "the account is disabled"))
+    world = World(source)
+    assert world.of("alice") == frozenset()
+    assert not world.directory.knows("alice")
+    assert world.directory.barred("alice") == "the account is disabled"
+    assert not world.told
+    source.known["alice"] = {"cn=staff"}
+    world.clock.advance(60.1)
+    assert world.of("alice") == {"staff"}
+    assert world.directory.knows("alice")
+    assert world.directory.barred("alice") == ""
 
 
 def test_remembered() -> None:

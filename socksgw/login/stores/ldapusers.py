@@ -227,10 +227,11 @@ class LDAPChecker:
 
         @raise Refused: it cannot be told, or they may not log in.
         """
+        name = self._accounts.nameIn(entry)
         barred = self._accounts.barred(entry)
         if barred is not None:
             raise barred
-        return self._accounts.nameIn(entry)
+        return name
 
     # Finding.
 

@@ -1,5 +1,5 @@
 """
-Security identifiers of Windows, as text and as octets ([MS-DTYP] section 2.4.2).
+Security identifiers of Windows, as text ([MS-DTYP] section 2.4.2.1).
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["isSID", "normalSID", "octetsOf"]
+__all__ = ["isSID", "normalSID"]
 
 #: The decimal form: an authority of 48 bits below 2^32, and 1 to 15 sub-authorities.
 _TEXT: Final = re.compile(r"S-1-([0-9]{1,10})((?:-[0-9]{1,10}){1,15})", re.ASCII)
@@ -20,8 +20,10 @@ def isSID(name: str) -> bool:
     return _START.match(name) is not None
 
 
-def _parts(text: str) -> list[int]:
+def normalSID(text: str) -> str:
     """
+    Return the one form of a security identifier's text.
+
     @raise ValueError: it is none.
     """
     found = _TEXT.fullmatch(text.upper())
@@ -30,24 +32,4 @@ def _parts(text: str) -> list[int]:
         raise ValueError(
             f'"{text}" is not a security identifier such as "S-1-5-32-544"'
         )
-    return parts
-
-
-def normalSID(text: str) -> str:
-    """
-    Return the one form of a security identifier's text.
-
-    @raise ValueError: it is none.
-    """
-    return "S-1-" + "-".join(map(str, _parts(text)))
-
-
-def octetsOf(text: str) -> bytes:
-    """
-    Return the octets of a security identifier, as C{objectSid} has them.
-
-    @raise ValueError: it is none.
-    """
-    authority, *others = _parts(text)
-    head = bytes((1, len(others))) + authority.to_bytes(6, "big")
-    return head + b"".join(each.to_bytes(4, "little") for each in others)
+    return "S-1-" + "-".join(map(str, parts))
