@@ -68,10 +68,7 @@ def gateway(
     server(Authority()).write(directory, "gw")
     made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
     assert made.returncode == 0, made.stderr
-    text = CONFIGURATION
-    if workers > 1:
-        text += f"[gateway]\nworkers = {workers}\n"
-    yield from running(directory, text)
+    yield from running(directory, f"{CONFIGURATION}[gateway]\nworkers = {workers}\n")
 
 
 def asked(gateway: Running, options: bytes, port: int, behind: bytes = b"") -> Any:
