@@ -125,7 +125,7 @@ def test_replays(
         assert raw.entered6(client)[0] == 0
 
 
-def test_noEarlyData(gateway: Running, tmp_path: Path) -> None:
+def test_noEarlyData(gateway: Running, tmp_path: Path, workers: int) -> None:
     """
     Early data of TLS 1.3 could be replayed: no ticket lets a client send any, so that
     each request comes after a handshake.
@@ -155,4 +155,6 @@ def test_noEarlyData(gateway: Running, tmp_path: Path) -> None:
         input=b"\x05\n", capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert b"Early data was not sent" in tried.stdout
-    assert b"Reused, TLSv1.3" in tried.stdout
+    if workers == 1:
+        # Another process has other keys of tickets.
+        assert b"Reused, TLSv1.3" in tried.stdout
