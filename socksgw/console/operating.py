@@ -190,10 +190,11 @@ def _sessions(options: argparse.Namespace, live: Live, out: TextIO) -> int:
         print(json.dumps({"sessions": found, "matched": matched}), file=out)
         return 0
     titles, rows = _COLUMNS, [_row(each) for each in found]
-    if any(each["worker"] for each in found):
+    if any(each.get("worker") for each in found):
         titles = (*titles, "worker")
         rows = [
-            (*row, str(e["worker"] or "-")) for row, e in zip(rows, found, strict=True)
+            (*row, str(e.get("worker") or "-"))
+            for row, e in zip(rows, found, strict=True)
         ]
     if rows:
         print("\n".join(columns(titles, rows, right=(0, 1, 8, 9, 10))), file=out)

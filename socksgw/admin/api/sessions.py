@@ -56,7 +56,7 @@ _KEYS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "octets": lambda facts: facts["sent"] + facts["received"],
     "source": lambda facts: facts["client"].rpartition(":")[0].strip("[]"),
     "destination": lambda facts: facts["asked"],
-    "worker": lambda facts: facts["worker"] or 0,
+    "worker": lambda facts: facts.get("worker") or 0,
 }
 
 

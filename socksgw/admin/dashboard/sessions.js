@@ -46,7 +46,7 @@ export class Sessions {
     byId("sessions-caption").textContent =
       shown < found.matched ? `The first ${shown} of ${all}` : all;
     // Only several processes have numbers.
-    this.workers = found.sessions.some((each) => each.worker !== null);
+    this.workers = found.sessions.some((each) => each.worker);
     byId("sessions-worker").hidden = !this.workers;
     this.heads();
     // The keyboard stays where it was.
