@@ -74,6 +74,8 @@ class DirectoryServer:
                 (directory / name).mkdir()
             shutil.chown(directory / name, "dirsrv", "dirsrv")
         text = _DEFAULTS.read_text().replace("with_systemd = 1", "with_systemd = 0")
+        # Its socket stands in the folder, too.
+        text = text.replace("ldapi = /run/slapd-", "ldapi = /run/dirsrv/slapd-")
         (directory / "defaults.inf").write_text(text)
         (directory / "instance.inf").write_text(
             f"""
