@@ -134,6 +134,7 @@ def test_noEarlyData(gateway: Running, tmp_path: Path, workers: int) -> None:
     command = [
         openssl,
         "s_client",
+        "-ign_eof",
         "-tls1_3",
         "-connect",
         f"127.0.0.1:{gateway.ports[1]}",
