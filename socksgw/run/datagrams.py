@@ -122,6 +122,7 @@ class Datagrams:
         bundle.out(gate, octets)
         if bundle.decided is not None:
             await self._decided(bundle.decided)
+        if place.port != DNS:
             _check(bundle)
         return len(octets)
 

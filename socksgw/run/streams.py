@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn, final
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from socksgw.client.errors import ProxyError
+from socksgw.errors import SocksError
 from socksgw.interfaces import SetDeadline
 from socksgw.relay.between import Relays
 from socksgw.relay.tally import Tally
@@ -47,17 +49,36 @@ class _Program:
     protection = None
     ipsec = False
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: PlainConnection) -> None:
         self.connection = connection
 
     def take(self, receiver: Receiver | None) -> None:
         """As L{socksgw.relay.seams.Client.take}."""
         if receiver is not None:
             self.connection.take(receiver)
+        else:
+            self.connection.receiver = self
+
+    # When the relay is over, as the connection's Receiver: nothing is left to do.
+
+    def dataReceived(self, data: Any) -> None:
+        """Do nothing: nobody takes it any more."""
+
+    def readConnectionLost(self) -> None:
+        """Do nothing: the connection is closed already."""
+
+    def departed(self) -> None:
+        """Do nothing: the connection is closed already."""
+
+    def violated(self, failure: SocksError) -> None:
+        """Do nothing: the connection is closed already."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Do nothing: the connection is closed already."""
 
 
 def relayed(
-    relays: Relays, program: Connection, destination: Connection, late: bytes
+    relays: Relays, program: PlainConnection, destination: Connection, late: bytes
 ) -> None:
     """
     Move octets between a program and a destination until both have ended.

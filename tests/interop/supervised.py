@@ -24,12 +24,14 @@ from typing import Any
 
 from tests.live.names import NameServer, a, aaaa, answer
 from tests.live.netns import cable, ip, servedUDP
-from tests.live.running import ROOT, Running, environment
+from tests.live.running import ROOT, Running, environment, socksgw
+from tests.tools.certificates import Authority, pemOf, server
 
 PAGE = b"the far page"
 FAR = {socket.AF_INET: "10.5.5.1", socket.AF_INET6: "fd00:5::1"}
 GATEWAY = ("10.9.9.1", "fd00:9::1")
 PORT = 1080
+SOCKSGW = (sys.executable, "-m", "socksgw.console.entry", "run")
 NOBODY = 65534
 #: ETH_P_ALL of linux/if_ether.h.
 _EVERYTHING = 3
@@ -42,6 +44,18 @@ name = "main"
 address = ["10.9.9.1:1080", "[fd00:9::1]:1080"]
 protocols = ["socks5", "socks4", "http"]
 [listen.udp]
+[[listen]]
+name = "tls"
+address = ["10.9.9.1:1443"]
+[listen.udp]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+[auth]
+checkers = ["passwd:users"]
+[[auth.choose]]
+listener = ["tls"]
+methods = ["userpass"]
 [[auth.choose]]
 from = ["private"]
 methods = ["none"]
@@ -190,8 +204,25 @@ class Ground:
         far(directory)
         looked("gw0", self.seen)
         self.names = NameServer(named).__enter__()
+        self._secured()
         text = CONFIGURATION.format(names=self.names.place)
         self.gateway = Running(directory, text, prefix=["env"]).ready()
+
+    def _secured(self) -> None:
+        """Make what TLS and a password need."""
+        authority = Authority()
+        server(authority).write(self.directory, "gw")
+        (self.directory / "ca.pem").write_bytes(pemOf(authority.certificate))
+        (self.directory / "ca.pem").chmod(0o644)
+        made = socksgw("passwd", "users", "alice", cwd=self.directory, stdin="secret\n")
+        assert made.returncode == 0, made.stderr
+
+    @property
+    def login(self) -> list[str]:
+        """The options of C{socksgw run} for it."""
+        login = ["--proxy", f"socks5+tls://{GATEWAY[0]}:1443", "--user", "alice"]
+        login += ["--ca", str(self.directory / "ca.pem"), "--server-name", "localhost"]
+        return [*login, "--password-env", "SECRET_OF_MINE"]
 
     def begun(self, *command: str, proxy: str = "", **more: Any) -> Any:
         """Begin a command in C{near}, as an ordinary user."""
@@ -201,7 +232,10 @@ class Ground:
         return subprocess.Popen(
             [*prefix, *command],
             env=environment(
-                SOCKSGW_PROXY=url, HOME="/tmp", PYTHONDONTWRITEBYTECODE="1"
+                SOCKSGW_PROXY=url,
+                HOME="/tmp",
+                PYTHONDONTWRITEBYTECODE="1",
+                SECRET_OF_MINE="secret",
             ),
             cwd="/",
             stdout=subprocess.PIPE,
@@ -212,8 +246,7 @@ class Ground:
 
     def run(self, *command: str, proxy: str = "", **more: Any) -> dict[str, Any]:
         """Run C{socksgw run} with a program, and tell what came of it."""
-        socksgw = [sys.executable, "-m", "socksgw.console.entry", "run"]
-        process = self.begun(*socksgw, *command, proxy=proxy, **more)
+        process = self.begun(*SOCKSGW, *command, proxy=proxy, **more)
         out, errors = process.communicate(timeout=100)
         return {
             "status": process.returncode,
@@ -251,6 +284,9 @@ def main(directory: Path, folder: Path) -> None:
         "http": ground.run("curl", "-sS", url, proxy=shutter),
         "six": ground.run("curl", "-sS", url, proxy=six),
         "socks4a": ground.run("curl", "-sS", url, proxy=f"socks4a{six[6:]}"),
+        "tls": ground.run(
+            *ground.login, "-v", sys.executable, str(programs / "tls.py")
+        ),
         "status": ground.run("sh", "-c", "cat; exit 7", stdin=subprocess.DEVNULL),
         "signal": ground.run("sh", "-c", "kill -KILL $$"),
         "missing": ground.run("no-such-program"),
@@ -276,9 +312,8 @@ def main(directory: Path, folder: Path) -> None:
 
 def forwarded(ground: Ground) -> list[Any]:
     """Tell what becomes of a program when its supervisor is told to end."""
-    socksgw = [sys.executable, "-m", "socksgw.console.entry", "run"]
     text = "trap 'echo ended; exit 9' TERM; echo begun; while :; do sleep 0.1; done"
-    process = ground.begun(*socksgw, "sh", "-c", text)
+    process = ground.begun(*SOCKSGW, "sh", "-c", text)
     begun = process.stdout.readline()
     process.terminate()
     out, _ = process.communicate(timeout=30)

@@ -163,6 +163,23 @@ def test_others(found: Any) -> None:
     assert found["protocols"] == ["http", "socks4a", "socks5"]
 
 
+def test_tls(found: Any) -> None:
+    """
+    By TLS and a password the supervisor relays; datagrams do not go in the clear.
+
+    Python calls the number of EOPNOTSUPP so, which is the same.
+    """
+    assert ended(found["tls"]) == [
+        "page the far page 8080",
+        "slow the far page 8080",
+        "refused ECONNREFUSED",
+        "greeting 220 hello 2525",
+        "denied EACCES",
+        "datagram ENOTSUP",
+    ]
+    assert any("beside TLS, in clear" in each for each in found["tls"]["errors"])
+
+
 def test_nothingElse(found: Any) -> None:
     """
     Without the command nothing is reached; with it, the gateway alone is: no packet
@@ -171,9 +188,10 @@ def test_nothingElse(found: Any) -> None:
     assert found["bare"] != 0
     places = {each.rsplit(" ", 1)[0] for each in found["seen"] if each[:3] in "tcpudp"}
     assert places == {"tcp 10.9.9.1", "tcp fd00:9::1", "udp 10.9.9.1"}
-    # Port 9 is where the test says that a gateway is, and there is none.
+    # 1443 is the gateway's, too; port 9 is where the test says that a gateway is, and there is none.
     assert {each for each in found["seen"] if each.startswith("tcp")} == {
-        *("tcp 10.9.9.1 1080", "tcp fd00:9::1 1080", "tcp 10.9.9.1 9")
+        *("tcp 10.9.9.1 1080", "tcp 10.9.9.1 1443", "tcp fd00:9::1 1080"),
+        "tcp 10.9.9.1 9",
     }
     assert "udp 10.9.9.1 53" not in found["seen"]
     # ARP, and what finds neighbours of IPv6.
