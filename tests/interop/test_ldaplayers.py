@@ -5,9 +5,13 @@ Kerberos itself, or tied to the TLS around them; and new keys while the gateway 
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
+import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +22,8 @@ from tests.interop.directory import POLICY as FLAT
 from tests.interop.directory import SERVICE, Directory, tried
 from tests.live import raw
 from tests.live.kerberos import Client, Realm, initiator, within
-from tests.live.running import LOOPBACK, Running
-from tests.live.samba import GROUPS, HOST, PASSWORD, DomainController
+from tests.live.running import LOOPBACK, Running, environment
+from tests.live.samba import BASE, GROUPS, HOST, PASSWORD, DomainController
 from tests.live.servers import (
     Certificate,
     Destination,
@@ -205,3 +209,47 @@ allow = ["connect"]
     assert [each["user"] for each in running.journal("decision")] == [
         "alice@CORP.EXAMPLE"
     ] * 3
+
+
+def _named(priority: int, host: str) -> str:
+    """Return a dnsRecord of type SRV ([MS-DNSP] sections 2.3.2.2 and 2.2.2.2.4.18)."""
+    labels = host.split(".")
+    name = b"".join(bytes((len(each),)) + each.encode() for each in labels) + b"\0"
+    data = struct.pack(">HHH", priority, 100, 389)
+    data += bytes((len(name), len(labels))) + name
+    head = struct.pack("<HHBBHI", len(data), 33, 5, 240, 0, 1)
+    head += struct.pack(">I", 900) + bytes(8)
+    return base64.b64encode(head + data).decode()
+
+
+def test_domain(domain: DomainController, gateway: Start, tmp_path: Path) -> None:
+    """
+    The controllers are those that the domain's DNS names, in its order: the first one
+    of the site does not answer, and the next one does.
+    """
+    zone = f"DC=_msdcs.corp.test,CN=MicrosoftDNS,DC=ForestDnsZones,{BASE}"
+    domain.modify(
+        f"dn: DC=_ldap._tcp.Lab._sites.dc,{zone}\nchangetype: add\n"
+        "objectClass: dnsNode\n"
+        f"dnsRecord:: {_named(10, HOST)}\ndnsRecord:: {_named(0, 'dc0.corp.test')}\n"
+    )
+    table = re.sub("url = .*", 'domain = "corp.test"\nsite = "Lab"', domain.table())
+    running = gateway(POLICY + table, prefix=domain.resolving())
+    assert reached(running, "alice", PASSWORD) == 5, running.log
+    assert "corp.test has the controllers dc0.corp.test, dc1.corp.test" in running.log
+    assert "the directory ldaps://dc0.corp.test does not answer" in running.log
+    # Without a site, and by what the probe says.
+    table = re.sub("site = .*", "", table)
+    (tmp_path / "gw.toml").write_text(POLICY + table)
+    command = [sys.executable, "-m", "socksgw.console.command", "check", "--probe"]
+    done = subprocess.run(
+        domain.resolving(*command, "--json", str(tmp_path / "gw.toml")),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    (answer,) = [x for x in found if x["what"] == f"ldaps://{HOST}"]
+    assert answer["state"] == "ok", answer

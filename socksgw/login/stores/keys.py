@@ -21,8 +21,14 @@ _CLEARTEXT: Final = (
 )
 
 LDAP: Final[Mapping[str, str]] = {
-    "url": 'array of strings; needed. The servers: ``"ldaps://dc1.corp.example"``. '
-    "They are tried in this order.",
+    "url": 'array of strings. The servers: ``"ldaps://dc1.corp.example"``. They are '
+    "tried in this order. Either this or ``domain``.",
+    "domain": 'string. A domain of Active Directory, ``"corp.example"``: its domain '
+    "controllers are those that DNS names, by ``ldaps://``, or with ``start_tls`` by "
+    "``ldap://``, in the order that DNS wants. Each has to have a certificate for its "
+    "own name.",
+    "site": "string. The site whose controllers are asked. Absent, or where it has none: "
+    "those of the whole domain.",
     "start_tls": "true or false; default ``false``. ``true``: connections to "
     "``ldap://`` change to TLS before anything is sent.",
     "ca": _CA,

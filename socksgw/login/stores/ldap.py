@@ -4,6 +4,7 @@ The C{ldap} checker, from its table of the configuration.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -12,16 +13,20 @@ from socksgw.interfaces import Settings
 from socksgw.login.stores.activedirectory import ActiveDirectory
 from socksgw.login.stores.keys import LDAP
 from socksgw.login.stores.ldapaccounts import Accounts, PlainAccounts
+from socksgw.login.stores.ldapdomain import Domain
 from socksgw.login.stores.ldaplayer import LAYERS
 from socksgw.login.stores.ldaplinks import Link
 from socksgw.login.stores.ldapnames import attributeOf, normalDN, parseFilter
-from socksgw.login.stores.ldapservers import Server, serversOf, unsecured
+from socksgw.login.stores.ldapservers import Naming, Server, serversOf, unsecured
 from socksgw.login.stores.ldapusers import Directory, LDAPChecker
 from socksgw.login.stores.remote import trustIn
 from socksgw.system.files import FileError
 
 __all__ = ["LDAPChecker", "ldapChecker"]
 
+#: Names of domains, and of sites, as DNS has them.
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})+")
+_SITE: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _USER_FILTER: Final = "(&(objectClass=person)(uid={user}))"
 #: Ports of a global catalog ([MS-ADTS] section 3.1.1.3.1).
 _CATALOG: Final = frozenset({3268, 3269})
@@ -36,7 +41,8 @@ def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
     """
     settings.only(*LDAP)
     urls = settings.words("url")
-    if not urls and not settings.get("url"):
+    domain = _domainIn(settings)
+    if not urls and not settings.get("url") and not domain:
         settings.wrong("url", 'must name a server, such as ["ldaps://dc1.example"]')
     password = settings.secret("bind_password_file")
     dn = settings.word("bind_dn")
@@ -54,15 +60,29 @@ def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
             settings.wrong(f"url[{i}]", str(e))
     become = _keytabIn(settings, reactor)
     protection = settings.word("bind_protection", "tls")
-    service = servers
-    if protection != "tls":
+    ways: Sequence[Server] | Naming = servers
+    service: Sequence[Server] | Naming | None = None
+    if domain:
+
+        def made(host: str, port: int) -> Server:
+            url = f"ldap://{host}:{port}" if starts else f"ldaps://{host}"
+            return serversOf([url], starts, trust, cleartext)[0]
+
+        def plain(host: str, port: int) -> Server:
+            return unsecured(made(host, port))
+
+        site = settings.word("site")
+        ways = Domain(reactor, domain, site, made)
+        if protection != "tls":
+            service = Domain(reactor, domain, site, plain)
+    elif protection != "tls":
         service = [unsecured(each) for each in servers]
     if password:
         become = partial(Link.bind, dn=dn, password=password)
     return LDAPChecker(
         settings.name,
         reactor,
-        servers,
+        ways,
         _directory(settings, servers),
         become,
         timeout,
@@ -70,6 +90,22 @@ def ldapChecker(settings: Settings, reactor: Any) -> LDAPChecker:
         settings.kept("bind_password_file", "bind_keytab"),
         service,
     )
+
+
+def _domainIn(settings: Settings) -> str:
+    """Return the domain whose DNS names the servers; empty where C{url} does."""
+    domain, site = settings.word("domain"), settings.word("site")
+    if not domain:
+        if site:
+            settings.wrong("site", "needs domain")
+        return ""
+    if settings.get("url"):
+        settings.wrong("domain", "is instead of url; choose one")
+    if not _DOMAIN.fullmatch(domain):
+        settings.wrong("domain", 'must be a DNS name such as "corp.example"')
+    if site and not _SITE.fullmatch(site):
+        settings.wrong("site", "must be the name of a site: letters, digits, hyphens")
+    return domain
 
 
 def _keytabIn(

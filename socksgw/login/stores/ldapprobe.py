@@ -81,7 +81,7 @@ async def askServers(
         Deferred.fromCoroutine(
             _ask(servers, each, become, base, attribute, look, lenient)
         )
-        for each in servers.all()
+        for each in await servers.all()
     ]
     try:
         found: list[Answer] = await gatherResults(asking, consumeErrors=True)
@@ -106,7 +106,7 @@ async def greetServers(servers: Servers) -> Sequence[Answer]:
             server.url, "TLS with the right certificate, for users' passwords"
         )
 
-    return [await greet(each) for each in servers.all()]
+    return [await greet(each) for each in await servers.all()]
 
 
 async def _ask(

@@ -7,7 +7,7 @@ TLS is verified, and servers that do not answer are left alone for a while.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, Protocol, TypeVar, final
 from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
@@ -26,7 +26,15 @@ from socksgw.login.stores.remote import Unavailable, isLoopback, within
 from socksgw.system.tlsname import PeerRefused
 from socksgw.system.tlspeer import TLSPeer
 
-__all__ = ["Links", "Server", "Servers", "serversOf", "unsecured"]
+__all__ = [
+    "Links",
+    "Naming",
+    "NoServers",
+    "Server",
+    "Servers",
+    "serversOf",
+    "unsecured",
+]
 
 _log = Logger()
 
@@ -126,23 +134,58 @@ _FAILURES: Final = (
 )
 
 
+class NoServers(Exception):
+    """Nothing names a server; the text says why."""
+
+
+class Naming(Protocol):
+    """What names the servers of a directory when they are asked."""
+
+    async def servers(self) -> Sequence[Server]:
+        """
+        Return the servers in the order in which they are tried.
+
+        @raise NoServers: there are none.
+        """
+
+
 @final
 class Servers:
     """
     The servers of one directory, in the order of preference.
     """
 
-    def __init__(self, reactor: Any, servers: Sequence[Server]) -> None:
+    def __init__(self, reactor: Any, servers: Sequence[Server] | Naming) -> None:
+        """
+        Connect to none yet.
+
+        @param servers: these, or what names them when they are asked.
+        """
         self.reactor = reactor
-        self._servers = tuple(servers)
+        self._naming = None if isinstance(servers, Sequence) else servers
+        self._servers = tuple(servers) if isinstance(servers, Sequence) else ()
         self._resting: dict[Server, float] = {}
 
-    def all(self) -> Sequence[Server]:
-        """Return every server."""
+    async def all(self) -> Sequence[Server]:
+        """
+        Return every server.
+
+        @raise Unavailable: it cannot be found out which there are.
+        """
+        if self._naming is not None:
+            try:
+                self._servers = tuple(await self._naming.servers())
+            except NoServers as e:
+                raise Unavailable(str(e)) from None
         return self._servers
 
-    def live(self) -> list[Server]:
-        """Return the servers that are worth asking."""
+    async def live(self) -> list[Server]:
+        """
+        Return the servers that are worth asking.
+
+        @raise Unavailable: as L{all}.
+        """
+        await self.all()
         now = self.reactor.seconds()
         return [s for s in self._servers if self._resting.get(s, now) <= now]
 
@@ -241,7 +284,7 @@ class Links:
         @raise ResultError: from C{work}, as L{Refused} and L{TooMuch}.
         @raise Unavailable: no server answers, or none answers this in time.
         """
-        live = self._servers.live()
+        live = await self._servers.live()
         failure = Unavailable("none of its servers answered a moment ago")
         for i, server in enumerate(live):
             left = _SHARE * (until - self._reactor.seconds()) / (len(live) - i)

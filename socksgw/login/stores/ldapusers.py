@@ -41,7 +41,7 @@ from socksgw.login.stores.ldaplinks import (
     TooMuch,
 )
 from socksgw.login.stores.ldapnames import ANYTHING, fillDN
-from socksgw.login.stores.ldapservers import Links, Server, Servers
+from socksgw.login.stores.ldapservers import Links, Naming, Server, Servers
 from socksgw.login.stores.remote import Evenly, Turns, Unavailable, nameOf
 from socksgw.login.stores.sids import isSID
 from socksgw.system.keptsecret import KeptSecret
@@ -101,13 +101,13 @@ class LDAPChecker:
         self,
         name: str,
         reactor: Any,
-        servers: Sequence[Server],
+        servers: Sequence[Server] | Naming,
         directory: Directory,
         become: Callable[[Link], Awaitable[None]] | None,
         timeout: float = 5.0,
         connections: int = 8,
         files: Sequence[KeptSecret] = (),
-        service: Sequence[Server] = (),
+        service: Sequence[Server] | Naming | None = None,
     ) -> None:
         """
         Make a checker.
@@ -131,7 +131,7 @@ class LDAPChecker:
         self._turns = Turns(reactor, name, connections, timeout)
         self._groupTurns = Turns(reactor, f"{name} (groups)", connections, timeout)
         self._ways = self._servers = Servers(reactor, servers)
-        if service and service != servers:
+        if service is not None and service != servers:
             self._servers = Servers(reactor, service)
         self._service = Links(self._servers, self._becomeService)
         self._users = Links(self._ways, Link.hello)
