@@ -232,6 +232,8 @@ def test_everyOptionOfACheckerIsShown() -> None:
             "bind_principal",
             "bind_protection",
             "keys",
+            "domain",
+            "site",
         }
         assert all(f"{key}" in tables for key in missing)
     problems = examine(config, Facts(), MemoryReactorClock()).errors

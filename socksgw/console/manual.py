@@ -23,7 +23,8 @@ _HEADING: Final = re.compile(r"(?m)^(\S.*)\n(=+|-+)\n")
 _ORDER: Final = (
     "clients", "agent", "sessions", CONFIGURATION, "networks", "outgoing", "rules",
     "limits", "inspection", "upstreams", "decider", "grants", "suggest", "login",
-    "local", "tls", "ipsec", "frontends", "gateways", "transparent", "kerberos", "chap", "http", "socks6",
+    "local", "tls", "ipsec", "frontends", "gateways", "transparent",
+    "activedirectory", "kerberos", "chap", "http", "socks6",
     "tokens",
     "directories", "plugins", "client", "run", "embedding", "operations", "workers", "cluster",
     "restart",

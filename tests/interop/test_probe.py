@@ -279,7 +279,8 @@ def test_mistakes(world: World) -> None:
         )
     )
     status, found, printed = world.probe(
-        _config(world, auth, ups + rule, _cluster(world.redisPort, "wrong") + sinks), 3
+        _config(world, auth, ups + rule, _cluster(world.redisPort, "wrong") + sinks),
+        8,
     )
     assert status == 1
     others = []
