@@ -21,6 +21,8 @@ _SOON: Final = 14 * 86_400.0
 _SOON_CRL: Final = 86_400.0
 _DAY: Final = 86_400.0
 
+#: What helps where a certificate expires.
+_RENEW: Final = "renew it: the gateway reads the new file by itself"
 #: What is said, the state, and the remedy: as of an C{Answer}.
 Said = tuple[str, Literal["ok", "warning", "failed"], str]
 
@@ -29,10 +31,11 @@ def _date(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _validity(certificate: x509.Certificate, now: float, what: str) -> Iterator[Said]:
+def _validity(
+    certificate: x509.Certificate, now: float, what: str, renew: str = _RENEW
+) -> Iterator[Said]:
     begins = certificate.not_valid_before_utc.timestamp()
     ends = certificate.not_valid_after_utc.timestamp()
-    renew = "renew it: the gateway reads the new file by itself"
     if now > ends:
         yield f"{what} has expired, on {_date(ends)}", "failed", renew
     elif now < begins:
@@ -123,7 +126,12 @@ def ofAuthorities(found: Sequence[x509.Certificate], now: float) -> Iterator[Sai
     wrong = [
         said
         for each in found
-        for said in _validity(each, now, f'the authority "{_issuer(each.subject)}"')
+        for said in _validity(
+            each,
+            now,
+            f'the authority "{_issuer(each.subject)}"',
+            "add the new one to the file, and reload",
+        )
     ]
     if len([1 for _, state, _ in wrong if state == "failed"]) < len(found):
         # One that has expired harms nobody while others are good.

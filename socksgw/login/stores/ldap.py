@@ -101,6 +101,10 @@ def _domainIn(settings: Settings) -> str:
         return ""
     if settings.get("url"):
         settings.wrong("domain", "is instead of url; choose one")
+    if settings.get("base") == "":
+        settings.wrong(
+            "domain", 'is one domain; with base = "" name global catalogs in url'
+        )
     if not _DOMAIN.fullmatch(domain):
         settings.wrong("domain", 'must be a DNS name such as "corp.example"')
     if site and not _SITE.fullmatch(site):
