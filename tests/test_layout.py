@@ -84,6 +84,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         )
         for each in ("delays", "logins", "peers", "samples", "unfolding")
     },
+    "console/words.py": ("console/test_completion.py", "shells complete them"),
     "console/idlerules.py": ("console/test_importing.py", "import leaves them out"),
     "config/schema/values.py": ("limits/test_limits.py", "one of them has a time"),
     "limits/bound.py": ("limits/test_limits.py", "limits are made of them"),

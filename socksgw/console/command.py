@@ -18,6 +18,7 @@ from socksgw.config.schema import Config, GatewayConfig
 from socksgw.console.agent import agentMain
 from socksgw.console.auditcommand import AUDIT, configuration, journalOf, ran
 from socksgw.console.clientconfig import clientConfigMain
+from socksgw.console.completion import completionMain
 from socksgw.console.connect import connectMain
 from socksgw.console.diff import diffMain
 from socksgw.console.explain import explainFacts
@@ -42,6 +43,7 @@ from socksgw.console.run import runMain
 from socksgw.console.suggest import suggestMain
 from socksgw.console.usage import commandsOf
 from socksgw.console.wanted import joined
+from socksgw.console.words import wordsOf
 from socksgw.errors import LookupFailed
 from socksgw.gateway.asked import factsAsked
 from socksgw.gateway.examination import Examination, examine
@@ -285,6 +287,10 @@ def _broker(options: argparse.Namespace) -> int:
     return brokerstart.brokerMain(options.name, where, options.user)
 
 
+def _completion(options: argparse.Namespace) -> int:
+    return completionMain(options.shell, wordsOf(makeParser()), sys.stdout)
+
+
 def _plugins(_: argparse.Namespace) -> int:
     return pluginsMain(sys.stdout)
 
@@ -313,6 +319,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "connect": connectMain,
     "run": runMain,
     "plugins": _plugins,
+    "completion": _completion,
     "netns-broker": _broker,
 }
 

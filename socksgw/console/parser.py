@@ -10,6 +10,7 @@ from pathlib import Path
 from socksgw.console import agent, connect, run
 from socksgw.console.auditing import auditCommands, configured
 from socksgw.console.clientconfig import KINDS
+from socksgw.console.completion import completionCommand
 from socksgw.console.grant import grantCommands
 from socksgw.console.importing import importingCommand
 from socksgw.console.init import initCommand
@@ -313,6 +314,8 @@ def makeParser() -> argparse.ArgumentParser:
         "there is one that cannot.",
     )
     plugins.set_defaults(run="plugins")
+
+    completionCommand(commands)
 
     broker = commands.add_parser(
         "netns-broker",
