@@ -4,7 +4,6 @@ What the distributions of this project hold: wheel and source.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,41 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.packages import FILES, distributions, tracked
 from tests.live.running import ROOT, environment
 
-_BUILD = """
-import sys
-from setuptools.build_meta import build_sdist, build_wheel
-directory = sys.argv[1]  # which setuptools overwrites
-build_wheel(directory)
-build_sdist(directory)
-"""
-FILES = [
-    ".gitignore", "LICENSE", "MANIFEST.in", "Makefile", "README.rst", "pyproject.toml",
-    "setup.cfg",
-]  # fmt: skip
 CHAPTERS = {path.name for path in (ROOT / "socksgw" / "manual").glob("*.rst")}
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of both, built from a copy of this tree."""
-    copy = tmp_path_factory.mktemp("tree") / "socksgw"
-    leftOut = shutil.ignore_patterns("__pycache__", "dropin.cache", "build")
-    for name in (".ci", "etc", "findings", "socksgw", "tests", "twisted"):
-        shutil.copytree(ROOT / name, copy / name, ignore=leftOut)
-    for name in FILES:
-        shutil.copy(ROOT / name, copy)
-    (copy / "socksgw" / "commit.txt").write_text("0123456789ab\n")
-    found = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-c", _BUILD, str(found)],
-        cwd=copy,
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    return found
+    return distributions(tmp_path_factory.mktemp("built"))
 
 
 def test_theWheelHasTheManual(built: Path) -> None:
@@ -60,19 +34,10 @@ def test_theWheelHasTheManual(built: Path) -> None:
     for name in ("socksgw/py.typed", "twisted/plugins/socksgw_tap.py"):
         assert name in names
     assert not [name for name in names if name.startswith("tests/")]
-    # An installation has them below share/socksgw.
+    # An installation has them below share/socksgw, but for what packages are made by.
     shared = {x.partition("/share/socksgw/")[2] for x in names}
-    assert {x.removeprefix("etc/") for x in tracked("etc")} <= shared
-
-
-def tracked(*folders: str) -> set[str]:
-    """The files of folders, by their names from this project's root."""
-    found = (each for name in folders for each in (ROOT / name).rglob("*"))
-    return {
-        str(each.relative_to(ROOT))
-        for each in found
-        if each.is_file() and not {"__pycache__", "build"} & set(each.parts)
-    }
+    forPeople = tracked("etc") - tracked("etc/packaging")
+    assert {x.removeprefix("etc/") for x in forPeople} <= shared
 
 
 @pytest.fixture(scope="module")
