@@ -12,7 +12,7 @@ COVERAGE ?=
 # hundred interpreters, and each would compile all of them again.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 
-.PHONY: help run test test-kernel lint man dist bench clean
+.PHONY: help run test test-kernel lint man dist deb bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this text
@@ -80,6 +80,14 @@ dist: $(VENV)/tested  ## make wheel and source distribution, in dist
 	@git describe --always --dirty --abbrev=12 --exclude='*' | sed 's/-dirty/, changed/' >socksgw/commit.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check build
 	@$(BIN)/python -m build --quiet --no-isolation --outdir dist; status=$$?; rm -f socksgw/commit.txt; exit $$status
+
+# For which Debian; and what tells packages of one version apart.
+SUITE ?= $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+REVISION ?= 1
+
+deb: dist  ## make a Debian package for this Debian, or SUITE, in dist
+	@command -v mmdebstrap >/dev/null || { echo "make deb needs mmdebstrap: apt install mmdebstrap"; exit 1; }
+	etc/packaging/deb "$$(ls -t dist/socksgw-*.tar.gz | head -n 1)" $(SUITE) $(REVISION) dist
 
 # make bench ARGS=--quick runs each part for some seconds only.
 QUICK := $(filter --quick,$(ARGS))

@@ -26,7 +26,7 @@ _ORDER: Final = (
     "local", "tls", "ipsec", "frontends", "gateways", "transparent",
     "activedirectory", "kerberos", "chap", "http", "socks6",
     "tokens",
-    "directories", "plugins", "client", "run", "embedding", "operations", "workers", "cluster",
+    "directories", "plugins", "client", "run", "embedding", "packages", "operations", "workers", "cluster",
     "restart",
     "admin", "metrics",
     "troubleshooting", "records", "report", "sinks", "collectors", "warehouse",

@@ -1,9 +1,9 @@
 """
 A real systemd, booted as process 1 of namespaces of its own.
 
-Its root is this machine's with a layer on top: what is written there is gone with it.
-It runs nothing but the bus, the journal, and units of the test's; the network is a
-namespace with a loopback. Here it has no controllers of control groups.
+Its root is this machine's, or another Debian's, with a layer on top: what is written
+there is gone with it. It runs nothing but the bus, the journal, and units of the test's;
+the network is a namespace with a loopback. Here it has no controllers of control groups.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ W=$1 R=$1/t/root
 mount --make-rprivate /
 mount -t tmpfs tmpfs $W/t
 mkdir $W/t/up $W/t/work $R
-mount -t overlay overlay -o lowerdir=/,upperdir=$W/t/up,workdir=$W/t/work $R
+mount -t overlay overlay -o lowerdir="$2",upperdir=$W/t/up,workdir=$W/t/work $R
 mount -t proc proc $R/proc
 mount --bind $R/proc/sys $R/proc/sys
 mount -o remount,ro,bind $R/proc/sys
@@ -49,23 +49,26 @@ mount -t tmpfs tmpfs $R/dev/shm
 mount -t tmpfs -o mode=755 tmpfs $R/run
 mount -t tmpfs -o mode=1777 tmpfs $R/tmp
 ip link set lo up
-# The gateway as its unit has it installed, and as these tests have it.
-rm -rf $R/opt/socksgw $R/etc/systemd/system $R/var/log/journal
-mkdir -p $R/opt/socksgw/bin $R/opt/python $R/opt/clone $R/opt/packages \
-    $R/etc/systemd/system $R/etc/socksgw $R/old
-mount --bind "$2" $R/opt/python
-mount --bind "$3" $R/opt/clone
-mount --bind "$4" $R/opt/packages
-cp -r "$5"/. $R/opt/socksgw/
-cp -r "$6"/. $R/etc/systemd/system/
-# An interpreter may have a library beside it.
-echo /opt/python/lib > $R/etc/ld.so.conf.d/000-tests.conf
-chroot $R ldconfig
+rm -rf $R/etc/systemd/system $R/var/log/journal
+mkdir -p $R/etc/systemd/system $R/old
+cp -r "$3"/. $R/etc/systemd/system/
+if [ "$2" = / ]; then
+    # The gateway as its unit has it installed, and as these tests have it.
+    rm -rf $R/opt/socksgw
+    mkdir -p $R/opt/socksgw/bin $R/opt/python $R/opt/clone $R/opt/packages $R/etc/socksgw
+    mount --bind "$5" $R/opt/python
+    mount --bind "$6" $R/opt/clone
+    mount --bind "$7" $R/opt/packages
+    cp -r "$8"/. $R/opt/socksgw/
+    # An interpreter may have a library beside it.
+    echo /opt/python/lib > $R/etc/ld.so.conf.d/000-tests.conf
+    chroot $R ldconfig
+fi
 cd $R
 pivot_root . old
 umount -l /old
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    /lib/systemd/systemd --unit=$7 --log-target=journal --show-status=no
+    /lib/systemd/systemd --unit=$4 --log-target=journal --show-status=no
 """
 #: A program of the gateway's, by what it calls.
 _PROGRAM = """#!/opt/socksgw/bin/python
@@ -87,17 +90,18 @@ class Systemd:
         self.root = Path(f"/proc/{pid}/root")
 
     def run(
-        self, *command: str, status: int | None = 0
+        self, *command: str, status: int | None = 0, seconds: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """
         Run a command there, as root.
 
         @param status: what it has to end with; L{None} for any.
+        @param seconds: how long it may take.
         """
         done = subprocess.run(
             ["nsenter", "-t", str(self._pid), "-m", "-u", "-i", "-n", "-p", "-C",
              *command],
-            capture_output=True, text=True, check=False, timeout=120,
+            capture_output=True, text=True, check=False, timeout=seconds,
         )  # fmt: skip
         said = done.stdout + done.stderr
         assert status in (None, done.returncode), f"{command}: {said}"
@@ -146,10 +150,12 @@ def _installed(directory: Path) -> Path:
 
 
 @contextmanager
-def booted(directory: Path, **units: str) -> Iterator[Systemd]:
+def booted(directory: Path, lower: Path = Path("/"), **units: str) -> Iterator[Systemd]:
     """
     Boot one, and have it end.
 
+    @param lower: the root of a Debian; this machine's has this project's gateway in
+        C{/opt/socksgw}, too.
     @param units: files of C{/etc/systemd/system}, by name: a dot is two underscores.
     """
     program("journalctl", "systemd")
@@ -171,9 +177,10 @@ def booted(directory: Path, **units: str) -> Iterator[Systemd]:
         (files / each).symlink_to("/dev/null")
     command = [
         unshare, "-C", "-m", "-p", "-f", "-u", "-i", "-n", "--kill-child", "sh", "-c",
-        _SCRIPT, "sh", str(directory), sys.base_prefix, str(ROOT),
+        _SCRIPT, "sh", str(directory), str(lower), str(files), _UNIT,
+        sys.base_prefix, str(ROOT),
         next(each for each in sys.path if each.endswith("site-packages")),
-        str(_installed(directory)), str(files), _UNIT,
+        str(_installed(directory)),
     ]  # fmt: skip
 
     def enter() -> None:
