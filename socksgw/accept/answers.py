@@ -55,6 +55,7 @@ class DivertedConnection:
     plain: Final = None
     halfCloses: Final = True
     secured: Final = CLEAR
+    tls: Final = None
     atOnce: Final = 1 << 16
 
     def __init__(

@@ -11,6 +11,7 @@ import socket
 from typing import Any, Final, final
 from typing import Protocol as Seam
 
+from OpenSSL import SSL
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import (
     IAddress,
@@ -26,6 +27,7 @@ from zope.interface import implementer
 
 from socksgw.system.connection import Producer, Receiver, SocketName
 from socksgw.system.plain import AT_ONCE, socketName
+from socksgw.system.tlssession import TLSSession, sessionOf
 from socksgw.system.watch import GONE, UNWATCHED, Watcher
 from socksgw.wire.levels import CLEAR, CONFIDENTIALITY
 
@@ -99,6 +101,14 @@ class TwistedConnection:
     def plain(self) -> socket.socket | None:
         """As L{Connection.plain}."""
         return self._plain
+
+    @property
+    def tls(self) -> TLSSession | None:
+        """As L{Connection.tls}."""
+        if self.secured == CLEAR:
+            return None
+        handle = self._transport.getHandle()
+        return sessionOf(handle) if isinstance(handle, SSL.Connection) else None
 
     @property
     def local(self) -> SocketName:

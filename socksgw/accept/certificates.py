@@ -26,6 +26,7 @@ from OpenSSL.crypto import (
 from socksgw.accept.identity import (
     BadName,
     CertificateIdentity,
+    Refused,
     Unacceptable,
     nameOf,
 )
@@ -580,7 +581,7 @@ def _verified(
     connection: SSL.Connection,
     certificate: X509,
     error: int,
-    _depth: int,
+    depth: int,
     good: int,
 ) -> bool:
     """
@@ -594,5 +595,5 @@ def _verified(
         resumption.limit(connection, certificate, wall())
         return True
     why = unusable or _WHY.get(error, f"OpenSSL's error {error}")
-    connection.set_app_data(why)
+    connection.set_app_data(Refused(why, None if depth else certificate))
     return False

@@ -7,7 +7,7 @@ It is a name from subjectAltName (RFC 5280 section 4.2.1.6), never from the subj
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from cryptography import x509
 from OpenSSL.crypto import X509
@@ -16,7 +16,7 @@ from zope.interface import implementer
 from socksgw.interfaces import IVerifiedIdentity
 from socksgw.system.spiffe import LONGEST, isSPIFFE, wrongSVID
 
-__all__ = ["BadName", "CertificateIdentity", "Unacceptable", "nameOf"]
+__all__ = ["BadName", "CertificateIdentity", "Refused", "Unacceptable", "nameOf"]
 
 #: Octets of the longest name, and of the longest URI.
 _LONGEST: Final = 255
@@ -37,6 +37,17 @@ class BadName(Unacceptable):
     """
     The certificate has a name that nobody should be called by.
     """
+
+
+class Refused(NamedTuple):
+    """
+    Why OpenSSL has not accepted a chain.
+
+    @ivar leaf: the peer's certificate; L{None} where another one of the chain is why.
+    """
+
+    why: str
+    leaf: X509 | None
 
 
 def _domain(name: str) -> str:

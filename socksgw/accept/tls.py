@@ -30,6 +30,7 @@ from socksgw.system.halves import WATCHED, Incoming, Outgoing
 from socksgw.system.plain import OPENING, socketName
 from socksgw.system.sockets import resetting
 from socksgw.system.tls import AT_ONCE, Excessive, Stream
+from socksgw.system.tlssession import TLSSession, sessionOf
 from socksgw.system.watch import GONE, READ, UNWATCHED, WRITE, Watcher
 from socksgw.wire.levels import CONFIDENTIALITY
 from socksgw.wire.looks import LOOKED_AT, insteadOfTLS
@@ -122,6 +123,17 @@ class TLSConnection:
     def peer(self) -> SocketName:
         """As L{Connection.peer}."""
         return socketName(self._socket.getpeername())
+
+    @property
+    def tls(self) -> TLSSession | None:
+        """As L{Connection.tls}; also of a client whose certificate is refused."""
+        stream = self._stream
+        if stream is None:
+            return None
+        refused = stream.connection.get_app_data()
+        if refused is not None:
+            return sessionOf(stream.connection, refused.leaf)
+        return sessionOf(stream.connection) if stream.established else None
 
     @property
     def binding(self) -> bytes:
@@ -231,10 +243,12 @@ class TLSConnection:
 
     def _failed(self, stream: Stream, error: SSL.Error) -> None:
         """Refuse the client, whose handshake has failed."""
-        why = stream.connection.get_app_data()
-        if why is not None:
+        refused = stream.connection.get_app_data()
+        if refused is not None:
             self._refuse(
-                CertificateRefused(f"the client's certificate is not accepted: {why}")
+                CertificateRefused(
+                    f"the client's certificate is not accepted: {refused.why}"
+                )
             )
         elif "peer did not return a certificate" in str(error):
             self._refuse(CertificateRefused("the client has shown no certificate"))

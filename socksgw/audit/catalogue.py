@@ -17,11 +17,13 @@ COMMON: Final = ("v", "n", "time", "event", "worker", "hash")
 _CLIENT: Final = (
     "session", "listener", "network", "client", "protocol", "uid", "pid",
 )  # fmt: skip
+#: Of a client in TLS.
+_TLS: Final = ("tls_version", "tls_group", "fingerprint", "serial")
 #: Of a client of whom a PROXY header tells.
 _PROXIED: Final = ("sender", "sender_to", "told")
 _DECISION: Final = (
     *_CLIENT, "user", "method", "command", "asked", "name", "port", "verdict", "rule",
-    "why", "addresses", "groups", "rules", "struck", "user_id", "secured", "tag",
+    "why", "policy", "addresses", "groups", "rules", "struck", "user_id", "secured", *_TLS, "tag",
     "ticket", "grant", "inspect", "via", "judged", "decider", "said", "reports", "hint", "reply",
     "reason", *_PROXIED,
 )  # fmt: skip
@@ -39,17 +41,17 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     "decision": _DECISION,
     "refused": (
         *_CLIENT, "reason", "why", "wanted", "offered", "user", "method", "command",
-        "claimed", "asked", "port", "user_id", "reply", "tag", *_PROXIED,
+        "claimed", "asked", "port", "user_id", "reply", "tag", *_TLS, *_PROXIED,
     ),
     "refusals": ("source", "user", "count", "reasons"),
     "denials": ("source", "user", "rule", "count", "reasons", "first", "last"),
     "login-failed": (
-        *_CLIENT, "method", "claimed", "reason", "why", "tag", *_PROXIED,
+        *_CLIENT, "method", "claimed", "reason", "why", "tag", *_TLS, *_PROXIED,
     ),
     "groups-failed": ("checker", "user", "reason"),
     "end": (
         "session", "address", "bound", "sent", "received", "seconds", "reason", "reply",
-        "strangers", "rule", "path", *_FOUND, "why", "ticket", "grant",
+        "strangers", "rule", "path", "path_tls", *_FOUND, "why", "ticket", "grant",
     ),
     "inspected": ("session", *_FOUND, "verdict", "rule", "why", "ticket", "grant", "decider", "said"),
     "peer": (*_CLIENT, "user", "address", "bound", "rule", "ticket", "grant"),

@@ -70,8 +70,8 @@ def _members(**values: bytes) -> bytes:
 _DECISION: Final = _members(
     session=_NUMBER, listener=_TEXT, client=_TEXT, protocol=_TEXT, user=_TEXT,
     method=_TEXT, command=_TEXT, asked=_TEXT, name=_SOME, port=_NUMBER, verdict=_TEXT,
-    rule=_SOME, why=_TEXT, addresses=_TEXTS,
-)  # fmt: skip
+    rule=_SOME, why=_TEXT,
+) + rb"(?:" + _members(policy=_TEXT) + rb")?+" + _members(addresses=_TEXTS)  # fmt: skip
 _END_OF: Final = _members(
     session=_NUMBER, address=_SOME, bound=_SOME, sent=_NUMBER, received=_NUMBER,
     seconds=_NUMBER + rb"(?:\.[0-9]++)?+", reason=_TEXT, reply=_NUMBER,

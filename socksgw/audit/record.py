@@ -11,8 +11,10 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Protocol, final
 
 from socksgw.audit.refusals import Refusal
-from socksgw.audit.texts import SHOWN, judged, place, shown
+from socksgw.audit.secured import pathMembers
+from socksgw.audit.texts import SHOWN, judged, named, place, shown
 from socksgw.system.program import Program
+from socksgw.system.tlssession import TLSSession
 from socksgw.wire.address import Address, escaped
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.levels import CLEAR
@@ -108,11 +110,6 @@ class Wanted(Protocol):
     def name(self) -> str: ...
 
 
-def _named(key: str, text: str) -> str:
-    """Return one more JSON member with its comma, or nothing for an empty text."""
-    return f',"{key}":{quoted(text)}' if text else ""
-
-
 def _granted(rule: str) -> str:
     """Return one more JSON member where the rule is a grant's."""
     return f',"grant":{rule[len(_GRANT) :]}' if rule.startswith(_GRANT) else ""
@@ -144,11 +141,15 @@ class SessionRecord:
     @ivar waited: seconds that the look-up of the name took.
     @ivar metered: the octets that are counted in the metrics already, to the destination
         and from it; L{None} where the session is not.
+    @ivar policy: which configuration decides (C{Config.mark}).
     @ivar pending: whether it depends on what the session carries.
     @ivar finding: what that is; L{None} where it was not looked at.
     @ivar mismatch: whether that contradicts what was asked for.
     @ivar carried: the members of lines about what the session carries; empty while
         that is not known.
+    @ivar tls: the members of lines about TLS with the client (L{socksgw.audit.secured});
+        empty without it.
+    @ivar pathTLS: those about TLS with the last upstream that speaks it.
     @ivar proxied: the members of lines about the sender of a PROXY header
         (L{socksgw.audit.proxied}); empty without one.
     """
@@ -158,9 +159,9 @@ class SessionRecord:
         "client", "clientPort", "command", "decidedBy", "decider", "dialled", "ending",
         "groups", "hint", "judged", "listener", "local", "loggedIn",
         "loginTook", "metered", "method", "name", "network", "offered",
-        "path", "peerPort", "pending", "port", "protocol", "proxied", "reachedAt",
+        "path", "pathTLS", "peerPort", "pending", "policy", "port", "protocol", "proxied", "reachedAt",
         "reason", "received", "reply", "reports", "rule", "rules", "said", "secured",
-        "sent", "session", "strangers", "struck", "tag", "ticket", "times", "user",
+        "sent", "session", "strangers", "struck", "tag", "ticket", "times", "tls", "user",
         "userId", "verdict", "via", "waited", "wanted", "why",
     )  # fmt: skip
 
@@ -201,14 +202,14 @@ class SessionRecord:
         self.sent = 0
         self.received = 0
         self.strangers = 0
-        self.ticket = ""
+        self.ticket = self.policy = ""
         self.ending = ""
         self.peerPort = 0
         self.secured = CLEAR
         self.groups: Collection[str] = ()
         self.reports: Sequence[str] = ()
         self.hint = ""
-        self.proxied = ""
+        self.proxied = self.tls = self.pathTLS = ""
         self.via = self.judged = self.path = self.decider = self.said = ""
         self.verdict = "refuse"
         self.reachedAt = self.loginTook = self.waited = 0.0
@@ -259,13 +260,15 @@ class SessionRecord:
             self.reply = int(decision.error.reply or 0)
             self.reason = decision.error.reason
 
-    def went(self, path: str) -> None:
+    def went(self, path: str, tls: TLSSession | None = None) -> None:
         """
         Keep the way that the session went.
 
         @param path: the upstreams; empty for none.
+        @param tls: that with the last of them that speaks it.
         """
         self.path = path or ("direct" if self.via else "")
+        self.pathTLS = "" if tls is None else pathMembers(tls)
 
     def livesBy(self, rule: str, ticket: str) -> None:
         """
@@ -342,7 +345,7 @@ class SessionRecord:
         flow.network = self.network
         flow.protocol, flow.user, flow.method = self.protocol, self.user, self.method
         flow.groups, flow.loggedIn = self.groups, self.loggedIn
-        flow.local, flow.tag = self.local, self.tag
+        flow.local, flow.tag, flow.tls = self.local, self.tag, self.tls
         flow.command, flow.secured = self.command, self.secured
         flow.asked, flow.port = asked, port
         flow.name = host if isinstance(host, str) else None
@@ -380,9 +383,9 @@ class SessionRecord:
             f'"received":{received[0]},"received_datagrams":{received[1]},'
             f'"seconds":{seconds:.3f},"reason":"{reason}"'
             + (f',"limited":{limited}' if limited else "")
-            + _named("path", path)
-            + _named("why", why)
-            + _named("ticket", ticket)
+            + named("path", path)
+            + named("why", why)
+            + named("ticket", ticket)
             + _granted(rule)
         )
 
@@ -401,8 +404,8 @@ class SessionRecord:
         return (
             f'{self._who("peer")},"user":{quoted(self.user)},'
             f'"address":{place(self.dialled, port)},"bound":{place(*self.bound)}'
-            + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
-            + _named("ticket", self.ticket)
+            + (named("rule", self.rule) if self.rule != self.decidedBy else "")
+            + named("ticket", self.ticket)
             + _granted(self.rule)
         )
 
@@ -426,6 +429,7 @@ class SessionRecord:
             self.allowed,
             self.rule,
             self.why,
+            self.policy,
         )
         line = f'{self._who(event)}{said},"addresses":[{addresses}]'
         if self.groups:
@@ -438,21 +442,21 @@ class SessionRecord:
         if self.userId:
             line += f',"user_id":{quoted(escaped(self.userId))}'
         if self.secured != CLEAR:
-            line += f',"secured":"{self.secured}"'
+            line += f',"secured":"{self.secured}"{self.tls}'
         if self.tag:
-            line += _named("tag", self.tag)
+            line += named("tag", self.tag)
         if self.ticket:
             line += self._ticketed()
         if self.pending:
             line += ',"inspect":true'
         if self.via:
-            line += _named("via", self.via) + _named("judged", self.judged)
+            line += named("via", self.via) + named("judged", self.judged)
         if self.decider:
-            line += _named("decider", self.decider) + _named("said", self.said)
+            line += named("decider", self.decider) + named("said", self.said)
         if self.reports:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
         if self.hint:
-            line += _named("hint", self.hint)
+            line += named("hint", self.hint)
         line += self.proxied
         if not self.allowed:
             line += f',"reply":{self.reply},"reason":"{self.reason}"'
@@ -460,7 +464,7 @@ class SessionRecord:
 
     def _ticketed(self) -> str:
         """Return the members of a rule with a ticket; each grant has one."""
-        return _named("ticket", self.ticket) + _granted(self.rule)
+        return named("ticket", self.ticket) + _granted(self.rule)
 
     def carries(
         self, finding: Finding, mismatch: bool = False, reports: Sequence[str] = ()
@@ -479,8 +483,8 @@ class SessionRecord:
         if finding.alpn:
             line += f',"alpn":[{",".join(map(quoted, finding.alpn))}]'
         if finding.method or finding.detail:
-            line += _named("http_method", finding.method)
-            line += _named("detail", finding.detail)
+            line += named("http_method", finding.method)
+            line += named("detail", finding.detail)
         if mismatch:
             line += ',"mismatch":true'
         if (reports or self.reports) and set(reports) != set(self.reports):
@@ -507,8 +511,8 @@ class SessionRecord:
         return (
             f'"event":"inspected","session":{self.session}{self.carried},'
             f'"verdict":"{"allow" if allowed else "deny"}","rule":{quoted(rule)},'
-            f'"why":{quoted(why)}{_named("ticket", ticket)}{_granted(rule)}'
-            f"{_named('decider', said[0])}{_named('said', said[1])}"
+            f'"why":{quoted(why)}{named("ticket", ticket)}{_granted(rule)}'
+            f"{named('decider', said[0])}{named('said', said[1])}"
         )
 
     def endLine(self, now: float) -> str:
@@ -525,10 +529,10 @@ class SessionRecord:
             f'"seconds":{now - self.began:.3f},"reason":"{self.reason}",'
             f'"reply":{self.reply}'
             + (f',"strangers":{self.strangers}' if self.strangers else "")
-            + (_named("rule", self.rule) if self.rule != self.decidedBy else "")
-            + (_named("path", self.path) if self.path else "")
+            + (named("rule", self.rule) if self.rule != self.decidedBy else "")
+            + (named("path", self.path) + self.pathTLS if self.path else "")
             + self.carried
-            + (_named("why", self.ending) if self.ending else "")
+            + (named("why", self.ending) if self.ending else "")
             + (self._ticketed() if self.ticket else "")
         )
 
@@ -541,7 +545,7 @@ class SessionRecord:
         return (
             f'{self._who("login-failed")},"method":{quoted(self.method)},'
             f'"claimed":{shown(self.claimed)},"reason":{quoted(self.reason)},'
-            f'"why":{quoted(why)}{_named("tag", self.tag)}{self.proxied}'
+            f'"why":{quoted(why)}{named("tag", self.tag)}{self.tls}{self.proxied}'
         )
 
     def refusedLine(self, why: str) -> str:
@@ -560,9 +564,9 @@ class SessionRecord:
             line += f',"offered":[{",".join(map(str, offered))}]'
         if self.user:
             line += f',"user":{quoted(self.user)},"method":{quoted(self.method)}'
-            line += _named("tag", self.tag)
+            line += named("tag", self.tag)
         else:
-            line += _named("method", self.chosen)
+            line += named("method", self.chosen)
             if self.claimed:
                 # A guess that its client did not wait for, say.
                 line += f',"claimed":{shown(self.claimed)}'
@@ -573,4 +577,4 @@ class SessionRecord:
             )
         if self.userId:
             line += f',"user_id":{shown(self.userId)}'
-        return f'{line}{self.proxied},"reply":{self.reply}'
+        return f'{line}{self.tls}{self.proxied},"reply":{self.reply}'

@@ -10,7 +10,7 @@ from typing import Final
 
 from socksgw.wire.address import Address, escaped
 
-__all__ = ["SHOWN", "judged", "place", "shown"]
+__all__ = ["SHOWN", "judged", "named", "place", "shown"]
 
 #: How many octets are written of what somebody sent who has not logged in.
 SHOWN: Final = 128
@@ -36,6 +36,11 @@ def shown(octets: bytes) -> str:
     return quoted(f"{escaped(octets[:SHOWN])}... ({len(octets)} octets)")
 
 
+def named(key: str, text: str) -> str:
+    """Return one more JSON member with its comma, or nothing for an empty text."""
+    return f',"{key}":{quoted(text)}' if text else ""
+
+
 @lru_cache(maxsize=2048)
 def judged(
     user: str,
@@ -47,11 +52,14 @@ def judged(
     allowed: bool,
     rule: str,
     why: str,
+    policy: str,
 ) -> str:
     """
     Return the members of who asked for what, and what was said of it.
 
     It is remembered: the same users go to the same places.
+
+    @param policy: which configuration; empty where there is no file.
     """
     return (
         f',"user":{quoted(user)},'
@@ -60,5 +68,5 @@ def judged(
         f'"name":{quoted(name) if name is not None else "null"},"port":{port},'
         f'"verdict":"{"allow" if allowed else "deny"}",'
         f'"rule":{quoted(rule) if rule else "null"},'
-        f'"why":{quoted(why)}'
+        f'"why":{quoted(why)}' + named("policy", policy)
     )

@@ -8,6 +8,7 @@ counts for nothing, and neither do empty lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, final
 
@@ -83,6 +84,7 @@ def listed(
     @param positions: gets the lines of each list.
     """
     networks: dict[str, Any] = dict(config.networks)
+    digest = None
     for name, words in networks.items():
         if not words.file:
             continue
@@ -96,11 +98,14 @@ def listed(
                 for each in e.problems
             ]
             continue
+        digest = digest or sha256(config.written.encode())
+        digest.update(text.encode())
         lines = (line.partition("#")[0].strip() for line in text.splitlines())
         found = [(line, number) for number, line in enumerate(lines, 1) if line]
         networks[name] = Listed((word for word, _ in found), words.file)
         positions[words.file] = ListPositions(path, [number for _, number in found])
-    return evolve(config, networks=networks)
+    known = config.digest if digest is None else digest.hexdigest()
+    return evolve(config, networks=networks, digest=known)
 
 
 def _declared(path: str, positions: Mapping[str, Positions]) -> str:

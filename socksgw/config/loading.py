@@ -108,16 +108,12 @@ def loads(text: str, file: str, directory: Path = Path()) -> Config:
             problems.append(Problem(f"include[{i}]", f'"{pattern}": {e}'))
         else:
             config = _including(config, paths, directory, problems, positions, digest)
+    written = digest.hexdigest()
+    config = evolve(config, written=written, digest=written)
     config = listed(config, directory, _read, problems, positions)
     if problems:
         raise ConfigError(file, problems, positions)
-    return evolve(
-        config,
-        file=file,
-        directory=directory,
-        positions=positions,
-        digest=digest.hexdigest(),
-    )
+    return evolve(config, file=file, directory=directory, positions=positions)
 
 
 def _structured(document: Any, kind: type[T], problems: list[Problem]) -> T | None:

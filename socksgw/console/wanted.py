@@ -35,6 +35,9 @@ _WORDS: Final = (
     ("to", "HOST", "the destination: a host, *.example, an address, a network; also "
      "with a port: HOST:443, :22"),
     ("rule", "ID", "the rule that decided"),
+    ("policy", "DIGEST", "the configuration that decided: its first 12 digits"),
+    ("fingerprint", "SHA256", "the client's certificate"),
+    ("serial", "HEX", "the serial number of the client's certificate"),
     ("tag", "TAG", "what the client has written behind its name"),
     ("ticket", "T", "the ticket of the rule"),
     ("grant", "ID", "the grant that allowed"),

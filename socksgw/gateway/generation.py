@@ -74,6 +74,7 @@ class Generation:
         listener's name.
     @ivar senders: of which addresses a listener believes PROXY headers, by its name.
     @ivar asserted: what takes the word of other gateways, of the listeners that do.
+    @ivar mark: which configuration it is, as records name it.
     @ivar upstreams: the hops of the configuration.
     @ivar ruleset: the rules of the configuration, without grants.
     @ivar handsOn: whether one of them is given the passwords of clients.
@@ -210,6 +211,7 @@ class Generation:
         self.handsOn = self.upstreams.handsOn
         self._leaving: dict[tuple[str, Leaving], Ways] = {}
         self._config = config
+        self.mark = config.mark
         self._udp = {listen.name: UDPOptions(listen.udp) for listen in config.listen}
         self.associations = Associations(
             base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS

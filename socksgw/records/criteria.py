@@ -27,6 +27,9 @@ DENIED: Final = frozenset({"refused", "refusals", "denials", "login-failed"})
 _WORDS: Final[Mapping[str, Sequence[str]]] = {
     "tag": ("tag",),
     "ticket": ("ticket",),
+    "fingerprint": ("fingerprint",),
+    "serial": ("serial",),
+    "policy": ("policy",),
     "server_name": ("server_name",),
     "user": ("user", "claimed"),
     "group": ("groups",),
@@ -87,6 +90,9 @@ class Criteria:
     verdict: str = ""
     tag: tuple[str, ...] = ()
     ticket: tuple[str, ...] = ()
+    policy: tuple[str, ...] = ()
+    fingerprint: tuple[str, ...] = ()
+    serial: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     protocol: tuple[str, ...] = ()
     method: tuple[str, ...] = ()

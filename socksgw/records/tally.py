@@ -50,6 +50,9 @@ KEYS: Final[Mapping[str, Sequence[str]]] = {
     "tags": ("tag",),
     "tickets": ("ticket",),
     "grants": ("grant",),
+    "policies": ("policy",),
+    "certificates": ("fingerprint", "serial"),
+    "tls": ("tls_version", "tls_group"),
     "upstreams": ("upstream",),
     "time": ("time",),
     "denials": ("user", "destination", "rule", "reason"),
@@ -193,6 +196,17 @@ _KEY_OF: Final[Mapping[str, Callable[[Line, Mapping[str, str]], Key | None]]] = 
     "tags": lambda line, _: (line["tag"],) if "tag" in line else None,
     "tickets": lambda line, _: (line["ticket"],) if "ticket" in line else None,
     "grants": lambda line, _: (line["grant"],) if "grant" in line else None,
+    "policies": lambda line, _: (line["policy"],) if "policy" in line else None,
+    "certificates": lambda line, _: (
+        (line["fingerprint"], line.get("serial", "-"))
+        if "fingerprint" in line
+        else None
+    ),
+    "tls": lambda line, _: (
+        (line["tls_version"], line.get("tls_group", "-"))
+        if "tls_version" in line
+        else None
+    ),
     "applications": lambda _, more: (
         (more["application"],) if "application" in more else None
     ),

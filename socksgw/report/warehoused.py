@@ -34,6 +34,9 @@ _COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "tag": _c.tag,
     "ticket": _c.ticket,
     "grant": _c.grant_id,
+    "policy": _c.policy,
+    "fingerprint": _c.fingerprint,
+    "serial": _c.serial,
     "command": _c.command,
     "protocol": _c.protocol,
     "method": _c.method,
@@ -47,6 +50,8 @@ _FIELDS: Final[Mapping[str, ColumnElement[Any]]] = {
     "protocol": _c.protocol, "method": _c.method, "asked": _c.asked, "name": _c.name,
     "port": _c.port, "verdict": _c.verdict, "rule": _c.rule, "reason": _c.reason,
     "tag": _c.tag, "ticket": _c.ticket, "grant": _c.grant_id, "via": _c.via,
+    "policy": _c.policy, "tls_version": _c.tls_version, "tls_group": _c.tls_group,
+    "fingerprint": _c.fingerprint, "serial": _c.serial,
     "extra": _c.extra, "address": _c.address,
 }  # fmt: skip
 _ENDED: Final = (

@@ -11,6 +11,7 @@ from socksgw.accept.inbound import Inbound
 from socksgw.audit.journal import Journal
 from socksgw.audit.proxied import proxiedMembers
 from socksgw.audit.record import SessionRecord
+from socksgw.audit.secured import tlsMembers
 from socksgw.errors import Revoked
 from socksgw.interfaces import Asker
 from socksgw.limits.limits import Claim, Limits
@@ -64,6 +65,10 @@ class Generation(Protocol):
 
         It is given the address, and the client's.
         """
+
+    @property
+    def mark(self) -> str:
+        """Which configuration it is of, as records name it."""
 
     @property
     def handsOn(self) -> bool:
@@ -205,6 +210,9 @@ class Case:
         )
         if client.origin is not None:
             self.record.proxied = proxiedMembers(client.origin)
+        tls = client.connection.tls
+        if tls is not None:
+            self.record.tls = tlsMembers(tls)
         if client.domain.name:
             self.record.within(client.domain.tag)
         self.verdicts: Mapping[Address | str, Verdict] = {}

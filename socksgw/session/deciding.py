@@ -27,6 +27,7 @@ async def decide(case: Case, request: Requested) -> SocksError | None:
     """
     command = _asked(case, request)
     while True:
+        case.record.policy = case.generation.mark
         try:
             return settled(case, await command.decide(case, request))
         except NotCounted as e:

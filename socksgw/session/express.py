@@ -197,6 +197,7 @@ class Express(Hearing):
             return
         session.command = CONNECT
         record.command = _CONNECT
+        record.policy = generation.mark
         record.asked, record.port = asked, port
         if isinstance(host, str):
             record.name = host

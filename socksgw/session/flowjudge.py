@@ -217,6 +217,7 @@ class FlowJudge:
         case = self._case
         host, changes = datagram.host, case.gateway.changes
         record = case.record.ofFlow(datagram.asked, host, datagram.port)
+        record.policy = case.gateway.generation.mark
         if isinstance(host, BadHost):
             decision = refused(BadDestination(host.why))
         else:

@@ -93,7 +93,7 @@ class Forward(Dialling):
                         record.dialled = host
                     record.bound = outlet.bound
                     case.livesBy(verdict)
-                    record.went(outlet.path)
+                    record.went(outlet.path, outlet.tls)
                 return outlet
         kept.close()
         return None

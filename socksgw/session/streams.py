@@ -89,7 +89,7 @@ def reached(case: Case, outlet: Outlet, ways: Ways) -> None:
     # A reload may have judged it again meanwhile.
     case.livesBy(case.verdicts[outlet.address])
     if path or record.via:
-        record.went(path)
+        record.went(path, outlet.tls)
     if path:
         case.outgoing = outlet.local.address
     elif case.loops(outlet.bound[0], outlet.address, record.port):
@@ -173,7 +173,7 @@ class Dialling(Command):
         outlet = await ways.reach(record.name, record.port, obligations.connect, case)
         record.bound = outlet.bound
         case.livesBy(case.verdicts[record.name])
-        record.went(outlet.path)
+        record.went(outlet.path, outlet.tls)
         case.outgoing = outlet.local.address
         introduce(case, outlet)
         return outlet

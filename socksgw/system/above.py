@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from socksgw.errors import SocksError
 from socksgw.system.connection import Connection, Producer, Receiver, SocketName
+from socksgw.system.tlssession import TLSSession
 
 __all__ = ["Above"]
 
@@ -27,6 +28,11 @@ class Above:
         """@param below: the connection; it is taken by whoever inherits this."""
         self._below = below
         self.receiver: Any = receiver
+
+    @property
+    def tls(self) -> TLSSession | None:
+        """As L{Connection.tls}."""
+        return self._below.tls
 
     @property
     def local(self) -> SocketName:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from twisted.python.failure import Failure
 
 from socksgw.errors import SocksError
+from socksgw.system.tlssession import TLSSession
 from socksgw.wire.address import Address
 
 __all__ = ["Connection", "Producer", "Receiver", "SocketName"]
@@ -111,6 +112,10 @@ class Connection(Protocol):
     @property
     def secured(self) -> str:
         """How octets are protected on the wire (L{socksgw.wire.levels})."""
+
+    @property
+    def tls(self) -> TLSSession | None:
+        """What TLS with the peer has agreed on; L{None} where there is none."""
 
     @property
     def local(self) -> SocketName:

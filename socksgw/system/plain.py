@@ -103,6 +103,7 @@ class PlainConnection:
     path: Final = ""
     halfCloses: Final = True
     secured: Final = CLEAR
+    tls: Final = None
     atOnce: Final = AT_ONCE
 
     def __init__(

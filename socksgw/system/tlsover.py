@@ -19,6 +19,7 @@ from socksgw.system.halves import Outgoing
 from socksgw.system.tls import AT_ONCE, Stream
 from socksgw.system.tlsfailed import TLSCut, TLSFailed
 from socksgw.system.tlsname import PeerName, PeerRefused
+from socksgw.system.tlssession import TLSSession, sessionOf
 from socksgw.wire.levels import CONFIDENTIALITY
 
 __all__ = ["TLSCut", "TLSFailed", "TLSOver"]
@@ -64,6 +65,12 @@ class TLSOver(Above):
         self._told = False
         self._lost: Failure | None = None
         self.shown = False
+
+    @property
+    def tls(self) -> TLSSession | None:
+        """As L{Connection.tls}."""
+        stream = self._stream
+        return None if stream is None else sessionOf(stream.connection)
 
     @property
     def binding(self) -> bytes:

@@ -14,8 +14,15 @@ from socksgw.warehouse.errors import WarehouseError
 
 __all__ = ["STEPS", "prepare", "versionOf"]
 
+
+def _policyAndTLS(connection: Connection) -> None:
+    """Add what lines tell of the configuration and of TLS; older rows have neither."""
+    for name in ("policy", "tls_version", "tls_group", "fingerprint", "serial"):
+        connection.exec_driver_sql(f"ALTER TABLE sessions ADD COLUMN {name} TEXT")
+
+
 #: What makes tables of one version those of the next one.
-STEPS: Final[Mapping[int, Callable[[Connection], None]]] = {}
+STEPS: Final[Mapping[int, Callable[[Connection], None]]] = {1: _policyAndTLS}
 
 #: Programs that start at once make the tables one after the other.
 _LOCK: Final = 0x50C5_14

@@ -31,7 +31,7 @@ EVENT: Final = ("gateway", "n", "time", "event", "run", "session", "hash", "line
 _BEGUN: Final = (
     "gateway", "n", "part", "time", "event", "count", "run", "session", "listener",
     "network", "client", "client_port", "protocol", "username", "method", "command",
-    "asked", "name", "address", "port", "verdict", "rule", "why", "reply",
+    "asked", "name", "address", "port", "verdict", "rule", "why", "reply", "policy",
 )  # fmt: skip
 #: ... and what the end adds.
 _OVER: Final = ("ended", "end_reason", "bound", "sent", "received", "seconds")
@@ -39,7 +39,8 @@ USUAL: Final = _BEGUN + _OVER
 #: Those that few rows need. To give a database a value, or none, for each of these
 #: takes as long as to write the row.
 _BEGUN_SO: Final = (
-    "claimed", "reports", "reason", "tag", "ticket", "grant_id", "via", "extra",
+    "claimed", "reports", "reason", "tag", "ticket", "grant_id", "via",
+    "tls_version", "tls_group", "fingerprint", "serial", "extra",
 )  # fmt: skip
 _OVER_SO: Final = (
     "end_rule", "end_why", "sent_datagrams", "received_datagrams", "path",
@@ -75,9 +76,11 @@ _COMMON: Final = frozenset(("v", "n", "time", "event", "hash"))
 _PLAIN: Final = _COMMON | {
     "session", "listener", "network", "client", "protocol", "user", "method",
     "command", "asked", "name", "port", "verdict", "rule", "why", "addresses", "reply",
+    "policy",
 }  # fmt: skip
 _KEPT: Final = _PLAIN | {
     "claimed", "reports", "reason", "tag", "ticket", "grant", "via",
+    "tls_version", "tls_group", "fingerprint", "serial",
 }  # fmt: skip
 _SUM: Final = _COMMON | {"source", "user", "rule", "count", "reasons"}
 #: Those of ends.
@@ -271,7 +274,7 @@ class Rows:
             f["listener"], get("network"), client, int(port), f["protocol"] or None,
             get("user"), get("method") or None, get("command"), get("asked"), None,
             None, get("port"), verdict, get("rule"), get("why") or None, get("reply"),
-            *_NO_END,
+            get("policy"), *_NO_END,
         ]  # fmt: skip
         addresses = get("addresses", ())
         if not f.keys() <= _PLAIN or len(addresses) > 1:
@@ -283,6 +286,7 @@ class Rows:
             row += (
                 get("claimed"), json.dumps(reports) if reports else None,
                 get("reason"), get("tag"), get("ticket"), get("grant"), get("via"),
+                get("tls_version"), get("tls_group"), get("fingerprint"), get("serial"),
                 json.dumps(extra) if extra else None, *_NO_END_SO,
             )  # fmt: skip
         return row
@@ -299,8 +303,9 @@ class Rows:
                 [
                     self.gateway, n, part, f["time"], event, count, self.run, None,
                     None, None, f["source"], None, None, get("user"), None, None, None,
-                    None, None, None, verdict, get("rule"), None, None, *_NO_END,
-                    None, None, reason, None, None, None, None, extra, *_NO_END_SO,
+                    None, None, None, verdict, get("rule"), None, None, None,
+                    *_NO_END, None, None, reason, None, None, None, None, None, None, None,
+                    None, extra, *_NO_END_SO,
                 ]
             )  # fmt: skip
 

@@ -27,7 +27,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 __all__ = ["VERSION", "Instant", "events", "metadata", "sessions", "state", "warehouse"]
 
 #: The version of the tables that this program writes.
-VERSION: Final = 1
+VERSION: Final = 2
 
 metadata: Final = MetaData()
 
@@ -150,6 +150,12 @@ sessions: Final = Table(
     Column("application", Text),
     Column("server_name", Text),
     Column("end_extra", Text),
+    # From version 2 on.
+    Column("policy", Text),
+    Column("tls_version", Text),
+    Column("tls_group", Text),
+    Column("fingerprint", Text),
+    Column("serial", Text),
 )
 
 Index("sessions_time", sessions.c.time)

@@ -15,9 +15,11 @@ from socksgw.audit import chain, process
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
 from socksgw.audit.checkpoints import checkpointLine
 from socksgw.audit.record import SessionRecord
+from socksgw.audit.secured import tlsMembers
 from socksgw.errors import LookupFailed, NotAllowed, SocksError
 from socksgw.interfaces import Finding
 from socksgw.system.program import Program
+from socksgw.system.tlssession import TLSSession
 from socksgw.wire.address import Address
 from tests.tools.catalogue import catalogued
 
@@ -277,8 +279,11 @@ def everyLine() -> list[str]:
     record.tag = "job"
     record.claimed, record.offered, record.wanted = b"al", b"\0", [Method("none")]
     record.proxied = ',"sender":"s","sender_to":"t","told":{}'
+    record.tls = tlsMembers(TLSSession("TLSv1.3", "X25519", "ab" * 32, "0A"))
+    record.policy = "0123456789ab"
     record.decided(said)
-    record.via, record.judged, record.path = "a, b", "name", "a, b"
+    record.via, record.judged = "a, b", "name"
+    record.went("a, b", TLSSession("TLSv1.2", ""))
     lines = [record.decisionLine(), record.ofFlow(b"x", V4, 53).decisionLine("flow")]
     record.dialled, record.bound, record.strangers = V4, (V4, 1), 3
     record.livesBy("grant:5", "T-2")

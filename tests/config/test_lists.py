@@ -5,6 +5,7 @@ Files with lists of networks and names.
 from __future__ import annotations
 
 import pickle
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,13 @@ def test_wordsOfAList(tmp_path: Path, file: Path) -> None:
     given = pickle.loads(pickle.dumps(config))
     assert given == config
     assert given.networks["blocked"].file == "lists/blocked.txt"
+    written = sha256(TEXT.encode()).hexdigest()
+    assert config.written == written
+    assert config.digest == sha256(written.encode() + octets[3:]).hexdigest()
     file.write_text("=other.example\n")
+    again = relisted(config)
+    assert again.digest == sha256(f"{written}=other.example\n".encode()).hexdigest()
+    assert (again.written, again.mark) == (written, again.digest[:12])
     assert relisted(config).networks["blocked"] == ("=other.example",)
     assert relisted(config).networks["more"] == config.networks["more"]
 

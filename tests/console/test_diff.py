@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
@@ -21,6 +21,8 @@ import pytest
 from socksgw.console import judging
 from socksgw.console.entry import main
 from socksgw.records import workers
+from tests.live.clients import GREETING, four, opened, request5
+from tests.live.datagrams import Association, Echo
 from tests.live.running import OPEN, Running, socksgw
 from tests.tools.waiting import until
 
@@ -53,8 +55,15 @@ def test_diff(tmp_path: Path, gateway: Callable[..., Running]) -> None:
 
 
 def test_whichPolicyWasInForce(gateway: Callable[..., Running]) -> None:
-    """Lines between a start, or a reload, and the next are by the file that it names."""
+    """
+    Lines between a start, or a reload, and the next are by the file that it names, and
+    each decision names its own, also that of a flow.
+    """
     running = gateway(OPEN)
+    with closing(opened(running.port)) as client:
+        client.sendall(GREETING + request5(four("127.0.0.1"), 1, 1))
+        while client.recv(100):
+            pass
     file = running.directory / "gw.toml"
     digests = [sha256(file.read_bytes()).hexdigest()]
     file.write_text(OPEN.replace('["connect"]', '["udp"]'))
@@ -63,6 +72,11 @@ def test_whichPolicyWasInForce(gateway: Callable[..., Running]) -> None:
     (reloaded,) = until(lambda: running.journal("reloaded"))
     (start,) = running.journal("start")
     assert [start["policy"], reloaded["policy"]] == digests
+    with Echo() as echo, Association(running.port) as association:
+        association.echo(echo, b"hello")
+    decided = [*running.journal("decision"), *running.journal("flow")]
+    marks = [digest[:12] for digest in (*digests, digests[1])]
+    assert [line["policy"] for line in decided] == marks
     assert digests[0] != digests[1]
 
 

@@ -104,6 +104,14 @@ def explained(running: Running, number: int, *more: str) -> tuple[int, str]:
     return status, said.getvalue()
 
 
+def test_thePolicy(journalled: Running) -> None:
+    """Which configuration decided is told, as each decision names it."""
+    (mark,) = {line["policy"] for line in journalled.journal("decision")}
+    assert journalled.journal("start")[0]["policy"].startswith(mark)
+    number = journalled.journal("decision")[0]["n"]
+    assert f"  policy    {mark}\n" in explained(journalled, number)[1]
+
+
 def test_everyKindOfLine(journalled: Running) -> None:
     """Each is explained in words and as JSON, with the same status; none raw."""
     lines = journalled.journal()

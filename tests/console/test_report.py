@@ -70,6 +70,7 @@ def said(
         "--to host1*.corp.example:443",
         "--to 10.0.0.0/8 --listener lan",
         "--client 10.1.8.0/24",
+        f"--policy 0123456789ab --serial 0A1B --fingerprint {'5a' * 32}",
     ],
 )
 def test_theWarehouseSaysTheSame(

@@ -165,6 +165,8 @@ def test_bothWays(door: Door, destination: Callable[..., Destination]) -> None:
     assert arrived == [sha256(UP)]
     line = raw.end(door.gateway, server.port)
     assert (line["sent"], line["received"]) == (len(UP), len(DOWN))
+    decision = raw.decision(door.gateway, server.port)
+    assert (decision.get("tls_version") == "TLSv1.3") == (door.tls is not None)
     assert line["reason"] == "closed"
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
 from tests.interop.partners import BOB, NAME, House, housed
@@ -59,6 +60,11 @@ PARTNERS, EITHER, ANYBODY, UNNAMED = range(4)
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One gateway for all."""
     yield from housed(tmp_path_factory.mktemp("tls"))
+
+
+def printOf(issued: Issued) -> str:
+    """The SHA-256 of a certificate."""
+    return issued.certificate.fingerprint(SHA256()).hex()
 
 
 # Real programs.
@@ -113,6 +119,10 @@ def test_curl(
     line = raw.decision(house.gateway, web().port)
     assert (line["user"], line["method"]) == (BOB, "certificate")
     assert (line["verdict"], line["secured"]) == ("allow", "confidentiality")
+    assert (line["tls_version"], line["fingerprint"]) == ("TLSv1.3", printOf(bob))
+    assert (
+        line["serial"] == f"{bob.certificate.serial_number:04X}"[-len(line["serial"]) :]
+    )
 
 
 def test_curlOfHttps(
@@ -222,6 +232,12 @@ def test_bad(house: House, kind: str) -> None:
     refused = house.gateway.journal("refused")[before:]
     assert {line["reason"] for line in refused} == {"certificate"}
     assert all(why in line["why"] for line in refused), refused
+    # The one that is refused is named; it is not always as far as its version.
+    shown = [line.get("fingerprint") for line in refused]
+    assert shown == [None if issued is None else printOf(issued)] * 2
+    assert [line["tls_version"] for line in refused if issued] == (
+        ["TLSv1.3", "TLSv1.2"] if issued else []
+    )
     assert len(house.gateway.journal("decision")) == decided
 
 

@@ -249,9 +249,15 @@ def test_ways(pair: Pair, name: str, destination: Callable[..., Destination]) ->
     """Everything arrives, and the far one knows who it is, and how."""
     echoing = destination(echo)
     assert through(pair, name, echoing.port) == DATA
-    assert raw.end(pair.near, echoing.port)["path"] == name
+    ended = raw.end(pair.near, echoing.port)
+    assert ended["path"] == name
     record: dict[str, Any] = raw.decision(pair.far, echoing.port)
-    _, _, _, user, method = WAYS[name]
+    _, listener, _, user, method = WAYS[name]
+    agreed = [record[each] for each in ("tls_version", "tls_group") if each in record]
+    # Both ends say the same of it.
+    assert ended.get("path_tls", "").split()[:2] == agreed
+    assert bool(agreed) == (listener == "tls")
+    assert ("fingerprint" in record) == (name == "certificate")
     assert (record["user"], record["method"]) == (user, method)
 
 

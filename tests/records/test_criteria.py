@@ -20,6 +20,7 @@ LINES: dict[str, dict[str, Any]] = {
         "port": 443, "verdict": "allow", "rule": "web", "why": "",
         "addresses": ["192.0.2.1", "192.0.2.2"], "groups": ["staff"],
         "rules": ["web", "two"], "tag": "job-7", "ticket": "T-1", "via": "a, b1|b2",
+        "policy": "0123456789ab", "fingerprint": "5a" * 32, "serial": "0A",
     },
     "denied": {
         "event": "decision", **WHO, "session": 41, "user": "bob", "method": "none",
@@ -84,6 +85,9 @@ LINES: dict[str, dict[str, Any]] = {
         ({"rule": ("two",)}, ["allowed"]),
         ({"tag": ("job-*",)}, ["allowed"]),
         ({"ticket": ("T-1",)}, ["allowed"]),
+        ({"policy": ("0123*",)}, ["allowed"]),
+        ({"fingerprint": ("5a" * 32,), "serial": ("0A", "0B")}, ["allowed"]),
+        ({"serial": ("0B",)}, []),
         ({"upstream": ("b2",)}, ["allowed", "end"]),
         ({"upstream": ("a",)}, ["allowed", "end", "upstream"]),
         ({"reason": ("throttled",)}, ["refusals"]),

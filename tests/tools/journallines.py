@@ -69,6 +69,16 @@ def line(event: str, **fields: Any) -> dict[str, Any]:
 #: Lines about clients, one for each case that a format tells apart.
 LINES: Final[Mapping[str, Mapping[str, Any]]] = {
     "allowed": line("decision", **_DECISION),
+    "in TLS": line(
+        "decision",
+        **_DECISION,
+        policy="0123456789ab",
+        secured="confidentiality",
+        tls_version="TLSv1.3",
+        tls_group="X25519",
+        fingerprint="5a" * 32,
+        serial="0A1B",
+    ),
     "denied": line("decision", **_DECISION | _DENIED | {"rule": None}),
     "literal": line("decision", **_DECISION | _LITERAL),
     "resolve": line("decision", **_DECISION | {"command": "resolve", "port": 0}),

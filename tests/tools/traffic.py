@@ -23,6 +23,12 @@ BEGAN: Final = datetime(2026, 11, 1, tzinfo=UTC)
 _ROTATE: Final = 64_000_000
 _USERS: Final = [f"user{i:03d}" for i in range(400)]
 _HOSTS: Final = [f"host{i}.corp.example" for i in range(5_000)]
+_POLICY: Final = "0123456789ab"
+#: Of clients in TLS.
+_TLS: Final = {
+    "tls_version": "TLSv1.3", "tls_group": "X25519", "fingerprint": "5a" * 32,
+    "serial": "0A1B",
+}  # fmt: skip
 _RULES: Final = ("web", "engineers", "databases", "everything-else")
 
 
@@ -59,8 +65,9 @@ def bodies(seed: int, seconds: float) -> Iterator[tuple[datetime, str]]:
             yield now, _text(
                 event="decision", session=session, **who, user=user, method="userpass",
                 command="connect", asked=host, name=host, port=443, verdict="allow",
-                rule=dice.choice(_RULES[:3]), why="", addresses=[address],
+                rule=dice.choice(_RULES[:3]), why="", policy=_POLICY, addresses=[address],
                 groups=["staff", "engineers"],
+                **(_TLS if session % 4 == 0 else {}),
             )  # fmt: skip
         elif what < 0.50:
             session += 1

@@ -54,6 +54,7 @@ _MAPPED: Final = frozenset({
     "user", "claimed", "method", "command", "asked", "name", "port", "verdict", "rule",
     "addresses", "address", "bound", "sent", "received", "seconds", "reason", "why",
     "tag", "ticket", "via", "path", "count", "source", "application", "server_name",
+    "policy", "fingerprint",
 })  # fmt: skip
 #: Texts of ours that have no key of their own: the key, and its label.
 _CUSTOM: Final = (
@@ -63,6 +64,8 @@ _CUSTOM: Final = (
     ("cs4", "ticket", ("ticket",)),
     ("cs5", "path", ("path", "via")),
     ("cs6", "tag", ("tag",)),
+    ("flexString1", "policy", ("policy",)),
+    ("flexString2", "fingerprint", ("fingerprint",)),
 )
 _LABELS: Final = {
     "c6a2": "Source IPv6 Address",

@@ -32,7 +32,8 @@ _LEVELS: Final = {2: "critical", 3: "error", 4: "warning", 5: "notice", 6: "info
 _MAPPED: Final = frozenset({
     "n", "time", "event", "hash", "client", "user", "claimed", "port", "rule",
     "groups", "address", "sent", "received", "seconds", "reason", "application",
-    "server_name", "name", "source",
+    "server_name", "name", "source", "policy", "tls_version", "tls_group", "fingerprint",
+    "serial",
 })  # fmt: skip
 
 
@@ -110,6 +111,27 @@ def _ends(fields: Fields, kind: str, document: dict[str, Any]) -> None:
         document["destination"] = destination
 
 
+def _tls(fields: Fields) -> dict[str, Any]:
+    """Return what is known of TLS with the client, or of that which it carries."""
+    found: dict[str, Any] = {}
+    version = fields.get("tls_version")
+    if version:
+        found["version_protocol"] = "tls"
+        found["version"] = version.removeprefix("TLSv")
+    if fields.get("tls_group"):
+        found["curve"] = fields["tls_group"]
+    client: dict[str, Any] = {}
+    if fields.get("server_name") and fields.get("application") != "http":
+        client["server_name"] = fields["server_name"]
+    if fields.get("fingerprint"):
+        client["hash"] = {"sha256": fields["fingerprint"].upper()}
+    if fields.get("serial"):
+        client["x509"] = {"serial_number": fields["serial"]}
+    if client:
+        found["client"] = client
+    return found
+
+
 def ecs(fields: Fields, origin: Origin) -> bytes:
     """
     Return a line of the journal as a document of ECS: JSON in ASCII, no line feed.
@@ -137,12 +159,13 @@ def ecs(fields: Fields, origin: Origin) -> bytes:
         event["user"] = {"name": user}
         if fields.get("groups"):
             event["user"]["group"] = [{"name": each} for each in fields["groups"]]
-    if fields.get("rule"):
-        event["rule"] = {"id": fields["rule"]}
-    if fields.get("server_name"):
-        if fields.get("application") == "http":
-            event["url"] = {"domain": fields["server_name"]}
-        else:
-            event["tls"] = {"client": {"server_name": fields["server_name"]}}
+    rule = {"id": fields.get("rule"), "version": fields.get("policy")}
+    if any(rule.values()):
+        event["rule"] = {key: value for key, value in rule.items() if value}
+    if fields.get("server_name") and fields.get("application") == "http":
+        event["url"] = {"domain": fields["server_name"]}
+    tls = _tls(fields)
+    if tls:
+        event["tls"] = tls
     event["socksgw"] = {k: v for k, v in fields.items() if k not in _MAPPED}
     return document(event, _MOST)

@@ -158,6 +158,8 @@ def _decided(event: dict[str, Any], fields: Fields) -> None:
     event["disposition"] = "Allowed" if allowed else "Blocked"
     if fields.get("rule"):
         event["firewall_rule"] = {"uid": fields["rule"]}
+        if fields.get("policy"):
+            event["firewall_rule"]["version"] = fields["policy"]
 
 
 def _network(fields: Fields, origin: Origin) -> dict[str, Any]:
@@ -196,6 +198,9 @@ def _network(fields: Fields, origin: Origin) -> dict[str, Any]:
     event["connection_info"] = connection
     if fields.get("user"):
         event["actor"] = {"user": _user(fields)}
+    if fields.get("tls_version"):
+        # A certificate would need its issuer.
+        event["tls"] = {"version": fields["tls_version"].removeprefix("TLSv")}
     if fields["event"] in ENDS:
         _ended(event, fields)
     else:

@@ -18,9 +18,9 @@ WRONG: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowErro
 #: Members that are texts, whole numbers, or lists of texts; null is one of each.
 _TEXTS: Final = frozenset({
     "act", "address", "application", "asked", "bound", "checker", "claimed", "client",
-    "command", "event", "gateway", "hash", "listener", "method", "name", "network",
-    "path", "protocol", "reason", "result", "rule", "server_name", "sink", "source",
-    "state", "tag", "ticket", "time", "upstream", "user", "verdict", "via", "what",
+    "command", "event", "fingerprint", "gateway", "hash", "listener", "method", "name", "network",
+    "path", "policy", "protocol", "reason", "result", "rule", "serial", "server_name", "sink", "source",
+    "state", "tag", "ticket", "time", "tls_group", "tls_version", "upstream", "user", "verdict", "via", "what",
     "who", "why",
 })  # fmt: skip
 _NUMBERS: Final = frozenset({

@@ -13,6 +13,7 @@ it is no key; C{*} where it takes all keys that are no other field's.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from attrs import Factory, field, frozen
 
@@ -126,6 +127,10 @@ __all__ = [
 ]
 
 
+#: Digits of a digest by which decisions name the configuration.
+MARK: Final = 12
+
+
 @frozen
 class Config:
     """
@@ -147,8 +152,10 @@ class Config:
         may still name them.
     @ivar positions: where things stand in it, by the empty name, and in the
         files that it includes, by theirs.
-    @ivar digest: the SHA-256 of the file's octets and those that it includes, one
+    @ivar written: the SHA-256 of the file's octets and those that it includes, one
         after the other, in hexadecimal; empty where there is no file.
+    @ivar digest: which policy this is: C{written}; where C{[networks]} has files, the
+        SHA-256 of that and their octets, in the order in which they are named.
     """
 
     gateway: GatewayConfig = GatewayConfig()
@@ -183,7 +190,13 @@ class Config:
     positions: Mapping[str, Positions] = field(
         factory=dict, eq=False, repr=False, metadata={"toml": None}
     )
+    written: str = field(default="", eq=False, metadata={"toml": None})
     digest: str = field(default="", eq=False, metadata={"toml": None})
+
+    @property
+    def mark(self) -> str:
+        """The beginning of the digest, as decisions have it in the journal."""
+        return self.digest[:MARK]
 
 
 @frozen

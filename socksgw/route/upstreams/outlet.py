@@ -9,6 +9,7 @@ from typing import final
 
 from socksgw.route.upstreams.trip import Leg
 from socksgw.system.connection import Receiver, SocketName
+from socksgw.system.tlssession import TLSSession
 from socksgw.wire.address import Address
 
 __all__ = ["ThroughOutlet"]
@@ -81,6 +82,11 @@ class ThroughOutlet:
     def secured(self) -> str:
         """As L{Connection.secured}."""
         return self._connection.secured
+
+    @property
+    def tls(self) -> TLSSession | None:
+        """As L{Connection.tls}."""
+        return self._connection.tls
 
     @property
     def local(self) -> SocketName:

@@ -79,6 +79,20 @@ def test_request() -> None:
     }
 
 
+def test_policyAndTLS() -> None:
+    """The dictionary's free texts have policy and certificate, the message the rest."""
+    found = _of(LINES["in TLS"])
+    assert (found["flexString1"], found["flexString1Label"]) == (
+        "0123456789ab",
+        "policy",
+    )
+    assert (found["flexString2"], found["flexString2Label"]) == (
+        "5a" * 32,
+        "fingerprint",
+    )
+    assert '"tls_group":"X25519"' in found["msg"]
+
+
 def test_versionSix() -> None:
     """The dictionary has other keys for addresses of version 6."""
     found = _of(LINES["literal"])

@@ -39,6 +39,21 @@ def test_request() -> None:
     assert found["socksgw"]["verdict"] == "allow"
 
 
+def test_policyAndTLS() -> None:
+    """The schema wants hashes and serial numbers in capitals."""
+    found = _of(LINES["in TLS"])
+    assert found["rule"] == {"id": "engineers", "version": "0123456789ab"}
+    assert found["tls"] == {
+        "version": "1.3",
+        "version_protocol": "tls",
+        "curve": "X25519",
+        "client": {
+            "hash": {"sha256": "5A" * 32},
+            "x509": {"serial_number": "0A1B"},
+        },
+    }
+
+
 def test_end() -> None:
     """Octets stand at the end that has sent them; durations are in nanoseconds."""
     found = _of(LINES["closed"])

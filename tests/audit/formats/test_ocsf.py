@@ -97,6 +97,15 @@ def test_whoReachedWhat() -> None:
     assert event["metadata"]["sequence"] == 17
 
 
+def test_policyAndTLS() -> None:
+    """The rule's version; a certificate would need its issuer in this schema."""
+    event = _event(LINES["in TLS"])
+    assert event["firewall_rule"] == {"uid": "engineers", "version": "0123456789ab"}
+    assert event["tls"] == {"version": "1.3"}
+    assert event["unmapped"]["fingerprint"] == "5a" * 32
+    assert event["unmapped"]["serial"] == "0A1B"
+
+
 def test_howMuch() -> None:
     """An end has octets, datagrams, and when it began."""
     event = _event(LINES["flow ended"])
