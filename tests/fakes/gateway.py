@@ -243,6 +243,7 @@ class Gateway:
             address=TARGET,
             bound=BOUND,
             path="",
+            tls=None,
             surplus=bytes,
             loseConnection=lambda: None,
             abortConnection=lambda: None,
@@ -265,6 +266,7 @@ class Gateway:
             ways=ways,
             waysOf=lambda listener, leaving=None: ways,
             handsOn=False,
+            mark="0123456789ab",
             domainOf=lambda listener: OWN,
             # Clients are no plain sockets here.
             relays=SimpleNamespace(
