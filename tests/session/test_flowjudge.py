@@ -59,7 +59,9 @@ def test_theAddressThatIsUsedCounts() -> None:
 
     gateway = SimpleNamespace(
         changes=0,
-        generation=SimpleNamespace(policy=Policy(ruleset(RULES), names), mark="0123456789ab"),
+        generation=SimpleNamespace(
+            policy=Policy(ruleset(RULES), names), mark="0123456789ab"
+        ),
         journal=SimpleNamespace(
             commit=commit,
             append=lambda line: lines.append(json.loads("{" + line + "}")),
