@@ -183,7 +183,8 @@ def refusalOf(tls: ServerTLS, client: Any) -> str:
             shaken(tls, client)
     finally:
         tls.connection = made  # type: ignore[method-assign]
-    return str(seen[0].get_app_data() or caught.value)
+    refused = seen[0].get_app_data()
+    return refused.why if refused else str(caught.value)
 
 
 # Whom it accepts.
