@@ -13,6 +13,7 @@ import pytest
 from socksgw.audit.catalogue import CATALOGUE, COMMON, EVENTS
 from socksgw.errors import SocksError
 from socksgw.login.refusal import WRONG
+from socksgw.login.stores.activedirectory import REASONS
 from socksgw.route.failures import UPSTREAM_REASONS, failureFor
 from tests.live.running import ROOT
 from tests.tools.catalogue import catalogued
@@ -89,6 +90,7 @@ def _words() -> set[str]:
                     for each in ast.walk(value)
                     if isinstance(each, ast.Constant) and isinstance(each.value, str)
                 )
+    found |= REASONS.keys()
     kinds = [SocksError]
     for kind in kinds:
         kinds += kind.__subclasses__()

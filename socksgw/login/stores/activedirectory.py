@@ -27,7 +27,7 @@ from socksgw.login.stores.ldapnames import (
 )
 from socksgw.login.stores.remote import Unavailable, nameOf
 
-__all__ = ["ActiveDirectory", "rootOf"]
+__all__ = ["REASONS", "ActiveDirectory", "rootOf"]
 
 #: supportedCapabilities of Active Directory ([MS-ADTS] section 3.1.1.3.4.3.1),
 #: AD LDS not among them.
@@ -66,7 +66,8 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "773": "password-must-change",
     "775": "account-locked",
 }
-_WHY: Final[Mapping[str, str]] = {
+#: Why an account may not log in: words of the journal, and what is said of each.
+REASONS: Final[Mapping[str, str]] = {
     "logon-hours": "the account may not log on at this hour",
     "logon-workstation": "the account may log on at certain workstations only "
     "(userWorkstations)",
@@ -315,7 +316,7 @@ def _isIn(normal: str, domain: _Domain) -> bool:
 
 
 def _barred(reason: str) -> Barred:
-    return Barred(reason, _WHY[reason])
+    return Barred(reason, REASONS[reason])
 
 
 def _unreadable(attribute: str) -> Unavailable:
