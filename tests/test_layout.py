@@ -364,6 +364,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "session/test_session.py",
         "CONNECT is the command of most tests",
     ),
+    "console/selftest/command.py": ("interop/test_selftest.py", "it needs a gateway"),
+    "console/selftest/connecting.py": (
+        "interop/test_selftest.py",
+        "it needs a gateway",
+    ),
     "session/datagrams.py": ("hostile/test_udp.py", "it needs real datagrams"),
     "session/deciding.py": ("session/test_session.py", "every session takes this step"),
     "session/refusing.py": (

@@ -40,6 +40,7 @@ from socksgw.console.plugins import pluginsMain
 from socksgw.console.recorded import explainRecord
 from socksgw.console.report import reportMain
 from socksgw.console.run import runMain
+from socksgw.console.selftest.command import selftestMain
 from socksgw.console.suggest import suggestMain
 from socksgw.console.usage import commandsOf
 from socksgw.console.wanted import joined
@@ -318,6 +319,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "agent": agentMain,
     "connect": connectMain,
     "run": runMain,
+    "selftest": selftestMain,
     "plugins": _plugins,
     "completion": _completion,
     "netns-broker": _broker,

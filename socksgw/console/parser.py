@@ -17,6 +17,7 @@ from socksgw.console.init import initCommand
 from socksgw.console.learning import learningCommands
 from socksgw.console.operating import operatingCommands
 from socksgw.console.report import reportOptions
+from socksgw.console.selftest import command as selftest
 from socksgw.console.usage import Parser
 from socksgw.console.version import Version
 from socksgw.wire.levels import FACTS
@@ -304,6 +305,14 @@ def makeParser() -> argparse.ArgumentParser:
         epilog=run.EPILOG,
     )
     run.options(running)
+    trying = commands.add_parser(
+        "selftest",
+        help=selftest.HELP,
+        description=selftest.DESCRIPTION,
+        epilog=selftest.EPILOG,
+    )
+    selftest.options(trying)
+    trying.set_defaults(run="selftest")
     running.set_defaults(run="run")
 
     plugins = commands.add_parser(

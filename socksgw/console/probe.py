@@ -1,11 +1,11 @@
 """
-Run C{socksgw check --probe}: what is asked, and what it has answered.
+Ask many things at once, and print what they have answered: C{socksgw check --probe}.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TextIO
 
@@ -20,7 +20,7 @@ from socksgw.gateway.probing.asking import Asking, Given, Probe
 from socksgw.gateway.probing.assembly import probesOf
 from socksgw.report.words import counted
 
-__all__ = ["probeMain"]
+__all__ = ["askedMain", "probeMain"]
 
 #: Seconds between two lines about who has not answered yet.
 _LOOK: Final = 2.0
@@ -40,22 +40,42 @@ def probeMain(
     Ask everything that a configuration names, and print what it answers.
 
     @param found: the examination, in which there is no error.
-    @param reactor: runs until all have answered; it cannot run again.
-    @param seconds: that each may take.
-    @param err: gets the progress.
-    @return: the exit status: 0; 1 if something cannot be used.
+    @return: as L{askedMain}, which has the other parameters.
     """
-    # What is wrong is told here, and not in a log besides.
-    globalLogBeginner.beginLoggingTo([_defects(err)], redirectStandardIO=False)
     asking = Asking(reactor, seconds)
+    return askedMain(
+        "check", asking, lambda: probesOf(config, found, asking), asJson, out, err
+    )
+
+
+def askedMain(
+    command: str,
+    asking: Asking,
+    probes: Callable[[], Sequence[Probe]],
+    asJson: bool,
+    out: TextIO,
+    err: TextIO,
+) -> int:
+    """
+    Ask, and print what is answered.
+
+    @param command: the name of the command, for its own messages.
+    @param asking: its reactor runs until all have answered; it cannot run again.
+    @param probes: makes what is asked, once the reactor runs.
+    @param err: gets the progress.
+    @return: the exit status: 0; 1 if something has failed.
+    """
+    reactor = asking.reactor
+    # What is wrong is told here, and not in a log besides.
+    globalLogBeginner.beginLoggingTo([_defects(command, err)], redirectStandardIO=False)
     results: list[Any] = []
 
     async def ask() -> list[Given]:
-        probes = probesOf(config, found, asking)
-        progress = _Progress(probes, reactor, err)
+        made = probes()
+        progress = _Progress(made, reactor, err)
         progress.begin()
         try:
-            return await asking.all(probes, progress.told)
+            return await asking.all(made, progress.told)
         finally:
             progress.end()
 
@@ -66,7 +86,7 @@ def probeMain(
     reactor.callWhenRunning(begin)
     reactor.run()
     if not results:
-        print("socksgw check: interrupted", file=err)
+        print(f"socksgw {command}: interrupted", file=err)
         return 1
     given = results[0]
     if isinstance(given, Failure):
@@ -78,13 +98,13 @@ def probeMain(
     return int(any(each.answer.state == "failed" for each in given))
 
 
-def _defects(err: TextIO) -> Any:
+def _defects(command: str, err: TextIO) -> Any:
     """Return what shows defects of the program, and nothing else."""
 
     def observe(event: Any) -> None:
         if event.get("log_level") is LogLevel.critical:
             failure = event.get("log_failure")
-            print(f"socksgw check: a defect: {failure or event}", file=err)
+            print(f"socksgw {command}: a defect: {failure or event}", file=err)
 
     return observe
 

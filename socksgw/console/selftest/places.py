@@ -1,0 +1,131 @@
+"""
+Where C{socksgw selftest} goes: each listener of a configuration, or one proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from cryptography import x509
+
+from socksgw.config.listening import UNIX, parseListenAddress, parseUnixAddress
+from socksgw.config.schema import Config, Listen
+
+__all__ = ["KINDS", "Place", "placesOf"]
+
+#: What our own client calls the protocols of listeners.
+KINDS: Final = {
+    "socks5": "socks5",
+    "socks4": "socks4a",
+    "http": "http",
+    "socks6": "socks6",
+}
+_LOOPBACK: Final = {4: "127.0.0.1", 6: "::1"}
+
+
+class Place(NamedTuple):
+    """
+    One address of one listener.
+
+    @ivar path: what names it: a TOML path, or an URL.
+    @ivar shown: the address, for people.
+    @ivar where: host and port, or the path of a Unix socket.
+    @ivar protocols: what may be spoken there, by the words of C{listen.protocols}.
+    @ivar secured: whether TLS is below that.
+    @ivar name: whose certificate it has.
+    @ivar ca: who has signed that, where it is known; L{None}: the system's authorities.
+    @ivar skipped: why nothing is tried there; empty where it is.
+    @ivar remedy: what helps then.
+    """
+
+    path: str
+    shown: str
+    where: tuple[str, int] | str
+    protocols: Sequence[str]
+    secured: bool = False
+    name: str = ""
+    ca: Path | None = None
+    skipped: str = ""
+    remedy: str = ""
+
+
+def placesOf(config: Config, certified: bool) -> Iterator[Place]:
+    """
+    Yield every place where a gateway listens.
+
+    @param certified: whether there is a certificate to show.
+    """
+    for i, listen in enumerate(config.listen):
+        skipped, remedy = _skipped(listen, certified)
+        if listen.endpoint:
+            yield Place(
+                f"listen[{i}].endpoint", listen.endpoint, "", (),
+                skipped="not tried: where an endpoint string leads is not known",
+                remedy="name it by --proxy",
+            )  # fmt: skip
+        for n, text in enumerate(listen.address):
+            path = f"listen[{i}].address[{n}]"
+            where = _where(text)
+            if where is None:
+                skipped = skipped or "not tried: it listens on any port"
+            name, ca = _certificate(config, listen)
+            if not name and isinstance(where, tuple):
+                name = where[0]
+            yield Place(
+                path, text, where or "", listen.protocols, listen.tls is not None,
+                name, ca, skipped, remedy,
+            )  # fmt: skip
+
+
+def _where(text: str) -> tuple[str, int] | str | None:
+    """Return where an address is reached from here; L{None} where it has no port."""
+    if text.startswith(UNIX):
+        path = parseUnixAddress(text)
+        return f"\0{path[1:]}" if path.startswith("@") else path
+    address, port = parseListenAddress(text)
+    if not port:
+        return None
+    host = _LOOPBACK[address.version] if address.isUnspecified else address.text
+    return host, port
+
+
+def _skipped(listen: Listen, certified: bool) -> tuple[str, str]:
+    """Return why nothing is tried at a listener, and what helps; empty where it is."""
+    if listen.transparent is not None:
+        return "not tried: it serves diverted clients alone", "try it from one of them"
+    if listen.proxy_protocol_from is not None:
+        return (
+            "not tried: it reads PROXY headers, and serves balancers alone",
+            "name the balancer by --proxy",
+        )
+    if listen.netns:
+        return (
+            f"not tried: it is in the network namespace {listen.netns}",
+            "run this there, with --proxy",
+        )
+    tls = listen.tls
+    if tls is not None and tls.client_certificate == "required" and not certified:
+        return "not tried: it wants a client certificate", "--certificate and --key"
+    return "", ""
+
+
+def _certificate(config: Config, listen: Listen) -> tuple[str, Path | None]:
+    """
+    Return the first name in a listener's certificate, and who has signed it.
+
+    @return: the file itself where it has signed itself; empty and L{None} where nothing
+        is known.
+    """
+    if listen.tls is None:
+        return "", None
+    file = config.directory / listen.tls.certificate
+    try:
+        found = x509.load_pem_x509_certificates(file.read_bytes())[0]
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        dns = names.value.get_values_for_type(x509.DNSName)
+        own = file if found.issuer == found.subject else None
+        return (dns[0] if dns else ""), own
+    except (OSError, ValueError, IndexError, x509.ExtensionNotFound):
+        return "", None

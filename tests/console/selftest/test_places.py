@@ -1,0 +1,83 @@
+"""
+Where a configuration leads the self-test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from socksgw.config.loading import load
+from socksgw.console.selftest.places import placesOf
+from tests.tools.certificates import SERVER, Authority, dns
+
+TEXT = """
+[[listen]]
+name = "open"
+address = ["0.0.0.0:1080", "[::]:1080", "10.0.0.2:1081"]
+protocols = ["socks5", "http"]
+[[listen]]
+name = "local"
+address = ["unix:/run/gw.sock", "unix:@gw"]
+[[listen]]
+name = "any"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "front"
+address = ["127.0.0.1:1082"]
+proxy_protocol_from = ["10.0.0.5"]
+[[listen]]
+name = "diverted"
+address = ["127.0.0.1:1083"]
+transparent = "tproxy"
+[[listen]]
+name = "blue"
+address = ["127.0.0.1:1084"]
+netns = "blue"
+[[listen]]
+name = "partners"
+address = ["127.0.0.1:1443"]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+client_ca = "gw.pem"
+client_certificate = "required"
+[[listen]]
+name = "string"
+endpoint = "tcp:1085"
+"""
+
+
+def test_places(tmp_path: Path) -> None:
+    """Each address, where it is reached from this host, or why it is not tried."""
+    (tmp_path / "gw.toml").write_text(TEXT)
+    Authority().issue(dns("gw.example"), usage=(SERVER,)).write(tmp_path, "gw")
+    config = load(str(tmp_path / "gw.toml"))
+    found = list(placesOf(config, False))
+    assert [each.where for each in found[:5]] == [
+        ("127.0.0.1", 1080),
+        ("::1", 1080),
+        ("10.0.0.2", 1081),
+        "/run/gw.sock",
+        "\0gw",
+    ]
+    assert not any(each.skipped for each in found[:5])
+    assert found[0].protocols == ("socks5", "http")
+    assert found[0].path == "listen[0].address[0]"
+    why = [each.skipped for each in found[5:]]
+    words = (
+        "any port",
+        "balancers",
+        "diverted",
+        "namespace blue",
+        "client cert",
+        "endp",
+    )
+    assert [word in text for word, text in zip(words, why, strict=True)] == [True] * 6
+    partners = list(placesOf(config, True))[9]
+    assert (partners.secured, partners.name, partners.skipped) == (
+        True,
+        "gw.example",
+        "",
+    )
+    # An authority has signed it.
+    assert partners.ca is None

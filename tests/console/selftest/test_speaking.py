@@ -1,0 +1,95 @@
+"""
+What is told of proxies that answer wrongly, or not at all.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from socksgw.console.selftest.speaking import Access, Speaker
+from socksgw.console.selftest.vectors import VECTORS
+from socksgw.interfaces import ProbeFailed
+
+NOBODY = next(v for v in VECTORS if v.name == "a method that nobody has")
+COMMAND = next(v for v in VECTORS if v.name == "an unknown command")
+TYPE = next(v for v in VECTORS if v.name == "an unknown type of address")
+
+
+@contextmanager
+def proxy(answer: Callable[[bytes], bytes | None]) -> Iterator[tuple[str, int]]:
+    """Serve clients one by one: answer what they say, until that is L{None}."""
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            with client:
+                while said := client.recv(100):
+                    octets = answer(said)
+                    if octets is None:
+                        break
+                    client.sendall(octets)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        try:
+            yield listening.getsockname()
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join(10)
+
+
+def test_wrong() -> None:
+    """An answer that is not in the text fails, and the text is named."""
+    with proxy(lambda _: b"\x05\x00") as place:
+        (found,) = Speaker(Access(place), 5).all([NOBODY])
+    assert found.state == "failed"
+    assert found.said == "05 00: not as in RFC 1928 section 3: X'FF'"
+
+
+def test_login() -> None:
+    """What is behind a login is told once, and is tried with a user."""
+
+    def answer(said: bytes) -> bytes:
+        if said == b"\x05\x01\x00":
+            return b"\x05\xff"
+        if said[:2] == b"\x05\x02":
+            return b"\x05\x02"
+        if said[:1] == b"\x01":
+            return b"\x01\x00" if said == b"\x01\x01u\x02pw" else b"\x01\x01"
+        return b"\x05\x07\x00\x01" + bytes(6)
+
+    with proxy(answer) as place:
+        (found,) = Speaker(Access(place), 5).all([COMMAND, TYPE])
+        assert (found.state, found.what) == ("warning", "2 exchanges behind a login")
+        right = Speaker(Access(place, user=("u", "pw")), 5).all([COMMAND, TYPE])
+        assert [each.state for each in right] == ["ok", "failed"]
+        with pytest.raises(ProbeFailed, match="the login is refused") as caught:
+            Speaker(Access(place, user=("u", "other")), 5).all([COMMAND])
+    assert "password" in caught.value.remedy
+
+
+def test_silent() -> None:
+    """A proxy that does not answer is told so; one that was there before, likewise."""
+    silent = pytest.raises(ProbeFailed, match="does not answer in time")
+    with proxy(lambda _: b"") as place, silent:
+        Speaker(Access(place), 0.2).all([NOBODY])
+    says = iter([b"\x05\xff", b""])
+    with proxy(lambda _: next(says, None)) as place:
+        found = Speaker(Access(place), 0.2).all([NOBODY, NOBODY])
+    assert [each.state for each in found] == ["ok", "failed"]
+
+
+def test_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        place = listening.getsockname()
+    with pytest.raises(ProbeFailed, match="cannot be reached: Connection refused"):
+        Speaker(Access(place), 5).all([NOBODY])
