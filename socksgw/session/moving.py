@@ -222,6 +222,7 @@ def restored(
     client = Inbound(listener, record["client"], record.get("clientPort", 0))
     client.gateways = tuple(facts["gateways"])
     client_, destination = (PlainConnection(each, gateway.watch) for each in sockets)
+    client.connection = client_
     session = begin(record["session"], lambda number: Session(gateway, client, number))
     for name, value in record.items():
         setattr(session.record, name, value)

@@ -9,13 +9,16 @@ from the methods that it happens to have.
 from __future__ import annotations
 
 import socket
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.python.failure import Failure
 
 from socksgw.errors import SocksError
-from socksgw.system.tlssession import TLSSession
 from socksgw.wire.address import Address
+
+if TYPE_CHECKING:
+    # It loads OpenSSL, which clients without TLS do not need.
+    from socksgw.system.tlssession import TLSSession
 
 __all__ = ["Connection", "Producer", "Receiver", "SocketName"]
 

@@ -45,13 +45,13 @@ CONFIGURATION = (
 [[listen]]
 name = "clear"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 proxy_protocol_from = ["127.0.0.1"]
 half_open_per_source = 3
 [[listen]]
 name = "tls"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 proxy_protocol_from = ["127.0.0.1"]
 [listen.tls]
 certificate = "gw.pem"
@@ -61,7 +61,7 @@ client_certificate = "optional"
 [[listen]]
 name = "path"
 address = ["unix:HERE/proxied.sock"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 proxy_protocol_from = ["127.0.0.1"]
 [auth]
 checkers = ["passwd:users"]
