@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.live import upstreams
 from tests.live.netns import served
-from tests.live.running import Running, running, socksgwProcess
-from tests.live.servers import freePort, program
+from tests.live.running import Running, environment, running, socksgwProcess
+from tests.live.servers import Daemon, freePort
 from tests.tools.certificates import SERVER, Authority, dns, pemOf
-from tests.tools.waiting import until
 
 GATEWAY = """
 [[listen]]
@@ -148,26 +147,12 @@ def test_wrong(gateway: Running, tmp_path: Path) -> None:
     assert "does the gateway run there?" in done.stdout
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_microsocks() -> None:
+def test_microsocks(tmp_path: Path) -> None:
     """Another proxy is tried likewise."""
-    port = freePort()
-    command = [program("microsocks", "microsocks"), "-i", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        until(lambda: _listens(port))
-        done = socksgwProcess(
-            "selftest", "--proxy", f"socks5://127.0.0.1:{port}", "--json"
-        )
-    finally:
-        process.kill()
-        process.wait()
+    port = freePort(kind=socket.SOCK_STREAM)
+    with Daemon(upstreams.microsocks(port), port, tmp_path / "log", environment()):
+        url = f"socks5://127.0.0.1:{port}"
+        done = socksgwProcess("selftest", "--proxy", url, "--json")
     found = {each["what"]: each for each in json.loads(done.stdout)}
     own = found["socks5: CONNECT by socksgw's own client"]
     assert own["said"] == "it connects, and what is sent arrives"
