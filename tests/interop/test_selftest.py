@@ -19,14 +19,15 @@ from tests.live.running import Running, environment, running, socksgwProcess
 from tests.live.servers import Daemon, freePort
 from tests.tools.certificates import SERVER, Authority, dns, pemOf
 
+#: Nobody else connects from there, so that ports that are free stay so.
 GATEWAY = """
 [[listen]]
 name = "open"
-address = ["127.0.0.1:{open}", "unix:{directory}/gw.sock"]
+address = ["127.77.0.1:{open}", "unix:{directory}/gw.sock"]
 protocols = ["socks5", "socks4", "http", "socks6"]
 [[listen]]
 name = "logins"
-address = ["127.0.0.1:{logins}"]
+address = ["127.77.0.1:{logins}"]
 protocols = ["socks5", "http"]
 tls = {{ certificate = "gw.pem", key = "gw.key" }}
 [auth]
