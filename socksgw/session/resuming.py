@@ -72,12 +72,10 @@ def begun(case: Case, gateway: Gateway, login: Login, user: User) -> None:
     """
     Have a login gone on with, if the client asks for that and it can be.
 
-    Else it is told nothing.
+    Else it is told nothing. A login that is the connection's own is not gone on with by
+    another connection, and neither is one whose password an upstream wants.
 
     @raise AuthenticationFailed: it spends a token that it cannot have.
-
-    A login that is the connection's own is none that another connection has: nor is one
-    whose password an upstream wants.
     """
     if not login.begins or case.generation.handsOn:
         return
