@@ -305,6 +305,8 @@ def makeParser() -> argparse.ArgumentParser:
         epilog=run.EPILOG,
     )
     run.options(running)
+    running.set_defaults(run="run")
+
     trying = commands.add_parser(
         "selftest",
         help=selftest.HELP,
@@ -313,7 +315,6 @@ def makeParser() -> argparse.ArgumentParser:
     )
     selftest.options(trying)
     trying.set_defaults(run="selftest")
-    running.set_defaults(run="run")
 
     plugins = commands.add_parser(
         "plugins",
