@@ -416,7 +416,7 @@ class Told:
                 if lost or any(each.soonAfter(line) for each in dead):
                     self.late[verdict] += 1
         for line in unended:
-            assert any(each.has(line) for each in dead), line
+            assert any(each.took(line) for each in dead), line
         self.unended = Counter(e["client"] for e in unended)
 
     def of(self, verdict: str) -> Counter[str]:
