@@ -12,7 +12,8 @@ import os
 import socket
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Final, final
+from select import EPOLLHUP
+from typing import Any, Final, Protocol, final
 
 from socksgw.relay.halves import HalfRelay, Input, Output
 from socksgw.relay.memory import SCARCE, Pipe
@@ -21,7 +22,7 @@ from socksgw.relay.watched import WatchedHalf
 from socksgw.system.sockets import isRefusal
 from socksgw.system.watch import READ, STREAM, WRITE
 
-__all__ = ["Side"]
+__all__ = ["Side", "SideRelay"]
 
 #: SPLICE_F_MOVE and SPLICE_F_NONBLOCK, which Python's os does not name.
 _FLAGS: Final = 0x01 | 0x02
@@ -48,12 +49,20 @@ _COPY: Final = _Way.COPY
 _SPLICE: Final = _Way.SPLICE
 _OPEN: Final = Input.OPEN
 _INPUT_DRAINING: Final = Input.DRAINING
+_INPUT_ENDED: Final = Input.ENDED
 _INPUT_LOST: Final = Input.LOST
 _OUTPUT_OPEN: Final = Output.OPEN
 _OUTPUT_ENDED: Final = Output.ENDED
 _OUTPUT_LOST: Final = Output.LOST
 #: The states of which another process can make the same.
 _ORDERLY: Final = (Input.OPEN, Input.ENDED, Output.OPEN, Output.ENDED)
+
+
+class SideRelay(HalfRelay, Protocol):
+    """What a side needs of its relay."""
+
+    def left(self, side: Side, /) -> None:
+        """Take note that a peer has closed its connection, all of which is passed on."""
 
 
 @final
@@ -66,7 +75,9 @@ class Side(WatchedHalf):
 
     __slots__ = ("_pipe", "_rest", "_waiting", "_way", "held")
 
-    def __init__(self, relay: HalfRelay, connection: socket.socket) -> None:
+    relay: SideRelay
+
+    def __init__(self, relay: SideRelay, connection: socket.socket) -> None:
         # At once: each session makes two, and a call for each class costs more than this.
         self.relay = relay
         self.moved = 0
@@ -92,6 +103,17 @@ class Side(WatchedHalf):
         self.input = _INPUT_DRAINING if self.held else _INPUT_LOST
         self.output = _OUTPUT_LOST
         self.relay.lost(self)
+
+    def _left(self) -> None:
+        """
+        Act on the end of both directions.
+
+        Where ours has not ended, the peer has closed a Unix socket: of TCP the end of
+        one direction alone can be told.
+        """
+        if self.input is _INPUT_ENDED and self.output is _OUTPUT_OPEN:
+            self.output = _OUTPUT_LOST
+            self.relay.left(self)
 
     # Reading.
 
@@ -370,6 +392,8 @@ class Side(WatchedHalf):
         """
         self.stopReading()
         self.end(held=False)
+        if self._told & EPOLLHUP and not self._wanted:
+            self._left()
 
     def _fail(self) -> None:
         """
@@ -460,7 +484,7 @@ class Side(WatchedHalf):
         """
         moved, held, reads, writes, way, rest, _ = facts
         self.moved, self.held = int(moved), int(held)
-        self.input = _OPEN if reads else Input.ENDED
+        self.input = _OPEN if reads else _INPUT_ENDED
         self.output = Output.OPEN if writes else _OUTPUT_ENDED
         self._way, self._rest, self._pipe = _Way(way), bytes.fromhex(rest), pipe
         if self.held:

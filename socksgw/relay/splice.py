@@ -14,7 +14,7 @@ Its two L{Side}s are in L{socksgw.relay.side}.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from socksgw.relay.memory import Pipe
@@ -133,17 +133,34 @@ class SpliceRelay(Relay):
 
         The other side shall have that, and then learn of the failure.
         """
-        if self._over:
-            return
-        unsent = self._unsent(side.other)
-        if (unsent == 0 and not side.held) or self._looks >= LOOKS:
+        if not self._over and not self._waits(side, self.lost):
             who = "client" if side is self.client else "destination"
             self.finish(f"{who}-reset", True, True)
-            return
+
+    def left(self, side: Side) -> None:
+        """
+        Take note that a peer has closed its Unix socket, and that the kernel has all it
+        brought.
+
+        The other side has been told of the end. Nothing it sends could be delivered.
+        """
+        if not self._over and not self._waits(side, self.left):
+            self.finish("closed")
+
+    def _waits(self, side: Side, call: Callable[[Side], None]) -> bool:
+        """
+        Return whether the peer of the other side has not got all that a side brought.
+
+        @param call: called with the side when it is time to look again.
+        """
+        unsent = self._unsent(side.other)
+        if (unsent == 0 and not side.held) or self._looks >= LOOKS:
+            return False
         self._looks += 1
         side.stopReading()
         self.ignoreIdle()
-        self._deadline = self.settings.setDeadline(APART, lambda: self.lost(side))
+        self._deadline = self.settings.setDeadline(APART, lambda: call(side))
+        return True
 
     def _unsent(self, side: Side) -> int:
         """

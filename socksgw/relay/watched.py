@@ -56,6 +56,10 @@ class WatchedHalf(Half):
         """Act on the reset of a connection that is neither read nor written now."""
         raise NotImplementedError
 
+    def _left(self) -> None:
+        """Act on the end of both its directions."""
+        raise NotImplementedError
+
     # What epoll tells.
 
     def ready(self, events: int) -> None:
@@ -70,8 +74,11 @@ class WatchedHalf(Half):
             self._read()
             if self._told and self._wanted & READ:
                 self.relay.settings.watch.again(self._fd)
-        elif not wanted and told & EPOLLERR:
-            self._hungUp()
+        elif not wanted and told & FAILED:
+            if told & EPOLLERR:
+                self._hungUp()
+            else:
+                self._left()
         if self._wanted & WRITE and events & _ROOM:
             self.other._deliver()
 

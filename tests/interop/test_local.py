@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -362,6 +363,27 @@ def test_anotherAddress(house: House) -> None:
     with raw.dial(house.gateway.ports[1], own) as client:
         client.sendall(raw.GREETING)
         assert raw.exactly(client, 2) == b"\5\xff"
+
+
+def test_aClientThatIsGone(house: House) -> None:
+    """Its session ends, though the destination does not hear of it, or says nothing."""
+    stays = threading.Event()
+
+    def silent(_: socket.socket) -> None:
+        stays.wait(60)
+
+    with Destination(silent) as server:
+        try:
+            with raw.dialPath(str(house.path)) as client:
+                client.sendall(
+                    raw.GREETING + raw.request5("127.0.0.1", server.port) + b"words"
+                )
+                assert raw.exactly(client, 2) == b"\5\0"
+                assert raw.reply5(client)[0] == 0
+            line = raw.end(house.gateway, server.port)
+        finally:
+            stays.set()
+    assert (line["reason"], line["sent"]) == ("closed", 5)
 
 
 # What it may not.

@@ -49,8 +49,10 @@ class World(WatchedLoop):
         )
         self.runs: list[Run] = []
 
-    def relay(self, early: bytes = b"", *, buffer: int = 0) -> Run:
-        run = Run(self, early, buffer)
+    def relay(
+        self, early: bytes = b"", *, buffer: int = 0, local: bool = False
+    ) -> Run:
+        run = Run(self, early, buffer, local)
         self.runs.append(run)
         return run
 
@@ -59,12 +61,19 @@ class Run:
     """
     One relay, between a client and a server that the test plays.
 
+    The client is on a Unix socket where that is C{local}.
+
     @ivar done: what the relay said at its end.
     """
 
-    def __init__(self, world: World, early: bytes, buffer: int) -> None:
+    def __init__(self, world: World, early: bytes, buffer: int, local: bool) -> None:
         self.world = world
-        self.client, self.near = pair(buffer=buffer)
+        if local:
+            self.client, self.near = socket.socketpair()
+            self.client.setblocking(False)
+            self.near.setblocking(False)
+        else:
+            self.client, self.near = pair(buffer=buffer)
         self.far, self.server = pair(buffer=buffer)
         self.relay = SpliceRelay(world.settings, self.near, self.far)
         self.done: list[tuple[str, bool, bool]] = []
@@ -299,6 +308,50 @@ def test_aReset(world: World, who: str) -> None:
     reason = "client-reset" if who == "client" else "destination-reset"
     assert run.done == [(reason, True, True)]
     assert run.moved == (2, 4)
+
+
+@pytest.mark.parametrize("size", [0, 2, 3 * MIB])
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "ended"])
+def test_aUnixSocketThatIsClosed(world: World, size: int, ended: bool) -> None:
+    """
+    The relay ends, whatever the server does, and what came before is with the server;
+    of a client that has only ended its side it does not.
+    """
+    run = world.relay(local=True)
+    octets = pattern(size)
+    run.send(run.client, octets)
+    run.send(run.server, b"down")
+    assert run.receive(run.client, 4) == b"down"
+    if ended:
+        run.client.shutdown(socket.SHUT_WR)
+        assert run.ended(run.server) == octets
+        run.send(run.server, b"more")
+        assert run.receive(run.client, 4) == b"more"
+        assert run.done == []
+    run.client.close()
+    if not ended:
+        assert run.ended(run.server) == octets
+    world.until(lambda: world.advance(1) or run.done)
+    assert run.done == [("closed", False, False)]
+    assert run.moved == (size, 8 if ended else 4)
+
+
+def test_aUnixSocketThatIsClosedWhileItsOctetsWait(world: World) -> None:
+    """They arrive, though the server takes them late."""
+    run = world.relay(local=True, buffer=4096)
+    octets = pattern(4 * MIB)
+    sent = 0
+    while not world.memory.held:
+        with suppress(BlockingIOError):
+            sent += run.client.send(octets[sent : sent + MIB])
+        world.watcher.turn(0.01)
+    run.client.close()
+    for _ in range(5):
+        world.watcher.turn(0.01)
+    assert run.done == []
+    assert run.ended(run.server) == octets[:sent]
+    world.until(lambda: world.advance(1) or run.done)
+    assert run.done == [("closed", False, False)]
 
 
 def test_octetsBeforeAResetStillArrive(world: World) -> None:
