@@ -58,7 +58,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
     assert made.returncode == 0, made.stderr
     with KnownNames({NAME: "127.0.0.1"}) as names:
-        yield from running(directory, CONFIGURATION.format(names=names.port))
+        yield from running(directory, CONFIGURATION % names.port)
 
 
 @pytest.fixture(scope="session")

@@ -5,28 +5,16 @@ has let the gateway look it up.
 
 from __future__ import annotations
 
+from tests.interop.shared import TWO
+
 #: The site, on this machine.
 NAME = "site.test"
-#: Listeners: without a login, and with one; C{{names}} is the port of the name server.
-CONFIGURATION = """
+#: Rules for L{TWO}, and the port of the name server.
+CONFIGURATION = (
+    TWO
+    + """
 [resolver]
-servers = ["127.0.0.1:{names}"]
-[[listen]]
-name = "open"
-address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
-[[listen]]
-name = "login"
-address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
-[auth]
-checkers = ["passwd:users"]
-throttle = {{ per_user = 0, per_source = 0 }}   # these tests fail often
-[[auth.choose]]
-listener = ["open"]
-methods = ["none"]
-[[auth.choose]]
-methods = ["userpass"]
+servers = ["127.0.0.1:%d"]
 [[rule]]
 id = "site"
 allow = ["connect", "udp", "resolve"]
@@ -43,3 +31,4 @@ to = ["0.0.0.0"]
 [never]
 except = ["127.0.0.1"]
 """
+)

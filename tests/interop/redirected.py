@@ -12,27 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.interop.shared import PASSWORD, USER
+from tests.interop.shared import LOGIN, PASSWORD, USER
 from tests.live import raw
 from tests.live.running import running, socksgw
 from tests.live.servers import Daemon, Destination, freePort, program
 
 #: The user whose connections are redirected: nobody.
 SOMEBODY = 65534
-GATEWAY = """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:0"]
-[auth]
-checkers = ["passwd:users"]
-[[auth.choose]]
-methods = ["userpass"]
-[[rule]]
-id = "all"
-allow = ["connect"]
-[never]
-except = ["127.0.0.1"]
-"""
 REDSOCKS = """
 base {{ daemon = off; redirector = iptables; log = stderr; }}
 redsocks {{
@@ -61,7 +47,7 @@ def main(directory: Path) -> None:
     assert made.returncode == 0, made.stderr
     local = freePort()
     with Destination(lambda connection: connection.sendall(b"arrived")) as server:
-        for gateway in running(directory, GATEWAY):
+        for gateway in running(directory, LOGIN):
             file = directory / "redsocks.conf"
             file.write_text(
                 REDSOCKS.format(

@@ -13,8 +13,8 @@ from tests.live.running import Running
 #: The user that may log in.
 USER = "alice"
 PASSWORD = "correct-horse"
-#: Listeners in this order: open, login; six, where there is IPv6.
-SHARED = """
+#: Listeners: C{open}, which wants no login, and C{login}, which wants one.
+TWO = """
 [[listen]]
 name = "open"
 address = ["127.0.0.1:0"]
@@ -23,16 +23,36 @@ protocols = ["socks5", "socks4", "http"]
 name = "login"
 address = ["127.0.0.1:0"]
 protocols = ["socks5", "socks4", "http"]
-%s
 [auth]
 checkers = ["passwd:users"]
 throttle = { per_user = 0, per_source = 0 }   # these tests fail often
 [[auth.choose]]
+listener = ["open"]
+methods = ["none"]
+[[auth.choose]]
 listener = ["login"]
 methods = ["userpass"]
+"""
+#: A listener where everybody of L{USER}'s file logs in, and reaches this machine.
+LOGIN = """
+[[listen]]
+name = "main"
+address = ["127.0.0.1:0"]
+[auth]
+checkers = ["passwd:users"]
 [[auth.choose]]
-from = ["127.0.0.0/8", "::1"]
-methods = ["none"]
+methods = ["userpass"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+[never]
+except = ["127.0.0.0/8"]
+"""
+#: The listeners are L{TWO}, and C{six} where there is IPv6.
+SHARED = (
+    TWO
+    + """
+%s
 [[rule]]
 id = "forbidden"
 deny = "any"
@@ -49,7 +69,15 @@ listener = ["login"]
 [never]
 except = ["127.0.0.0/8", "::1"]
 """
-SIX = '[[listen]]\nname = "six"\naddress = ["[::1]:0"]'
+)
+SIX = """
+[[listen]]
+name = "six"
+address = ["[::1]:0"]
+[[auth.choose]]
+listener = ["six"]
+methods = ["none"]
+"""
 
 
 def _hasSix() -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.agents import Agent, agent
+from tests.live.browser import headless
 from tests.live.datagrams import Association, Echo
 from tests.live.kerberos import Realm, within
 from tests.live.netns import alone
@@ -220,11 +221,7 @@ def test_chromium(
 ) -> None:
     """A browser reaches a gateway for tickets alone, by its plainest setting."""
     secure = web("127.0.0.1", True)
-    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--disable-dev-shm-usage", "--dump-dom"]
-    command += ["--ignore-certificate-errors", f"--user-data-dir={tmp_path}/profile"]
+    command = [*headless(tmp_path), "--dump-dom", "--ignore-certificate-errors"]
     command += [f"--proxy-server=socks5://127.0.0.1:{mine.port}"]
     command += ["--proxy-bypass-list=<-loopback>"]
     done = subprocess.run(

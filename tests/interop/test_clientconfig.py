@@ -317,7 +317,7 @@ def test_asPrinted(
     prepare, words, logsIn = RUNS[word]
     port = named.ports[listener == "login"]
     (tmp_path / "gw.toml").write_text(
-        CONFIGURATION.format(names=1).replace("127.0.0.1:0", f"127.0.0.1:{port}")
+        (CONFIGURATION % 1).replace("127.0.0.1:0", f"127.0.0.1:{port}")
     )
     told = socksgw(
         *("client-config", word, "--config", "gw.toml"),

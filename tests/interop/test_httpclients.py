@@ -17,6 +17,7 @@ import pytest
 
 from tests.interop.shared import PASSWORD, USER
 from tests.live import raw
+from tests.live.browser import headless
 from tests.live.registries import FileServer, aptSettings, registries
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import Certificate, Web, missing, package, program
@@ -407,11 +408,7 @@ def test_chromium(
 ) -> None:
     """A browser shows a page, scripts run, and it came through the gateway."""
     server = web("127.0.0.1", scheme == "https")
-    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--disable-dev-shm-usage", "--dump-dom"]
-    command += ["--ignore-certificate-errors", f"--user-data-dir={tmp_path}/profile"]
+    command = [*headless(tmp_path), "--dump-dom", "--ignore-certificate-errors"]
     command += [f"--proxy-server=http://127.0.0.1:{gateway.ports[0]}"]
     command += ["--proxy-bypass-list=<-loopback>"]
     done = run([*command, f"{scheme}://{host}:{server.port}/browser"])

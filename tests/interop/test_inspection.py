@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.live import raw
+from tests.live.browser import headless
 from tests.live.running import HEAD, ROOT, Running, running
 from tests.live.servers import Certificate, Destination, Web, echo, program
 from tests.live.sshd import Sshd
@@ -274,11 +275,7 @@ def test_dig(chapter: Running) -> None:
 def test_chromium(chapter: Running, web: Callable[..., Web], tmp_path: Path) -> None:
     """Its hello has ML-KEM and an ECH of grease; the page comes, the name is found."""
     server = web("127.0.0.1", True)
-    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--disable-dev-shm-usage", "--dump-dom"]
-    command += ["--ignore-certificate-errors", f"--user-data-dir={tmp_path}/profile"]
+    command = [*headless(tmp_path), "--dump-dom", "--ignore-certificate-errors"]
     command += ["--host-resolver-rules=MAP www.corp.example 127.0.0.1"]
     command += [f"--proxy-server=socks4://127.0.0.1:{chapter.port}"]
     done = run(*command, f"https://www.corp.example:{server.port}/browser")

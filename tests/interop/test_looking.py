@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.live import raw
+from tests.live.browser import headless
 from tests.live.running import HEAD, OPEN, Running, running
 from tests.live.servers import Destination, echo, program
 from tests.live.transports import TRANSPORTS, Serving, opened, serving
@@ -245,12 +246,7 @@ def test_mlkem(gateways: Serving, tmp_path: Path) -> None:
             octets += raw.exactly(connection, int.from_bytes(octets[3:], "big"))
             came.append(octets)
 
-    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={tmp_path}/profile"]
-    command += [f"--host-resolver-rules=MAP {OURS} 127.0.0.1"]
+    command = [*headless(tmp_path), f"--host-resolver-rules=MAP {OURS} 127.0.0.1"]
     with Destination(keep) as server:
         browser = subprocess.Popen(
             [*command, f"https://{OURS}:{server.port}/"],

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.live import raw
+from tests.live.browser import headless
 from tests.live.kerberos import Realm, within
 from tests.live.running import Running, running
 from tests.live.servers import PATIENCE, Destination, Web, echo, package, program
@@ -118,11 +119,7 @@ def test_chromium(
     needed (--auth-server-allowlist is about servers).
     """
     server = web("127.0.0.1", True)
-    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--disable-dev-shm-usage", "--dump-dom"]
-    command += ["--ignore-certificate-errors", f"--user-data-dir={tmp_path}/profile"]
+    command = [*headless(tmp_path), "--dump-dom", "--ignore-certificate-errors"]
     command += [f"--proxy-server=http://localhost:{gateway.ports[0]}"]
     command += ["--proxy-bypass-list=<-loopback>"]
     before = len(gateway.journal("decision"))

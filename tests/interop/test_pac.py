@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.live import raw
+from tests.live.browser import headless
 from tests.live.names import KnownNames
 from tests.live.running import Running, running
-from tests.live.servers import Web, freePort, program
+from tests.live.servers import Web, freePort
 from tests.tools.waiting import until
 
 CONFIGURATION = """
@@ -152,10 +153,7 @@ def test_aBrowserComesForWhatIsServed(
     served: Served, quiet: dict[str, str], tmp_path: Path
 ) -> None:
     """A name that a rule allows goes to the gateway, and another does not."""
-    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command += ["--disable-component-update", "--disable-sync", "--dump-dom"]
-    command += ["--disable-dev-shm-usage", f"--user-data-dir={tmp_path}/profile"]
+    command = [*headless(tmp_path), "--dump-dom"]
     command += [f"--proxy-pac-url=http://127.0.0.1:{served.pac}/proxy.pac"]
 
     def browse(url: str) -> str:

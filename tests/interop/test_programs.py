@@ -16,6 +16,7 @@ import pytest
 
 from tests.interop.shared import PASSWORD, USER, Shared
 from tests.live import raw
+from tests.live.browser import headless
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import (
     Certificate,
@@ -384,12 +385,10 @@ def test_chromium(
     A browser shows a page, scripts run, and it came through the gateway.
     """
     server = web("127.0.0.1")
-    command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={tmp_path}/profile"]
-    command += [f"--proxy-server={scheme}://127.0.0.1:{shared.open}"]
+    command = [
+        *headless(tmp_path),
+        f"--proxy-server={scheme}://127.0.0.1:{shared.open}",
+    ]
     command += ["--proxy-bypass-list=<-loopback>", "--dump-dom"]
     before = len(shared.gateway.journal("decision"))
     done = subprocess.run(

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.interop.named import NAME
-from tests.interop.shared import PASSWORD, USER
+from tests.interop.shared import LOGIN, PASSWORD, USER
 from tests.interop.speaking import shown
 from tests.live import raw
 from tests.live.netns import alone
@@ -422,22 +422,6 @@ def test_tinc(
         assert came[0].startswith(b"0 here 17\n")
 
 
-TRYING = """
-[[listen]]
-name = "main"
-address = ["127.0.0.1:0"]
-[auth]
-checkers = ["passwd:users"]
-[[auth.choose]]
-methods = ["userpass"]
-[[rule]]
-id = "all"
-allow = ["connect"]
-[never]
-except = ["127.0.0.0/8"]
-"""
-
-
 @pytest.fixture
 def trying(tmp_path: Path) -> Iterator[Running]:
     """A gateway with the throttle as it is by default, and two users."""
@@ -446,7 +430,7 @@ def trying(tmp_path: Path) -> Iterator[Running]:
     for user in (USER, "bob"):
         made = socksgw("passwd", "users", user, cwd=directory, stdin=f"{PASSWORD}\n")
         assert made.returncode == 0, made.stderr
-    yield from running(directory, TRYING)
+    yield from running(directory, LOGIN)
 
 
 def test_triedAgain(trying: Running, quiet: dict[str, str], vpn: Path) -> None:

@@ -28,8 +28,9 @@ def headless(home: Path) -> list[str]:
     @param home: where its profile is.
     """
     command = [program("chromium", "chromium"), "--headless", "--no-sandbox"]
-    command += ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command += ["--disable-component-update", "--disable-sync"]
+    command += ["--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update"]
+    command += ["--disable-sync"]
     return [*command, "--disable-dev-shm-usage", f"--user-data-dir={home}/profile"]
 
 

@@ -49,9 +49,7 @@ class World(WatchedLoop):
         )
         self.runs: list[Run] = []
 
-    def relay(
-        self, early: bytes = b"", *, buffer: int = 0, local: bool = False
-    ) -> Run:
+    def relay(self, early: bytes = b"", *, buffer: int = 0, local: bool = False) -> Run:
         run = Run(self, early, buffer, local)
         self.runs.append(run)
         return run
