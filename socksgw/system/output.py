@@ -61,6 +61,8 @@ def readable(stream: TextIO) -> None:
 
 def printable(text: str) -> str:
     """Escape what a terminal would take for a control sequence."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
