@@ -75,7 +75,7 @@ def _isTime(value: Any) -> bool:
 
 
 def _isCommand(value: Any) -> bool:
-    return value in ("connect", "bind", "udp", "resolve")
+    return value in ("connect", "bind", "udp", "resolve", "noop")
 
 
 def _isVerdict(value: Any) -> bool:

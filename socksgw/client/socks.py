@@ -8,7 +8,7 @@ answers is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar, final
+from typing import Final, Protocol, TypeVar, final
 
 from socksgw.client.errors import (
     AddressTypeNotSupported,
@@ -35,7 +35,7 @@ from socksgw.wire.events import Decoded, MethodSelected, Replied
 from socksgw.wire.protection import Protection
 from socksgw.wire.reader import Reader, WireError
 
-__all__ = ["Binding", "Socks4Proxy", "Socks5Proxy"]
+__all__ = ["Binding", "Replying", "Socks4Proxy", "Socks5Proxy"]
 
 M = TypeVar("M")
 
@@ -45,6 +45,23 @@ _ASSOCIATE: Final = int(Command.UDP_ASSOCIATE)
 _NONE_ACCEPTED: Final = int(Method.NO_ACCEPTABLE)
 _NO_SUCH_TYPE: Final = int(Reply.ADDRESS_TYPE_NOT_SUPPORTED)
 _GRANTED: Final = int(Socks4Reply.GRANTED)
+
+
+class Replying(Protocol):
+    """A conversation with a proxy, over a link, from its replies on."""
+
+    async def replied(self) -> Accepted:
+        """
+        Await the reply to the request.
+
+        @raise socksgw.client.errors.ProxyRefused: it is not success.
+        """
+
+    def another(self) -> None:
+        """Have another reply follow."""
+
+    def finish(self) -> None:
+        """Leave the link to what follows."""
 
 
 class _Dialogue:
@@ -112,6 +129,10 @@ class _Dialogue:
         name = host if isinstance(host, str) else ""
         return Accepted((UNSPECIFIED4, port), self.protection, name)
 
+    def another(self) -> None:
+        """As L{Replying.another}."""
+        self._conversation.another()
+
     def finish(self) -> None:
         """Leave the link to what follows."""
         self._link.pause()
@@ -121,15 +142,19 @@ class _Dialogue:
 @final
 class Binding:
     """
-    A port that the proxy has opened for one connection from outside (BIND).
+    A port that a proxy has opened for one connection from outside (BIND).
 
     @ivar bound: the address and port to tell the peer; 0.0.0.0 stands for the
         proxy's own address.
     """
 
-    def __init__(self, dialogue: _Dialogue, accepted: Accepted) -> None:
+    def __init__(self, dialogue: Replying, accepted: Accepted) -> None:
+        """
+        Take a dialogue that has had its first reply.
+
+        @param accepted: that one.
+        """
         self._dialogue = dialogue
-        self._conversation = dialogue._conversation
         self.bound = accepted.bound
 
     async def peer(self) -> Accepted:
@@ -139,7 +164,7 @@ class Binding:
         @return: C{bound} is the peer's address and port.
         @raise socksgw.client.errors.ProxyError: none has come.
         """
-        self._conversation.another()
+        self._dialogue.another()
         accepted = await self._dialogue.replied()
         self._dialogue.finish()
         return accepted

@@ -8,6 +8,7 @@ saves the round trips.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn, TypeVar, final
 
 from socksgw.client.errors import (
@@ -20,7 +21,8 @@ from socksgw.client.errors import (
 from socksgw.client.link import Link
 from socksgw.client.logins.login import Login
 from socksgw.client.logins.none import NO_LOGIN
-from socksgw.client.proxy import Accepted, Expecting
+from socksgw.client.proxy import Accepted
+from socksgw.client.socks import Binding
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.client6 import ClientConversation6, ClientState6
 from socksgw.wire.codes import SOCKS6, Command, Method, Reply, methodsText
@@ -197,13 +199,20 @@ class _Dialogue:
         _, code, host, port = event
         if code:
             raise refusal(SOCKS6, code)
-        self._link.pause()
-        self._link.surplus = self._conversation.surplus()
         if isinstance(host, Address):
             return Accepted((host, port))
         return Accepted(
             (UNSPECIFIED4, port), None, host if isinstance(host, str) else ""
         )
+
+    def another(self) -> None:
+        """As L{socksgw.client.socks.Replying.another}."""
+        self._conversation.another()
+
+    def finish(self) -> None:
+        """Leave the link to what follows."""
+        self._link.pause()
+        self._link.surplus = self._conversation.surplus()
 
 
 class _Selected(Exception):
@@ -263,19 +272,54 @@ class Socks6Proxy:
                     self._logins.setdefault(method, login)
 
     async def greet(self, link: Link) -> None:
-        """As L{socksgw.client.proxy.Proxy.greet}: SOCKS 6 begins with the request."""
+        """
+        As L{socksgw.client.proxy.Proxy.greet}, by NOOP.
+
+        Where there is no login, nothing is said: what a proxy answers to anybody is
+        not worth a line in its journal.
+        """
+        if not self._logins:
+            return
+        dialogue = self._dialogue(link, Command.NOOP, UNSPECIFIED4, 0)
+        await dialogue.enter(self._logins)
+        # A proxy need not have that command (section 7): it has let us in.
+        with suppress(CommandNotSupported):
+            await dialogue.replied()
 
     async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
         """As L{socksgw.client.proxy.Proxy.connect}."""
-        conversation = ClientConversation6(Command.CONNECT, host, port)
-        methods = bytes(self._logins)
-        dialogue = _Dialogue(link, conversation, methods, self._initial)
-        await dialogue.enter(self._logins)
-        return await dialogue.replied()
+        dialogue, accepted = await self._ask(
+            link, Command.CONNECT, host, port, self._initial
+        )
+        dialogue.finish()
+        return accepted
 
-    async def bind(self, link: Link, host: Address | str, port: int) -> Expecting:
-        """As L{socksgw.client.proxy.Proxy.bind}: it is not built."""
-        _notBuilt("BIND")
+    async def bind(self, link: Link, host: Address | str, port: int) -> Binding:
+        """As L{socksgw.client.proxy.Proxy.bind}."""
+        return Binding(*await self._ask(link, Command.BIND, host, port))
+
+    def _dialogue(
+        self,
+        link: Link,
+        command: int,
+        host: Address | str,
+        port: int,
+        initial: bytes = b"",
+    ) -> _Dialogue:
+        conversation = ClientConversation6(command, host, port)
+        return _Dialogue(link, conversation, bytes(self._logins), initial)
+
+    async def _ask(
+        self,
+        link: Link,
+        command: int,
+        host: Address | str,
+        port: int,
+        initial: bytes = b"",
+    ) -> tuple[_Dialogue, Accepted]:
+        dialogue = self._dialogue(link, command, host, port, initial)
+        await dialogue.enter(self._logins)
+        return dialogue, await dialogue.replied()
 
     async def associate(
         self,

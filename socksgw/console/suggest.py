@@ -82,7 +82,7 @@ class _Judging:
             what = "UDP associations: their destinations are not known before one is allowed"
             found.others[what] += 1
             return
-        if "command" not in line or line.get("method") is None:
+        if command in (None, "noop") or line.get("method") is None:
             return
         facts = factsOf(line, self._config)
         if facts is None:

@@ -158,8 +158,8 @@ def factsOf(
     Return the facts of a decision in the journal.
 
     @param carried: a later line that tells what the session carried.
-    @return: L{None} where the request was refused before the policy was asked, or the
-        line names what is no address.
+    @return: L{None} where the policy was not asked, or the line names what is no
+        address.
     """
     try:
         return _factsOf(line, config, carried or {})
@@ -171,6 +171,8 @@ def _factsOf(
     line: Mapping[str, Any], config: Config, found: Mapping[str, Any]
 ) -> Facts | None:
     command, name, port = line["command"], line["name"], line["port"]
+    if command == "noop":
+        return None
     addresses = [*line["addresses"], *(a for a, _ in line.get("struck", ()))]
     if command == "udp" and line["event"] == "decision":
         # An association: what it names is a hint.

@@ -174,6 +174,8 @@ def destinationOf(line: Line) -> str:
     command = line.get("command", "connect")
     if command == "udp" and line.get("event") == "decision":
         return "udp association"
+    if command == "noop":
+        return "noop"
     host = line.get("name") or line.get("asked") or "?"
     if ":" in host:
         host = f"[{host}]"

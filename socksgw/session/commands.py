@@ -12,12 +12,14 @@ from socksgw.session.command import Command
 from socksgw.session.datagrams import Associate, ConnectUDP, Diverted, Tunnelled
 from socksgw.session.forwarding import Forward
 from socksgw.session.lookups import Resolve, ResolvePtr
+from socksgw.session.noop import Noop
 from socksgw.session.streams import CONNECT, Bind
 
 __all__ = ["commandFor"]
 
 #: By the words that dialects have for them (L{socksgw.wire.dialect.Dialect}).
 _COMMANDS: Final[Mapping[str, Command]] = {
+    "noop": Noop(),
     "connect": CONNECT,
     "forward": Forward(),
     "bind": Bind(),

@@ -32,7 +32,7 @@ class ClientState6(Enum):
         SUBNEGOTIATING    the awaited message → SELECTED
         CONCLUDING        the second authentication reply → REQUESTED
         REQUESTED         the server's operation reply
-        REPLIED
+        REPLIED           another() → REQUESTED
     """
 
     START = "start"
@@ -120,6 +120,12 @@ class ClientConversation6(Conversation):
         self._require(ClientState6.SELECTED)
         self.state = ClientState6.CONCLUDING
         self._await(socks6.readAuthReply, socks6.AUTH_REPLY_LIMIT)
+
+    def another(self) -> None:
+        """Await the second reply to BIND (section 7.2)."""
+        self._require(ClientState6.REPLIED)
+        self.state = ClientState6.REQUESTED
+        self._await(socks6.readAnswer, socks6.REQUEST_LIMIT)
 
     def _require(self, state: ClientState6) -> None:
         if self.state is not state or self.failed:

@@ -78,10 +78,11 @@ class Command(IntEnum):
     """
     Commands (RFC 1928 section 4; SOCKS 4).
 
-    The last four are extensions: Tor's look-ups, and UDP in TCP as hev and gost have
-    it.
+    The first is of SOCKS 6 alone. The last four are extensions: Tor's look-ups, and UDP
+    in TCP as hev and gost have it.
     """
 
+    NOOP = 0x00
     CONNECT = 0x01
     BIND = 0x02
     UDP_ASSOCIATE = 0x03

@@ -162,6 +162,10 @@ def readRequest(reader: Reader) -> Socks6Requested:
     host, asked = readHost(reader)
     octets = reader.take(length)
     request = Socks6Requested(SOCKS6, command, host, port, asked, b"")
+    if command == Command.NOOP and (
+        port or not isinstance(host, Address) or not host.isUnspecified
+    ):
+        raise WireError("a NOOP request with a destination")
     options = readRequestOptions(octets) if octets else NO_OPTIONS
     if options.initial and command != Command.CONNECT:
         # It has a meaning there alone (section 8.2).
@@ -236,7 +240,11 @@ class Socks6(Dialect):
     version = SOCKS6
     first = bytes((SOCKS6,))
     firstLimit = REQUEST_LIMIT
-    commands: ClassVar[Mapping[int, str]] = {Command.CONNECT: "connect"}
+    commands: ClassVar[Mapping[int, str]] = {
+        Command.NOOP: "noop",
+        Command.CONNECT: "connect",
+        Command.BIND: "bind",
+    }
     denial = Reply.NOT_ALLOWED
     fault = Reply.GENERAL_FAILURE
     secret = True

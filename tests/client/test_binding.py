@@ -42,7 +42,8 @@ class World:
         self.binding = bind(self.clock, proxy, factory, "198.51.100.1", 21, **options)
         self.binding.addBoth(self.results.append)
         self.carrier: Carrier = proxy.open()
-        self.carrier.tell(b"\x05\x00")
+        six = options.get("version") == 6
+        self.carrier.tell(b"\x06\x00\x00\x00" if six else b"\x05\x00")
 
     def listening(self, reply: bytes = LISTENS) -> Listening:
         self.carrier.tell(reply)
@@ -66,6 +67,20 @@ def test_bound() -> None:
     assert listening.peerAddress == ("198.51.100.1", 20)
     [protocol] = came
     assert (protocol.transport, protocol.octets) == (world.carrier, b"150 here")
+
+
+def test_bySocks6() -> None:
+    """The same, as section 7 of draft-olteanu-intarea-socks-6-11 has it."""
+    world = World(version=6)
+    assert world.carrier.taken() == bytes.fromhex("06 02 0000 0015 00 01 c6336401")
+    reply = bytes.fromhex("06 00 0000 1f90 00 01 c0000207")
+    listening = world.listening(reply)
+    assert listening.address == ("192.0.2.7", 8080)
+    came: list[Any] = []
+    listening.peer.addCallback(came.append)
+    world.carrier.tell(bytes.fromhex("06 00 0000 0014 00 01 c6336401") + b"150 here")
+    assert listening.peerAddress == ("198.51.100.1", 20)
+    assert came[0].octets == b"150 here"
 
 
 def test_bothRepliesAtOnce() -> None:

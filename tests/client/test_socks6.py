@@ -163,9 +163,48 @@ def test_whatItCannotDo() -> None:
     with pytest.raises(ValueError, match="initial data"):
         Socks6Proxy(initial=bytes(INITIAL_LIMIT + 1))
     link = MemoryLink()
-    for asking in (Socks6Proxy().bind(link, V4, 0), Socks6Proxy().associate(link)):
-        error = failed(begun(asking))
-        assert isinstance(error, CommandNotSupported)
-        assert "not built yet" in str(error)
-    begun(Socks6Proxy(PASSWORD).greet(link))
+    error = failed(begun(Socks6Proxy().associate(link)))
+    assert isinstance(error, CommandNotSupported)
+    assert "not built yet" in str(error)
+
+
+def test_bind() -> None:
+    """Two operation replies: where the proxy listens, and who has come (7.2)."""
+    link = MemoryLink()
+    running = begun(Socks6Proxy(PASSWORD).bind(link, V4, 21))
+    asked = bytes.fromhex("06 02 0018 0015 00 01 c0000207")
+    assert link.taken() == asked + ASKED_LOGIN[-24:]
+    link.came(RIGHT + GRANTED)
+    binding = result(running)
+    assert binding.bound == (V4, 8080)
+    coming = begun(binding.peer())
+    link.came(bytes.fromhex("06 00 0000 0014 00 01 c6336401") + b"220 ready")
+    assert result(coming).bound == (Address.parse("198.51.100.1"), 20)
+    assert link.surplus == b"220 ready"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (RIGHT + bytes.fromhex("06 00 0000 0000 00 01 00000000"), None),
+        # The command is not one that each proxy has (section 7).
+        (RIGHT + bytes.fromhex("06 07"), None),
+        (WRONG, LoginRefused),
+        (RIGHT + bytes.fromhex("06 02"), NotAllowed),
+    ],
+)
+def test_greet(answer: bytes, error: type[ProxyError] | None) -> None:
+    """NOOP tells whether the login is the right one; without one nothing is said."""
+    link = MemoryLink()
+    running = begun(Socks6Proxy(PASSWORD).greet(link))
+    assert (
+        link.taken()
+        == bytes.fromhex("06 00 0018 0000 00 01 00000000") + (ASKED_LOGIN[-24:])
+    )
+    link.came(answer)
+    if error is None:
+        assert result(running) is None
+    else:
+        assert type(failed(running)) is error
+    assert result(begun(Socks6Proxy().greet(link))) is None
     assert link.taken() == b""

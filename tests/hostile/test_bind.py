@@ -18,17 +18,21 @@ from typing import Any
 import pytest
 
 from tests.live.clients import (
-    GREETING,
     descriptorsFor,
     exactly,
     four,
     isClosed,
     opened,
-    request5,
     reset,
     six,
 )
-from tests.live.datagrams import associate, replied, tcpListeners
+from tests.live.datagrams import (
+    asking,
+    associate,
+    letIn,
+    replied,
+    tcpListeners,
+)
 from tests.live.names import A, NameServer, a, answer
 from tests.live.running import LOOPBACK, ROOT, Running, running
 from tests.live.servers import freePorts
@@ -38,7 +42,10 @@ LISTEN = """
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "socks6"]
 """
+#: The versions whose two replies say the same.
+VERSIONS = pytest.mark.parametrize("version", [5, 6])
 ENTRY = """
 [[auth.choose]]
 from = ["127.0.0.0/8", "::1"]
@@ -84,10 +91,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     assert list(serving) == []
 
 
-def bind(port: int, host: str = "127.0.0.1") -> tuple[socket.socket, Place]:
+def bind(
+    port: int, host: str = "127.0.0.1", version: int = 5
+) -> tuple[socket.socket, Place]:
     """A client that waits for a peer; where the peer shall connect."""
     target = six(host) if ":" in host else four(host)
-    client, (code, bound, number) = associate(port, target, 0, 2)
+    client, (code, bound, number) = associate(port, target, 0, 2, version=version)
     if code:
         client.close()
     assert code == 0
@@ -124,14 +133,15 @@ def lines(gateway: Running, event: str, place: Place) -> list[dict[str, Any]]:
     return [line for line in gateway.journal(event) if line["bound"] == bound]
 
 
+@VERSIONS
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_twoReplies(shared: Running, host: str) -> None:
+def test_twoReplies(shared: Running, host: str, version: int) -> None:
     """
     RFC 1928 section 6: first where to connect, then who did; then octets both
     ways, with half-close, and both addresses are in the journal.
     """
     up, down = random.Random(1).randbytes(3 << 20), random.Random(2).randbytes(3 << 20)
-    client, place = bind(shared.port, host)
+    client, place = bind(shared.port, host, version)
     with closing(client):
         assert place[0] == host
         with peerTo(place, host) as peer:
@@ -178,12 +188,13 @@ def test_boundToOneAddress(shared: Running) -> None:
         probe.bind(("127.0.0.77", port))
 
 
-def test_onlyTheAnnouncedPeer(shared: Running) -> None:
+@VERSIONS
+def test_onlyTheAnnouncedPeer(shared: Running, version: int) -> None:
     """
     Strangers are closed without an octet, whatever they send; the right one
     still gets in, and after it nobody.
     """
-    client, place = bind(shared.port, "127.0.0.3")
+    client, place = bind(shared.port, "127.0.0.3", version)
     with closing(client):
         for source in ("127.0.0.1", "127.0.0.2", "127.0.0.30"):
             with peerTo(place, source) as stranger:
@@ -250,9 +261,10 @@ def test_strangersWhoRaceForThePort(shared: Running) -> None:
     assert sum(tries) > 4
 
 
-def test_thePeerIsJudgedOnItsPort(shared: Running) -> None:
+@VERSIONS
+def test_thePeerIsJudgedOnItsPort(shared: Running, version: int) -> None:
     """The right address from a port that no rule allows is a stranger's."""
-    client, place = bind(shared.port, "127.0.0.4")
+    client, place = bind(shared.port, "127.0.0.4", version)
     with closing(client):
         with peerTo(place, "127.0.0.4", 2000 + random.randrange(20000)) as stranger:
             assert isTurnedAway(stranger)
@@ -264,12 +276,13 @@ def test_thePeerIsJudgedOnItsPort(shared: Running) -> None:
     "target",
     [four("127.0.0.9"), four("0.0.0.0"), six("::"), four("192.0.2.1"), six("fe80::1")],
 )
-def test_whoMayNotBeWaitedFor(shared: Running, target: bytes) -> None:
+@VERSIONS
+def test_whoMayNotBeWaitedFor(shared: Running, target: bytes, version: int) -> None:
     """
     02 and no listener: a denied peer, one that is never allowed, and, where
     no rule names it, anybody.
     """
-    client, (code, host, port) = associate(shared.port, target, 0, 2)
+    client, (code, host, port) = associate(shared.port, target, 0, 2, version=version)
     with closing(client):
         assert (code, host, port) == (2, "0.0.0.0", 0)
         assert exactly(client, 1) == b""
@@ -330,14 +343,15 @@ def test_anybodyComesFromWhereTheClientConnected(
     assert (code, host) == (0, "127.0.0.1")
 
 
-def test_octetsBeforeThePeer(shared: Running) -> None:
+@VERSIONS
+def test_octetsBeforeThePeer(shared: Running, version: int) -> None:
     """
     What the client sends behind its request, and behind the first reply,
     reaches the peer first, in order, once.
     """
     with closing(opened(shared.port)) as client:
-        client.sendall(GREETING + request5(four("127.0.0.1"), 0, 2) + b"one ")
-        assert exactly(client, 2) == b"\x05\x00"
+        client.sendall(asking(version, four("127.0.0.1"), 0, 2) + b"one ")
+        letIn(client, version)
         code, host, port = replied(client)
         assert code == 0
         client.sendall(b"two ")
@@ -348,9 +362,10 @@ def test_octetsBeforeThePeer(shared: Running) -> None:
             assert _all(peer) == b"one two three"
 
 
-def test_thePeersFirstOctetsComeBehindTheReply(shared: Running) -> None:
+@VERSIONS
+def test_thePeersFirstOctetsComeBehindTheReply(shared: Running, version: int) -> None:
     """A server that talks first (FTP data) is not lost, and not early."""
-    client, place = bind(shared.port)
+    client, place = bind(shared.port, version=version)
     with closing(client), peerTo(place) as peer:
         peer.sendall(b"banner")
         peer.shutdown(socket.SHUT_WR)
@@ -370,6 +385,11 @@ def test_nobodyComes(gateway: Callable[..., Running]) -> None:
         assert isRefused(place)
     (end,) = until(lambda: lines(serving, "end", place))
     assert end["reason"] == "bind-timeout"
+    client6, _ = bind(serving.port, version=6)
+    with closing(client6):
+        # Section 7 of the draft: 09 is an attempt that timed out.
+        assert replied(client6) == (9, "0.0.0.0", 0)
+        assert exactly(client6, 1) == b""
     with closing(opened(serving.port)) as client4:
         client4.sendall(b"\x04\x02\0\0\x7f\0\0\x01\0")
         assert exactly(client4, 2) == b"\0\x5a"

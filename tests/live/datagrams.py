@@ -20,7 +20,9 @@ __all__ = [
     "Association",
     "Echo",
     "addressed",
+    "asking",
     "associate",
+    "letIn",
     "replied",
     "tcpListeners",
     "udpPorts",
@@ -43,9 +45,14 @@ def addressed(host: str | bytes, port: int, frag: int = 0) -> bytes:
 
 
 def replied(client: socket.socket) -> tuple[int, str, int]:
-    """RFC 1928 section 6: REP, BND.ADDR and BND.PORT of a reply."""
+    """
+    RFC 1928 section 6: REP, BND.ADDR and BND.PORT of a reply. Of SOCKS 6 the same, as
+    section 7 of the draft has it.
+    """
     head = exactly(client, 4)
     assert len(head) == 4, f"ended after {head!r}"
+    if head[0] == 6:
+        return replied6(client, head)
     assert (head[0], head[2]) == (5, 0)
     family, size = {1: (socket.AF_INET, 4), 4: (socket.AF_INET6, 16)}[head[3]]
     rest = exactly(client, size + 2)
@@ -54,12 +61,37 @@ def replied(client: socket.socket) -> tuple[int, str, int]:
     return head[1], host, int.from_bytes(rest[size:], "big")
 
 
+def replied6(client: socket.socket, head: bytes) -> tuple[int, str, int]:
+    """What stands behind the head of an operation reply; its options are left out."""
+    number, padding, kind = exactly(client, 2), exactly(client, 1), exactly(client, 1)
+    assert padding == b"\0"
+    family, size = {1: (socket.AF_INET, 4), 4: (socket.AF_INET6, 16)}[kind[0]]
+    host = socket.inet_ntop(family, exactly(client, size))
+    exactly(client, int.from_bytes(head[2:], "big"))
+    return head[1], host, int.from_bytes(number, "big")
+
+
+def asking(version: int, target: bytes, number: int, command: int) -> bytes:
+    """All that a client without a login says up to its request."""
+    if version == 5:
+        return GREETING + request5(target, number, command)
+    # Section 4 of draft-olteanu-intarea-socks-6-11.
+    return bytes((6, command, 0, 0)) + number.to_bytes(2, "big") + b"\0" + target
+
+
+def letIn(client: socket.socket, version: int) -> None:
+    """What comes before the reply to that: of no login."""
+    told = b"\x05\x00" if version == 5 else b"\x06\x00\x00\x00"
+    assert exactly(client, len(told)) == told
+
+
 def associate(
     port: int,
     target: bytes = UNKNOWN,
     number: int = 0,
     command: int = 3,
     behind: bytes = b"",
+    version: int = 5,
 ) -> tuple[socket.socket, tuple[int, str, int]]:
     """
     Open a control connection, and return it with the reply to its request.
@@ -68,8 +100,8 @@ def associate(
     """
     control = opened(port)
     try:
-        control.sendall(GREETING + request5(target, number, command) + behind)
-        assert exactly(control, 2) == b"\x05\x00"
+        control.sendall(asking(version, target, number, command) + behind)
+        letIn(control, version)
         return control, replied(control)
     except BaseException:
         control.close()

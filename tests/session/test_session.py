@@ -492,8 +492,8 @@ def test_refusedEarlySocks4(gateway: Gateway, octets: bytes, reason: str) -> Non
 @pytest.mark.parametrize(
     ("octets", "told", "reason"),
     [
-        # Commands that are not built: NOOP, BIND, UDP ASSOCIATE; and unknown ones.
-        *((request6(command=each), "07", "command") for each in (0, 2, 3, 9)),
+        # UDP ASSOCIATE is not built; unknown ones.
+        *((request6(command=each), "07", "command") for each in (3, 4, 9)),
         (b"\6\1\0\0\0\x50\0\3\x05127.1\0\0", "01", "bad-destination"),
         (b"\6\1\0\0\0\x50\0\3\0\0\0\0", "01", "bad-destination"),
         # Broken: there is no operation to reply to.
@@ -501,6 +501,10 @@ def test_refusedEarlySocks4(gateway: Gateway, octets: bytes, reason: str) -> Non
         (b"\6\1\0\1", "", "protocol"),
         (request6(b"\0\5\0\x08"), "", "protocol"),
         (request6(option6(5, b"") * 2), "", "protocol"),
+        # Section 4: the address and the port of NOOP are zeros.
+        (request6(command=0), "", "protocol"),
+        (b"\6\0\0\0\0\x50\0\1" + bytes(4), "", "protocol"),
+        (b"\6\0\0\0\0\0\0\1\x7f\0\0\1", "", "protocol"),
     ],
 )
 def test_refusedEarlySocks6(

@@ -88,7 +88,7 @@ def test_withoutOptions() -> None:
 def test_initialDataIsOfConnect() -> None:
     """Of other commands its length says nothing (section 8.2)."""
     options = bytes.fromhex("0002 0008 0005 02 00")
-    for command, initial in ((1, 5), (2, 0), (3, 0), (0, 0)):
+    for command, initial in ((1, 5), (2, 0), (3, 0)):
         octets = socks6.encodeRequest(command, V4, 80, options)
         assert socks6.readRequest(Reader(octets)).options.initial == initial
 
@@ -222,7 +222,7 @@ def test_refusals(reply: Reply, reason: str, code: int) -> None:
     assert octets == bytes((6, code)) + bytes.fromhex("0000 0000 00 01 00000000")
 
 
-@given(st.integers(0, 255), st.one_of(hosts, names), ports)
+@given(st.integers(1, 255), st.one_of(hosts, names), ports)
 def test_requestIdentity(command: int, host: Address | str, port: int) -> None:
     """A request that is written is the request that is read; so is a reply."""
     reader = Reader(socks6.encodeRequest(command, host, port))
@@ -251,3 +251,13 @@ def test_anythingIsReadOrRefused(rest: bytes, cuts: list[int]) -> None:
                 assert not ends, "what was read is awaited again"
         # Longer input does not change what was found of shorter input.
         assert len({str(each) for each in ends}) <= 1
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["0050 00 01 00000000", "0000 00 01 7f000001", "0000 00 03 03 616263"],
+)
+def test_noopWithADestination(place: str) -> None:
+    """Its address is of IPv4 or IPv6, and zeros, as its port (section 4)."""
+    with pytest.raises(WireError, match="NOOP"):
+        socks6.readRequest(Reader(bytes.fromhex("06 00 0000" + place)))

@@ -13,7 +13,7 @@ from socksgw.policy.leaving import DIRECT
 
 __all__ = ["cannotBind", "cannotCarry"]
 
-_BINDS: Final = ("socks4a", "socks5")
+_BINDS: Final = ("socks4a", "socks5", "socks6")
 _CARRIES: Final = ("socks5",)
 #: Those that have both, and by which neither is built.
 _UNFINISHED: Final = ("socks6",)
