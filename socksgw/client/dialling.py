@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from socksgw.client.errors import LoginWanted, ProxyDistrusted, ProxyUnreachable
 from socksgw.client.link import ConnectionLink
-from socksgw.client.proxy import Again
+from socksgw.client.proxy import Accepted, Again
 from socksgw.system.connection import Connection
 from socksgw.system.plain import PlainConnection
 from socksgw.system.protected import ProtectedConnection
@@ -22,7 +22,9 @@ from socksgw.system.tlsfailed import TLSFailed
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
-__all__ = ["dialled", "through"]
+__all__ = ["dialled", "protected", "reached", "through"]
+
+T = TypeVar("T")
 
 
 def dialled(host: str, port: int, seconds: float) -> socket.socket:
@@ -54,12 +56,39 @@ async def through(
     """
     Have a proxy connect to a destination.
 
-    @param dial: makes a socket that is connected to the proxy.
-    @param tls: to the proxy (L{socksgw.system.tlsclient.ClientTLS}); L{None} for none.
-    @param certified: whether the client's certificate is its login: the proxy has to
-        ask for it.
+    @param dial: as all others of L{reached}.
     @return: the connection, of which nothing is read, and what came behind the reply.
     @raise ProxyError: it does not connect. Nothing is left open then.
+    """
+    link, accepted = await reached(
+        dial,
+        watch,
+        tls,
+        proxy,
+        lambda proxy, link: proxy.connect(link, host, port),
+        certified,
+    )
+    return protected(link, accepted), link.surplus
+
+
+async def reached(
+    dial: Callable[[], Awaitable[socket.socket]],
+    watch: Watcher,
+    tls: Any,
+    proxy: Any,
+    ask: Callable[[Any, ConnectionLink], Awaitable[T]],
+    certified: bool = False,
+) -> tuple[ConnectionLink, T]:
+    """
+    Ask a proxy for something.
+
+    @param dial: makes a socket that is connected to the proxy.
+    @param tls: to the proxy (L{socksgw.system.tlsclient.ClientTLS}); L{None} for none.
+    @param ask: asks a proxy by a link.
+    @param certified: whether the client's certificate is its login: the proxy has to
+        ask for it.
+    @return: the link to the proxy, and the answer.
+    @raise ProxyError: there is no answer that grants it. Nothing is left open then.
     """
     while True:
         connection: Connection = PlainConnection(await dial(), watch)
@@ -67,19 +96,20 @@ async def through(
             if tls is not None:
                 connection = await _secured(tls, connection, certified)
             link = ConnectionLink(connection)
-            accepted = await proxy.connect(link, host, port)
+            return link, await ask(proxy, link)
         except Again as e:
             connection.abortConnection()
             proxy = e.proxy
-            continue
         except BaseException:
             connection.abortConnection()
             raise
-        if accepted.protection is not None:
-            connection = ProtectedConnection(
-                connection, accepted.protection, link, paused=True
-            )
-        return connection, link.surplus
+
+
+def protected(link: ConnectionLink, accepted: Accepted) -> Connection:
+    """Return the connection on which octets go on, which nothing reads yet."""
+    if accepted.protection is None:
+        return link.connection
+    return ProtectedConnection(link.connection, accepted.protection, link, paused=True)
 
 
 async def _secured(tls: Any, below: Connection, certified: bool) -> Connection:

@@ -24,6 +24,7 @@ from socksgw.wire.chap import (
     Attribute,
     encodeMessage,
     readMessage,
+    respond,
 )
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
@@ -32,16 +33,6 @@ __all__ = ["method"]
 
 #: Octets of a challenge.
 _CHALLENGE: Final = 32
-
-
-def respond(password: bytes, challenge: bytes) -> bytes:
-    """
-    Return the response to a challenge: HMAC-MD5 with the password as the key.
-
-    The identifier octet of CHAP has no part in it (RFC 2104, and the draft's "The
-    HMAC-MD5 Algorithm").
-    """
-    return hmac.digest(password, challenge, "md5")
 
 
 @implementer(IUsernameHashedPassword)

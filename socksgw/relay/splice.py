@@ -139,10 +139,9 @@ class SpliceRelay(Relay):
 
     def left(self, side: Side) -> None:
         """
-        Take note that a peer has closed its Unix socket, and that the kernel has all it
-        brought.
+        Take note that a peer has closed its Unix socket.
 
-        The other side has been told of the end. Nothing it sends could be delivered.
+        The kernel has all it brought, and the other side has been told of the end. Nothing it sends could be delivered.
         """
         if not self._over and not self._waits(side, self.left):
             self.finish("closed")

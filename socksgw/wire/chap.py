@@ -4,6 +4,7 @@ The messages of challenge-handshake login (draft-ietf-aft-socks-chap-01).
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
@@ -19,6 +20,7 @@ __all__ = [
     "SUCCESS",
     "encodeMessage",
     "readMessage",
+    "respond",
 ]
 
 
@@ -65,6 +67,16 @@ class Message(dict[Attribute, bytes]):
         return "<Message>"
 
     __str__ = __repr__
+
+
+def respond(password: bytes, challenge: bytes) -> bytes:
+    """
+    Return the response to a challenge: HMAC-MD5 with the password as the key.
+
+    The identifier octet of CHAP has no part in it (RFC 2104, and the draft's "The
+    HMAC-MD5 Algorithm").
+    """
+    return hmac.digest(password, challenge, "md5")
 
 
 def readMessage(reader: Reader) -> Message:

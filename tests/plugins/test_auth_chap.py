@@ -29,7 +29,8 @@ from socksgw.login.secrets import SecretsFile, setSecret
 from socksgw.negotiate.attempt import Attempt
 from socksgw.negotiate.methods import OfferedMethod
 from socksgw.negotiate.negotiation import negotiate
-from socksgw.plugins.auth_chap import ChallengeResponse, Chap, method, respond
+from socksgw.plugins.auth_chap import ChallengeResponse, Chap, method
+from socksgw.wire.chap import respond
 from socksgw.wire.reader import WireError
 from tests.fakes.client import Client
 from tests.fakes.gateway import Gateway, well
