@@ -34,7 +34,7 @@ from tests.live.clients import (
 )
 from tests.live.datagrams import Association, Echo, associate, replied
 from tests.live.names import A, NameServer, a, answer
-from tests.live.running import ALL, HEAD, WORKERS, Running, socksgw
+from tests.live.running import ALL, HEAD, Running, socksgw
 from tests.tools.waiting import until
 from tests.tools.zones import zone
 
@@ -166,11 +166,12 @@ def test_whatEndsByTheClock(
     their sessions, flows and waiting BINDs with them; the others stay, and all
     do where only new ones count.
     """
-    # Two gateways are to serve by then, which takes workers longer.
-    soon = 5 if WORKERS < 2 else 15
+    monkeypatch.setenv("PYTHONTZPATH", str(tmp_path / "zones"))
+    # They serve before the clock begins to count.
+    running, other = gateway(HEAD + ALL), gateway(HEAD + ALL)
+    soon = 5
     end = datetime.now(UTC) + timedelta(seconds=soon)
     zone(tmp_path / "zones", f"05:59:{60 - soon}")
-    monkeypatch.setenv("PYTHONTZPATH", str(tmp_path / "zones"))
     rules = """
 [schedules]
 night = {{ hours = "22:00-06:00", zone = "Test/Now" }}
@@ -200,8 +201,9 @@ ports = [{}]
             dark.port,
             f"{kept.port}, {keeping.place[1]}",
         )
-        running = gateway(text)
-        other = gateway('[gateway]\nenforce = "new-only"\n' + text)
+        lax = '[gateway]\nenforce = "new-only"\n'
+        for each, file in ((running, text), (other, lax + text)):
+            assert changed(each, file)["event"] == "reloaded"
         stays = tunnel(running.port, kept.place)
         goes = tunnel(running.port, cut.place)
         sleeps = tunnel(running.port, dark.place)
