@@ -142,10 +142,14 @@ def _trial(gateway: Gateway) -> str:
         for code in method.codes
     ]
     login = Method.USERNAME_PASSWORD in codes
-    user = "-U USER " if login and Method.NO_AUTHENTICATION not in codes else ""
+    wanted = login and Method.NO_AUTHENTICATION not in codes
     protocols = listens[0].protocols if listens else ("socks5",)
-    scheme = next(curls for each, curls in _SCHEMES.items() if each in protocols)
-    return f"curl {user}-x {scheme}://{place} https://example.com"
+    for each, curls in _SCHEMES.items():
+        if each in protocols:
+            user = "-U USER " if wanted else ""
+            return f"curl {user}-x {curls}://{place} https://example.com"
+    user = " --user USER" if wanted else ""
+    return f"socksgw connect example.com 443 --proxy {protocols[0]}://{place}{user}"
 
 
 def _next(config: Config) -> str:

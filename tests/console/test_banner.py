@@ -19,6 +19,7 @@ from socksgw.gateway.gateway import Gateway
         ("'socks4', 'http', 'socks5'", "curl -x socks5h://127.0.0.1:1080 "),
         ("'socks4', 'http'", "curl -x http://127.0.0.1:1080 "),
         ("'socks4'", "curl -x socks4a://127.0.0.1:1080 "),
+        ("'socks6'", "socksgw connect example.com 443 --proxy socks6://127.0.0.1:1080"),
     ],
 )
 def test_whatToTry(protocols: str, command: str) -> None:
