@@ -45,7 +45,6 @@ from socksgw.gateway.state import State
 from socksgw.limits.allowance import Allowances
 from socksgw.limits.limits import Limits
 from socksgw.metrics.facts import factsOf
-from socksgw.negotiate.resumption import Resumptions
 from socksgw.policy.document import Compiler
 from socksgw.relay.memory import Memory
 from socksgw.relay.tally import MOVED
@@ -147,8 +146,7 @@ class Gateway:
             config.directory / config.gateway.netns_dir,
         )
         self.meters = self._shared.meters
-        # Another process would not know what was given here.
-        self.resumptions = Resumptions(clock, role.count == 1)
+        self.resumptions = role.resumptions(clock)
         self._over = self.meters.over.append
         self.pools = self._shared.threads
         self.throttle = self._shared.throttle

@@ -27,6 +27,7 @@ from socksgw.limits.counters import Kept, Key, ProcessCounters
 from socksgw.login.ring import Ring
 from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.snapshot import Snapshot
+from socksgw.negotiate.resumption import Resumptions
 from socksgw.route.upstreams.checks import ALONE, Checks
 from socksgw.system.channel import Message
 
@@ -99,18 +100,26 @@ class Role:
     def prepare(self) -> None:
         """Do what takes long before another process is asked to rest; this waits."""
 
-    def relieve(self, throttle: LoginThrottle) -> tuple[Message, list[int]]:
+    def relieve(
+        self, throttle: LoginThrottle, resumptions: Resumptions
+    ) -> tuple[Message, list[int]]:
         """
         Have those who serve with us be succeeded, too.
 
         @param throttle: what counts logins here: the other process counts with it.
+        @param resumptions: what is known here of logins: the other process knows it.
         @return: what L{succeed} is to be told there; the descriptors are the caller's.
         @raise OSError: there is no descriptor.
         """
-        return {}, [throttle.together().another()]
+        logins = throttle.together().another()
+        return {"resumptions": True}, [logins, resumptions.another()]
 
     def succeed(
-        self, told: Message, descriptors: list[int], throttle: LoginThrottle
+        self,
+        told: Message,
+        descriptors: list[int],
+        throttle: LoginThrottle,
+        resumptions: Resumptions,
     ) -> None:
         """
         Take what L{relieve} has returned in another process, before all else.
@@ -118,8 +127,11 @@ class Role:
         @param descriptors: ours from then on.
         @raise ValueError: it is not right.
         """
-        (logins,) = descriptors
+        logins, *others = descriptors
         throttle.join(Ring(logins))
+        # A gateway of an older release keeps them to itself.
+        if told.get("resumptions"):
+            resumptions.join(others.pop(0))
 
     def leave(self) -> Deferred[tuple[int, int]]:
         """
@@ -152,6 +164,10 @@ class Role:
     def counters(self, clock: Callable[[], float]) -> Kept:
         """Return what counts for limits, from monotonic seconds."""
         return ProcessCounters(clock)
+
+    def resumptions(self, clock: Callable[[], float]) -> Resumptions:
+        """Return the logins that can be gone on with, from monotonic seconds."""
+        return Resumptions(clock)
 
     def join(self, throttle: LoginThrottle) -> None:
         """Have logins that fail count for all."""

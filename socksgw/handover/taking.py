@@ -135,8 +135,10 @@ class Taking:
             return
         if what == "lock" and fds and self._lock < 0:
             self._lock = fds.pop(0)
-            role, throttle = self._gateway.role, self._gateway.throttle
-            role.succeed(message["others"], fds, throttle)
+            gateway = self._gateway
+            gateway.role.succeed(
+                message["others"], fds, gateway.throttle, gateway.resumptions
+            )
             return
         for fd in fds:
             os.close(fd)

@@ -137,7 +137,7 @@ class Transfer:
         gateway = self._gateway
         lock = gateway.relief.rest()
         self._resting = True
-        others, fds = gateway.role.relieve(gateway.throttle)
+        others, fds = gateway.role.relieve(gateway.throttle, gateway.resumptions)
         try:
             self.channel.send({"what": "lock", "others": others}, [lock, *fds])
         finally:

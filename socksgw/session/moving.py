@@ -10,18 +10,16 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from attrs import asdict
-
 from socksgw.accept.inbound import Inbound
 from socksgw.accept.listener import Listener
 from socksgw.audit.record import SessionRecord
 from socksgw.interfaces import Asker
-from socksgw.login.realm import SocksUser
 from socksgw.policy.questions import Found, Obligations
 from socksgw.relay.splice import SpliceRelay
 from socksgw.relay.tally import MOVED, Tally
 from socksgw.session.case import Used
 from socksgw.session.express import Express
+from socksgw.session.facts import decoded, encoded, userOf, userTold
 from socksgw.session.session import Gateway, Session
 from socksgw.session.stage import Stage
 from socksgw.session.streams import CONNECT
@@ -104,47 +102,6 @@ def dismiss(session: Session) -> None:
     _relayOf(session).finish(MOVED)
 
 
-# The facts.
-
-
-def _encoded(value: Any) -> Any:
-    """
-    Return a value as JSON has it.
-
-    @raise TypeError: it is of no known type.
-    """
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, bytes):
-        return {"octets": value.hex()}
-    if isinstance(value, Address):
-        return {"address": value.packed.hex(), "key": value.sourceKey.hex()}
-    if isinstance(value, (tuple, list)):
-        return [_encoded(each) for each in value]
-    if isinstance(value, (set, frozenset)):
-        return {"set": sorted(value)}
-    raise TypeError(f"{type(value).__name__} does not move")
-
-
-def _decoded(value: Any) -> Any:
-    """
-    Return what L{_encoded} has encoded; sequences are tuples.
-
-    @raise ValueError: it is none of that.
-    """
-    if isinstance(value, list):
-        return tuple(_decoded(each) for each in value)
-    if not isinstance(value, dict):
-        return value
-    if "octets" in value:
-        return bytes.fromhex(value["octets"])
-    if "address" in value:
-        address = Address(bytes.fromhex(value["address"]))
-        address.sourceKey = bytes.fromhex(value["key"])
-        return address
-    return frozenset(value["set"])
-
-
 def told(session: Session) -> tuple[dict[str, Any], list[int]]:
     """
     Return what another process has to know of a session that rests.
@@ -155,25 +112,24 @@ def told(session: Session) -> tuple[dict[str, Any], list[int]]:
     record, client, asker = session.record, session.client, session.asker
     relay, fds = _relayOf(session).told()
     facts = {
-        name: _encoded(value)
+        name: encoded(value)
         for name in SessionRecord.__slots__
         if name not in _PAST
         and (value := getattr(record, name)) != getattr(_FRESH, name)
     }
     # Also those that another relay moved before, or who looked at the first octets.
     relay[0][0], relay[1][0] = session.moved
-    user: Any = asker.user
     assert session.claim is not None
     return {
         "record": facts,
-        "user": {name: _encoded(value) for name, value in asdict(user).items()},
+        "user": userTold(asker.user),
         "came": client.came,
         "gateways": list(client.gateways),
         "rule": session.claim.rule,
         "idle": session.obligations.idle,
         "found": session.found,
         "upstreams": [each.name for each in session.upstreams],
-        "outgoing": _encoded(session.outgoing),
+        "outgoing": encoded(session.outgoing),
         "relay": relay,
     }, fds
 
@@ -207,7 +163,7 @@ def restored(
     @param named: returns the listener of a name, also where none is configured.
     @raise ValueError: the facts are not right.
     """
-    record = {name: _decoded(value) for name, value in facts["record"].items()}
+    record = {name: decoded(value) for name, value in facts["record"].items()}
     near, far, *_ = facts["relay"]
     left = list(fds)
     sockets: list[socket.socket] = []
@@ -228,10 +184,8 @@ def restored(
         setattr(session.record, name, value)
     lane = Express.relaying(session, destination)
     client.adopt(client_, float(facts["came"]), lane)
-    user = {name: _decoded(value) for name, value in facts["user"].items()}
-    del user["anonymous"]
     session.asker = Asker(
-        SocksUser(**user),
+        userOf(facts["user"]),
         client.source,
         session.record.listener,
         session.record.secured,
@@ -242,7 +196,7 @@ def restored(
     session.command = CONNECT
     session.obligations = Obligations(idle=facts["idle"])
     session.found = Found(*facts["found"]) if facts["found"] else None
-    session.outgoing = _decoded(facts["outgoing"])
+    session.outgoing = decoded(facts["outgoing"])
     for name in facts["upstreams"]:
         _join(gateway, session, name)
     claim = session.claim = gateway.limits.resume(

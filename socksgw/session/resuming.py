@@ -4,6 +4,7 @@ Requests that go on with a login, and logins that are to be gone on with.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from time import time
 from typing import NoReturn, Protocol
@@ -11,8 +12,9 @@ from typing import NoReturn, Protocol
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import User
 from socksgw.negotiate.methods import OfferedMethod
-from socksgw.negotiate.resumption import Resumption, Resumptions, Window
+from socksgw.negotiate.resumption import Resumption, Resumptions
 from socksgw.session.case import Case
+from socksgw.session.facts import userOf, userTold
 from socksgw.wire.dialect import Login
 
 __all__ = ["begun", "ended", "resumed"]
@@ -45,7 +47,8 @@ def resumed(
     client, record = case.client, case.record
     assert login.resumes is not None
     found = gateway.resumptions.find(login.resumes, record.listener, client.source)
-    user = None if found is None else case.generation.login.now(found.user)
+    tag, user = ("", None) if found is None else _told(found.facts)
+    user = None if user is None else case.generation.login.now(user)
     if (
         found is None
         or user is None
@@ -56,15 +59,15 @@ def resumed(
         raise AuthenticationFailed(
             "there is no such session of the client", reason="no-session", counts=False
         )
-    if found.tag:
-        record.tag = found.tag
+    if tag:
+        record.tag = tag
     record.claimed = user.name.encode()
     if login.token is not None:
-        if found.window is None or not found.window.spend(login.token):
+        if not gateway.resumptions.spend(found, login.token):
             _replayed(login)
         login.spent(True)
     login.resumed()
-    _windows(login, found)
+    _windows(login, gateway, found)
     return user
 
 
@@ -82,7 +85,8 @@ def begun(case: Case, gateway: Gateway, login: Login, user: User) -> None:
     client, record = case.client, case.record
     if client.identity is not None or client.program is not None:
         return
-    made = gateway.resumptions.begin(user, record.tag, record.listener, client.source)
+    facts = json.dumps([record.tag, userTold(user)]).encode()
+    made = gateway.resumptions.begin(facts, record.listener, client.source)
     if made is None:
         return
     key, found = made
@@ -91,7 +95,13 @@ def begun(case: Case, gateway: Gateway, login: Login, user: User) -> None:
         gateway.resumptions.end(key, record.listener, client.source)
         _replayed(login)
     login.begun(key)
-    _windows(login, found)
+    _windows(login, gateway, found)
+
+
+def _told(facts: bytes) -> tuple[str, User]:
+    """Return the tag and the user of a login."""
+    tag, user = json.loads(facts)
+    return tag, userOf(user)
 
 
 def _replayed(login: Login) -> NoReturn:
@@ -108,9 +118,9 @@ def _replayed(login: Login) -> NoReturn:
     )
 
 
-def _windows(login: Login, found: Resumption) -> None:
+def _windows(login: Login, gateway: Gateway, found: Resumption) -> None:
     """Give a window of tokens to a client that asks for one, and tell of it."""
     if login.window and found.window is None:
-        found.window = Window(login.window)
+        gateway.resumptions.give(found, login.window)
     if found.window is not None:
         login.windowed(found.window.base, found.window.size)

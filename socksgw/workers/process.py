@@ -45,6 +45,7 @@ from socksgw.limits.sharedrates import SharedRates
 from socksgw.login.ring import Ring
 from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.merging import packed
+from socksgw.negotiate.resumption import Resumptions
 from socksgw.route.upstreams.checks import Checked, Checks
 from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.clock import steady
@@ -84,6 +85,7 @@ class Place(Role):
         lock: int,
         board: Board,
         logins: Ring,
+        resumptions: int,
     ) -> None:
         """
         Take a place.
@@ -94,6 +96,7 @@ class Place(Role):
         @param lock: the descriptor of the journal's lock.
         @param board: what all count together.
         @param logins: what they tell each other of logins.
+        @param resumptions: the memory of logins that requests go on with.
         """
         self.number = number
         self.count = count
@@ -107,6 +110,7 @@ class Place(Role):
         self._board = board
         self._rates = SharedRates(board, number)
         self._logins = logins
+        self._resumptions = resumptions
         self.tell: Callable[[Sequence[tuple[Key, float]]], bool] = lambda _: False
         self.latest: Callable[[], int] = lambda: 0
 
@@ -128,6 +132,10 @@ class Place(Role):
     def commons(self, clock: Callable[[], float]) -> Commons:
         """As L{Role.commons}: beside what sessions are counted by."""
         return SharedCounters(self._board, self.number, clock)
+
+    def resumptions(self, clock: Callable[[], float]) -> Resumptions:
+        """As L{Role.resumptions}: those of all workers."""
+        return Resumptions(clock, self._resumptions)
 
     def join(self, throttle: LoginThrottle) -> None:
         """As L{Role.join}."""
@@ -248,7 +256,7 @@ class Worker:
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> Message:
         """Be a gateway; answer with what is wrong."""
-        lock, memory, limits, logins, *listening = descriptors
+        lock, memory, limits, logins, resumptions, *listening = descriptors
         before = listening.pop(0) if message["preceded"] else -1
         count = self._count = int(message["count"])
         end = SharedEnd(memory, count)
@@ -260,6 +268,7 @@ class Worker:
             lock,
             Board(limits, count + 1),
             Ring(logins),
+            resumptions,
         )
         place.tell = self._name
         config, checkers = configIn(message)

@@ -35,6 +35,7 @@ from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.merging import counted, unpacked
 from socksgw.metrics.merging import packed as packedSnapshot
 from socksgw.metrics.snapshot import Snapshot
+from socksgw.negotiate.resumption import Resumptions
 from socksgw.route.upstreams.checks import Checked, Checks
 from socksgw.system.channel import Message
 from socksgw.workers.child import Child
@@ -94,6 +95,7 @@ class Workforce(Part, Role):
         self.datagrams = self._held.datagrams
         self._board = Board.made(count)
         self._logins = Ring.made()
+        self._resumptions = Resumptions(time.monotonic)
         self._counters = SharedCounters(self._board, 0, time.monotonic)
         self._gateway: Gateway | None = None
         self._journal: Journal | None = None
@@ -205,19 +207,33 @@ class Workforce(Part, Role):
             self._waiting.append(Child(self._ended, self._counters.know))
         awaitAll(self._waiting, self._reactor, self._gateway.watch)
 
-    def relieve(self, throttle: LoginThrottle) -> tuple[Message, list[int]]:
+    def relieve(
+        self, throttle: LoginThrottle, resumptions: Resumptions
+    ) -> tuple[Message, list[int]]:
         """As L{Role.relieve}: each worker has a channel to the one in its place."""
         assert self._end is not None
-        end, logins = self._end.another(), self._logins.another()
+        ours = [x.another() for x in (self._end, self._logins, self._resumptions)]
         numbers, descriptors = relieved(self._all())
         past = packedSnapshot(self._past)
-        return {"past": past, "numbers": numbers}, [end, logins, *descriptors]
+        told = {"past": past, "numbers": numbers, "resumptions": True}
+        return told, [*ours, *descriptors]
+
+    def resumptions(self, clock: Callable[[], float]) -> Resumptions:
+        """As L{Role.resumptions}: those of all workers."""
+        return self._resumptions
 
     def succeed(
-        self, told: Message, descriptors: list[int], throttle: LoginThrottle
+        self,
+        told: Message,
+        descriptors: list[int],
+        throttle: LoginThrottle,
+        resumptions: Resumptions,
     ) -> None:
         """As L{Role.succeed}."""
         end, logins, *others = descriptors
+        # A gateway of an older release has none for all.
+        if told.get("resumptions"):
+            resumptions.join(others.pop(0))
         self._end = SharedEnd(end, self.count)
         os.close(self._logins.fd)
         self._logins = Ring(logins)
@@ -253,7 +269,7 @@ class Workforce(Part, Role):
         try:
             if not self._counters.forget(number):
                 raise BlockingIOError(0, "another worker stands still as it counts")
-            for each in (end, self._board, self._logins):
+            for each in (end, self._board, self._logins, self._resumptions):
                 opened.append(each.another())
             child = self._ready(number, gateway)
             starting = child.ask(

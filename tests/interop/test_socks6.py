@@ -6,6 +6,7 @@ No other program that speaks it is at hand: the client is written from the draft
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.live import raw
-from tests.live.running import LOOPBACK, Running, running, socksgw
+from tests.live.restarts import Restarted, restarted
+from tests.live.running import LOOPBACK, OPEN, Running, socksgw
 from tests.live.servers import Destination, echo, program
 from tests.tools.certificates import Authority, server
 from tests.tools.waiting import until
@@ -45,10 +47,10 @@ allow = ["connect"]
 """
     + LOOPBACK
 )
+LISTEN_OPEN = OPEN.replace("[[listen]]", '[[listen]]\nprotocols = ["socks6"]', 1)
 LOGIN = raw.login6(USER, PASSWORD)
 SESSION = bytes.fromhex("0005 0004")
 TOKENS = bytes.fromhex("000b 0008 00000010")
-TOKEN = bytes.fromhex("000d 0008 00000000")
 REJECTED = bytes.fromhex("000f 0004")
 
 
@@ -62,13 +64,15 @@ def workers(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="module")
 def gateway(
     workers: int, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
+) -> Iterator[Restarted]:
     """A gateway where a login is wanted."""
     directory: Path = tmp_path_factory.mktemp("six")
     server(Authority()).write(directory, "gw")
     made = socksgw("passwd", "users", USER, cwd=directory, stdin=f"{PASSWORD}\n")
     assert made.returncode == 0, made.stderr
-    yield from running(directory, f"{CONFIGURATION}[gateway]\nworkers = {workers}\n")
+    text = f"{CONFIGURATION}[gateway]\nworkers = {workers}\n"
+    with restarted(directory, text) as started:
+        yield started
 
 
 def asked(gateway: Running, options: bytes, port: int, behind: bytes = b"") -> Any:
@@ -92,37 +96,87 @@ def test_oneFlight(gateway: Running, destination: Callable[..., Destination]) ->
     )  # fmt: skip
 
 
-def test_replays(
-    gateway: Running, destination: Callable[..., Destination], workers: int
-) -> None:
-    """
-    A request that spends a token is served once, also across a reload. Where several
-    processes serve there are no sessions, and so no tokens: the client is told of none.
-    """
-    echoing = destination(echo)
-    with closing(asked(gateway, LOGIN + SESSION + TOKENS, echoing.port)) as client:
+def begun(gateway: Running, port: int) -> bytes:
+    """The option with the ID of a session that has sixteen tokens."""
+    with closing(asked(gateway, LOGIN + SESSION + TOKENS, port)) as client:
         kind, options = raw.entered6(client)
-    assert kind == 0
-    if workers > 1:
-        assert options == raw.LET_IN6
-        return
     session = options[8:28]
-    assert session.startswith(bytes.fromhex("0006 0014"))
-    spending = session + TOKEN
-    with closing(asked(gateway, spending, echoing.port, b"once")) as client:
-        assert raw.entered6(client)[0] == 0
+    assert (kind, options[:8], session[:4]) == (0, raw.LET_IN6, b"\0\x06\0\x14")
+    assert options[28:] == bytes.fromhex("000c 000c 00000000 00000010")
+    return session
+
+
+def spending(number: int) -> bytes:
+    """The option that spends a token."""
+    return bytes.fromhex("000d 0008") + number.to_bytes(4, "big")
+
+
+def granted(gateway: Running, session: bytes, number: int, port: int) -> bool:
+    """Spend a token; whether the destination has heard of it, too."""
+    options = session + spending(number)
+    with closing(asked(gateway, options, port, b"once")) as client:
+        kind, told = raw.entered6(client)
+        if kind:
+            assert told == REJECTED
+            assert client.recv(1) == b""
+            return False
         assert raw.replied6(client)[0] == 0
         assert raw.exactly(client, 4) == b"once"
-    with closing(asked(gateway, spending, echoing.port, b"once")) as client:
-        assert raw.entered6(client) == (1, REJECTED)
-        assert client.recv(1) == b""
+        return True
+
+
+def test_replays(
+    gateway: Restarted, destination: Callable[..., Destination], workers: int
+) -> None:
+    """
+    A request that spends a token is served once, however many come at a time, and to
+    whichever process; also after a reload, the death of a worker, and a restart. The
+    session goes on.
+    """
+    port = destination(echo).port
+    session = begun(gateway, port)
+    for number in range(3):
+        clients = [
+            asked(gateway, session + spending(number), port, b"once") for _ in range(12)
+        ]
+        kinds = [raw.entered6(client)[0] for client in clients]
+        for client in clients:
+            client.close()
+        assert sorted(kinds) == [0] + [1] * 11
     gateway.process.send_signal(signal.SIGHUP)
     until(lambda: gateway.journal("reloaded"))
-    with closing(asked(gateway, spending, echoing.port, b"once")) as client:
-        assert raw.entered6(client) == (1, REJECTED)
-    # The session itself goes on.
-    with closing(asked(gateway, session, echoing.port)) as client:
-        assert raw.entered6(client)[0] == 0
+    assert not granted(gateway, session, 2, port)
+    assert granted(gateway, session, 3, port)
+    if workers > 1:
+        died = gateway.journal("worker")[-1]
+        os.kill(died["pid"], signal.SIGKILL)
+        until(lambda: gateway.journal("worker")[-1]["pid"] != died["pid"])
+        until(lambda: gateway.journal("worker")[-1]["state"] == "started")
+    assert not any(granted(gateway, session, 3, port) for _ in range(4))
+    assert granted(gateway, session, 4, port)
+    gateway.restart()
+    assert not any(granted(gateway, session, 4, port) for _ in range(4))
+    assert all(granted(gateway, session, number, port) for number in range(5, 16))
+    reasons = {
+        each["reason"] for each in gateway.journal("decision") if "reason" in each
+    }
+    assert "no-session" not in reasons
+
+
+def test_aSessionOfAGatewayThatHasEnded(
+    tmp_path: Path, destination: Callable[..., Destination]
+) -> None:
+    """Nobody knows what of its tokens is spent: it is refused."""
+    port = destination(echo).port
+    text = LISTEN_OPEN
+    with restarted(tmp_path / "one", text) as gateway:
+        with closing(asked(gateway, SESSION + TOKENS, port)) as client:
+            session = raw.entered6(client)[1][:20]
+        assert granted(gateway, session, 0, port)
+    with restarted(tmp_path / "two", text) as gateway:
+        options = session + spending(1)
+        with closing(asked(gateway, options, port, b"once")) as client:
+            assert raw.entered6(client) == (1, bytes.fromhex("0009 0004"))
 
 
 def test_noEarlyData(gateway: Running, tmp_path: Path, workers: int) -> None:

@@ -4,20 +4,28 @@ Logins that later requests go on with, and their tokens.
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+)
 
 from socksgw.negotiate import resumption
 from socksgw.negotiate.resumption import WINDOW, Resumptions, Window
+from socksgw.system.turn import Turn
 from socksgw.wire.address import Address
-from tests.fakes.policy import Somebody
 
 HERE = Address.parse("192.0.2.7")
 THERE = Address.parse("192.0.2.8")
-ALICE: Any = Somebody("alice")
 
 
 def test_tokensAreSpentOnce() -> None:
@@ -104,45 +112,235 @@ def test_theKey() -> None:
     """It is of the client that it was given to, there, until it is not used."""
     now = 0.0
     known = Resumptions(lambda: now)
-    made = known.begin(ALICE, "job", "lan", HERE)
+    assert known.find(b"key" * 4, "lan", HERE) is None
+    made = known.begin(b"alice", "lan", HERE)
     assert made is not None
-    key, found = made
+    key, _ = made
     assert len(key) % 4 == 0
-    assert (found.user, found.tag) == (ALICE, "job")
-    assert known.find(key, "lan", HERE) is found
-    assert known.find(key, "lan", THERE) is None
-    assert known.find(key, "other", HERE) is None
-    assert known.find(key[:-1] + b"?", "lan", HERE) is None
+
+    def found(*of: Any) -> bytes:
+        login = known.find(*of)
+        return b"" if login is None else login.facts
+
+    assert found(key, "lan", HERE) == b"alice"
+    assert not found(key, "lan", THERE)
+    assert not found(key, "other", HERE)
+    assert not found(key[:-1] + b"?", "lan", HERE)
     now = resumption.IDLE - 1
-    assert known.find(key, "lan", HERE) is found
+    assert found(key, "lan", HERE)
     now += resumption.IDLE
-    assert known.find(key, "lan", HERE) is None
+    assert not found(key, "lan", HERE)
     assert not known
 
 
 def test_theEnd() -> None:
     """Only who has the key, there, can end it."""
     known = Resumptions(lambda: 0.0)
-    made = known.begin(ALICE, "", "lan", HERE)
+    made = known.begin(b"", "lan", HERE)
     assert made is not None
     known.end(made[0], "lan", THERE)
     assert len(known) == 1
     known.end(made[0], "lan", HERE)
     assert not known
     known.end(made[0], "lan", HERE)
+    assert not known.spend(made[1], 0)
 
 
 def test_bounds(monkeypatch: Any) -> None:
-    """As many as fit, of one source and of all; or none."""
+    """As many as fit, of one source and of those that share its row; or none."""
     monkeypatch.setattr(resumption, "MOST_OF_ONE", 2)
     monkeypatch.setattr(resumption, "MOST", 3)
-    known = Resumptions(lambda: 0.0)
-    first = known.begin(ALICE, "", "lan", HERE)
+    monkeypatch.setattr(resumption, "_ROW", 3)
+    now = 0.0
+    known = Resumptions(lambda: now)
+    first = known.begin(b"", "lan", HERE)
     assert first is not None
-    assert known.begin(ALICE, "", "lan", HERE) is not None
-    assert known.begin(ALICE, "", "lan", HERE) is None
-    assert known.begin(ALICE, "", "lan", THERE) is not None
-    assert known.begin(ALICE, "", "lan", THERE) is None
+    assert known.begin(b"", "lan", HERE) is not None
+    assert known.begin(b"", "lan", HERE) is None
+    assert known.begin(b"", "lan", THERE) is not None
+    assert known.begin(b"", "lan", THERE) is None
     known.end(first[0], "lan", HERE)
-    assert known.begin(ALICE, "", "lan", THERE) is not None
-    assert Resumptions(lambda: 0.0, enabled=False).begin(ALICE, "", "l", HERE) is None
+    assert known.begin(b"", "lan", THERE) is not None
+    assert known.begin(bytes(4096), "lan", HERE) is None
+    now = resumption.IDLE
+    assert known.begin(b"", "lan", HERE) is not None
+    assert len(known) == 1
+
+
+def shared(known: Resumptions) -> Resumptions:
+    """The same logins, as another process has them."""
+    return Resumptions(lambda: 0.0, known.another())
+
+
+def test_oneTruth() -> None:
+    """What one process gives, spends and ends, is so in all."""
+    here = Resumptions(lambda: 0.0)
+    there = shared(here)
+    made = here.begin(b"alice", "lan", HERE)
+    assert made is not None
+    found = there.find(made[0], "lan", HERE)
+    assert found is not None
+    assert found.facts == b"alice"
+    there.give(found, 8)
+    here.give(made[1], 4)
+    assert made[1].window is not None
+    assert made[1].window.size == 8
+    assert there.spend(found, 3)
+    assert not here.spend(made[1], 3)
+    there.end(made[0], "lan", HERE)
+    assert here.find(made[0], "lan", HERE) is None
+    assert not here.spend(made[1], 4)
+
+
+def test_aProcessThatDies(monkeypatch: Any) -> None:
+    """What it was changing is not known any more: its tokens may be spent."""
+    here = Resumptions(lambda: 0.0)
+    made = here.begin(b"alice", "lan", HERE)
+    other = here.begin(b"bob", "lan", HERE)
+    assert made is not None
+    assert other is not None
+    here.give(made[1], 8)
+    if not (pid := os.fork()):
+        monkeypatch.setattr(
+            Window, "written", property(lambda _: os.kill(os.getpid(), signal.SIGKILL))
+        )
+        shared(here).spend(made[1], 0)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert not here.spend(made[1], 0)
+    assert here.find(made[0], "lan", HERE) is None
+    assert here.find(other[0], "lan", HERE) is not None
+    assert len(here) == 1
+
+
+def test_aProcessThatStandsStill() -> None:
+    """While it has the turn, nobody goes on with a login, and no token is spent."""
+    here = Resumptions(lambda: 0.0)
+    made = here.begin(b"alice", "lan", HERE)
+    assert made is not None
+    here.give(made[1], 8)
+    turn = Turn(here.another())
+    assert turn.take()
+    assert here.find(made[0], "lan", HERE) is None
+    assert not here.spend(made[1], 0)
+    assert here.begin(b"bob", "lan", HERE) is None
+    turn.give()
+    assert here.spend(made[1], 0)
+
+
+def test_memoryInAnotherForm() -> None:
+    """Nothing of it is believed, and it is left as it is."""
+    fd = os.memfd_create("other", os.MFD_CLOEXEC)
+    os.write(fd, b"logins as they are kept one day")
+    known = Resumptions(lambda: 0.0)
+    known.join(os.dup(fd))
+    assert known.begin(b"alice", "lan", HERE) is not None
+    with pytest.raises(ValueError, match="another form"):
+        Resumptions(lambda: 0.0, fd)
+    assert os.pread(fd, 6, 0) == b"logins"
+    os.close(fd)
+
+
+class Serving(RuleBasedStateMachine):
+    """
+    Several processes serve clients, and each knows what is so.
+
+    A process dies, also as it changes something, and another one is in its place.
+    """
+
+    keys = Bundle("keys")
+    processes = st.integers(0, 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        first = Resumptions(self.clock)
+        self.served = [first, self.joined(first), self.joined(first)]
+        #: What each key is of, and which of its tokens are spent.
+        self.known: dict[bytes, tuple[bytes, set[int]]] = {}
+        self.gone: set[bytes] = set()
+        self.used: dict[bytes, float] = {}
+
+    def clock(self) -> float:
+        """Return what time it is in all processes."""
+        return self.now
+
+    def joined(self, other: Resumptions) -> Resumptions:
+        """Return what one more process has."""
+        return Resumptions(self.clock, other.another())
+
+    @rule(target=keys, at=processes, name=st.binary(max_size=9), size=st.integers(0, 9))
+    def begins(self, at: int, name: bytes, size: int) -> bytes:
+        """A client logs in, and may ask for tokens."""
+        made = self.served[at].begin(name, "lan", HERE)
+        assert made is not None
+        key, found = made
+        if size:
+            self.served[at].give(found, size)
+        self.known[key] = name, set()
+        self.used[key] = self.now
+        return key
+
+    def found(self, at: int, key: bytes) -> Any:
+        """Return what a process finds, which is as it has to be."""
+        found = self.served[at].find(key, "lan", HERE)
+        late = self.now - self.used[key] >= resumption.IDLE
+        assert (found is None) == (key in self.gone or late)
+        if found is None:
+            self.gone.add(key)
+        else:
+            self.used[key] = self.now
+            assert found.facts == self.known[key][0]
+        return found
+
+    @rule(key=keys, at=processes, token=st.integers(0, 12))
+    def spends(self, key: bytes, at: int, token: int) -> None:
+        """A request of it may spend a token, once, wherever it comes."""
+        found = self.found(at, key)
+        if found is None:
+            return
+        before = found.window
+        inside = before is not None and token in range(
+            before.base, before.base + before.size
+        )
+        spent = self.known[key][1]
+        assert self.served[at].spend(found, token) == (inside and token not in spent)
+        if inside:
+            spent.add(token)
+
+    @rule(key=keys, at=processes)
+    def ends(self, key: bytes, at: int) -> None:
+        """A client tears it down."""
+        self.found(at, key)
+        self.served[at].end(key, "lan", HERE)
+        self.gone.add(key)
+
+    @rule(at=processes)
+    def dies(self, at: int) -> None:
+        """A process dies, and another one has its place."""
+        self.served[at] = self.joined(self.served[at - 1])
+
+    @rule(key=keys, at=processes)
+    def diesInBetween(self, key: bytes, at: int) -> None:
+        """It dies as it changes a login, of which nothing is known from then on."""
+        found = self.found(at, key)
+        if found is not None:
+            memory: Any = self.served[at]._memory
+            memory.states[found._place] = resumption._CHANGING
+            self.gone.add(key)
+        self.dies(at)
+
+    @rule(seconds=st.sampled_from([1.0, resumption.IDLE / 2]))
+    def passes(self, seconds: float) -> None:
+        """Nobody uses it."""
+        self.now += seconds
+
+    @rule(key=keys, at=processes)
+    def others(self, key: bytes, at: int) -> None:
+        """Nobody else can go on with it."""
+        assert self.served[at].find(key, "lan", THERE) is None
+
+
+TestServing = Serving.TestCase
+TestServing.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
