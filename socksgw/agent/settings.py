@@ -191,8 +191,10 @@ class Settings:
                 )
             if self.password_file and self.keyring:
                 yield Problem("password_file", "either this or keyring, not both")
-        if method == "kerberos" and self.scheme.startswith("socks6"):
-            yield Problem("gateway", "Kerberos is not built by socks6; use socks5+tls")
+        if method == "kerberos" and self.scheme == "socks6":
+            yield Problem(
+                "gateway", "Kerberos protects nothing by socks6; use socks6+tls"
+            )
         if method == "token" and self.scheme.startswith("socks"):
             yield Problem("gateway", "a token goes by HTTP alone; use https")
         if method == "token" and not self.token_file:

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
     IProtocolFactory,
+    ISSLTransport,
     ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
@@ -57,6 +58,11 @@ class TransportLink(Link, Protocol):
         self._protection: Protection | None = None
 
     # As a link.
+
+    @property
+    def secured(self) -> bool:
+        """As L{Link.secured}."""
+        return bool(ISSLTransport.providedBy(self.transport))
 
     def write(self, octets: bytes) -> None:
         """As L{Link.write}."""

@@ -25,6 +25,7 @@ from socksgw.errors import SocksError
 from socksgw.system.connection import Connection
 from socksgw.system.coroutines import Awaited
 from socksgw.system.tlsfailed import TLSCut, TLSFailed
+from socksgw.wire.levels import CONFIDENTIALITY
 
 __all__ = ["ConnectionLink", "Link"]
 
@@ -52,6 +53,11 @@ class Link:
         self._came = b""
         self._failure: ProxyError | None = None
         self._waiting: Awaited[bytes] | None = None
+
+    @property
+    def secured(self) -> bool:
+        """Whether nobody on the way reads what is said, or changes it."""
+        raise NotImplementedError
 
     def write(self, octets: bytes) -> None:
         """Send octets to the proxy."""
@@ -138,6 +144,11 @@ class ConnectionLink(Link):
         super().__init__()
         self.connection = connection
         connection.take(self)
+
+    @property
+    def secured(self) -> bool:
+        """As L{Link.secured}."""
+        return self.connection.secured == CONFIDENTIALITY
 
     def write(self, octets: bytes) -> None:
         """As L{Link.write}."""

@@ -73,6 +73,8 @@ class _Dialogue:
 
     __slots__ = ("_conversation", "_link", "datagrams", "protection")
 
+    protects = True
+
     def __init__(
         self, link: Link, conversation: ClientConversation, datagrams: bool = False
     ) -> None:
@@ -80,6 +82,11 @@ class _Dialogue:
         self.datagrams = datagrams
         self._conversation = conversation
         self.protection: Protection | None = None
+
+    @property
+    def secured(self) -> bool:
+        """As L{LoginExchange.secured}."""
+        return self._link.secured
 
     def write(self, octets: bytes) -> None:
         """Send a message that the proxy has not answered yet."""

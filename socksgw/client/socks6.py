@@ -41,6 +41,8 @@ M = TypeVar("M")
 
 _NONE: Final = int(Method.NO_AUTHENTICATION)
 _NO_ACCEPTABLE: Final = int(Method.NO_ACCEPTABLE)
+#: Octets of a login in the request: all options have 16 KB in draft -11.
+_PRESENTED: Final = 15 << 10
 _UNSUPPORTED: Final = int(Reply.COMMAND_NOT_SUPPORTED)
 
 
@@ -62,6 +64,8 @@ class _Dialogue:
 
     #: No datagrams go beside it.
     datagrams = False
+    #: Application data is not subject to what a login has agreed on (section 6).
+    protects = False
 
     def __init__(
         self,
@@ -150,6 +154,11 @@ class _Dialogue:
             raise NoMethodAccepted(f"the proxy accepts none of {offered}")
         return event
 
+    @property
+    def secured(self) -> bool:
+        """As L{LoginExchange.secured}."""
+        return self._link.secured
+
     def write(self, octets: bytes) -> None:
         """As L{LoginExchange.write}."""
         if self._conversation.held:
@@ -163,7 +172,9 @@ class _Dialogue:
         """As L{LoginExchange.read}."""
         conversation = self._conversation
         if conversation.state is ClientState6.START:
-            await self._start(encodeAuthData(self._method, self._said))
+            # What is too long for a request is said when the proxy has asked for it.
+            fits = len(self._said) <= _PRESENTED
+            await self._start(encodeAuthData(self._method, self._said) if fits else b"")
         if self._answer is not None:
             answer, self._answer = self._answer, None
             return _read(decoder, answer[:limit])
@@ -264,7 +275,7 @@ class Socks6Proxy:
         self._initial = initial
         self._logins: dict[int, Login] = {}
         for login in logins or (NO_LOGIN,):
-            if not login.methods or login.protects:
+            if not login.methods:
                 raise ValueError(f"SOCKS 6 has no login by {login.called}")
             for method in login.methods:
                 # Every client has that one, and it has nothing to say.

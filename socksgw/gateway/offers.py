@@ -235,9 +235,7 @@ def _only(values: Collection[str | None]) -> str | None:
 def _canUse(dialect: Dialect, method: OfferedMethod) -> bool:
     """Return whether a client can come in by a method in a protocol."""
     wordless = Method.NO_AUTHENTICATION in method.codes
-    if dialect.login(None) is not None and (
-        method.inner or method.capabilities.protects
-    ):
+    if dialect.login(None) is not None and method.inner:
         # It would protect what the client has sent already.
         return False
     if dialect.challenging:

@@ -34,7 +34,7 @@ __all__ = ["UpstreamClient", "WrongUpstream", "clientFor", "keepsSecrets", "ledT
 #: The protocols that have each method; none of them is for all.
 _PROTOCOLS: Final = {
     "userpass": ("socks5", "socks6", "http"),
-    "gssapi": ("socks5",),
+    "gssapi": ("socks5", "socks6"),
     "negotiate": ("http",),
     "token": ("http",),
 }
@@ -317,6 +317,15 @@ class _Maker:
             return None
         if method == "negotiate":
             return NegotiateLogin(initiator, service)
+        if self._url.protocol == "socks6":
+            if not self._url.tls:
+                self._says(
+                    "login.method",
+                    f'"{method}" protects nothing in SOCKS 6, and needs TLS; say '
+                    f'"{self._secure}://…" in url',
+                )
+            if login.protection is not None:
+                self._says("login.protection", "is of no use in SOCKS 6")
         protection = (
             tuple(PROTECTIONS) if login.protection is None else login.protection
         )

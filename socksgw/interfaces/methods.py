@@ -299,8 +299,21 @@ class IExchange(Interface):
         That is what has come already and was not read, and all that follows.
 
         @param protection: a L{Protection}.
+        @raise socksgw.errors.AuthenticationFailed: not L{protects}.
         """
 
+    protects = Attribute(
+        """
+        A C{bool}: whether anything can go through a L{protect}ion. In SOCKS 6 what
+        follows the login does not (draft-olteanu-intarea-socks-6-11 section 6).
+        """
+    )
+    secured = Attribute(
+        """
+        How the connection is protected already: C{clear}, C{integrity} or
+        C{confidentiality}.
+        """
+    )
     identity = Attribute(
         """
         The L{IVerifiedIdentity} that the connection itself has proved (a client

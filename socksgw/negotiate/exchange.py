@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, final
 
 from zope.interface import implementer
 
+from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IExchange, Program, Protection
 from socksgw.wire.address import Address
 from socksgw.wire.events import Decoded, Event
@@ -94,8 +95,28 @@ class Exchange:
             self._client.send(octets)
 
     def protect(self, protection: Protection) -> None:
-        """Have every octet from here on go through a protection."""
+        """
+        Have every octet from here on go through a protection.
+
+        @raise AuthenticationFailed: the protocol has none.
+        """
+        if not self.protects:
+            raise AuthenticationFailed(
+                "a login of SOCKS 6 protects nothing of what follows it",
+                reason="protection",
+                counts=False,
+            )
         self._client.protect(protection)
+
+    @property
+    def protects(self) -> bool:
+        """Whether there can be one (L{IExchange})."""
+        return self._client.conversation.login is None
+
+    @property
+    def secured(self) -> str:
+        """How the connection is protected (L{IExchange})."""
+        return self._client.secured
 
     @property
     def identity(self) -> Any:

@@ -44,6 +44,17 @@ def _unmet(offered: bytes, wanted: Sequence[OfferedMethod]) -> str:
     return f"{why}; {helps}" if helps else why
 
 
+def _late(offered: bytes, wrapping: Sequence[OfferedMethod]) -> str:
+    """Say that a client offers what has to protect its request; empty where not."""
+    for method in wrapping:
+        if any(code in offered for code in method.codes):
+            return (
+                f'"{method.name}" protects what follows a login, and the request of '
+                "this client is before it: it needs a listener with TLS"
+            )
+    return ""
+
+
 def _chosen(
     offered: bytes, wanted: Sequence[OfferedMethod], exchange: Exchange, client: Client
 ) -> tuple[OfferedMethod, int] | None:
@@ -106,14 +117,17 @@ async def negotiate(
     login = conversation.login
     offers = (dialect.offered(event),) if login is None else login.offers
     if login is not None:
-        # What protects the connection cannot do so in the middle of its messages.
-        wanted = [m for m in wanted if not m.inner and not m.capabilities.protects]
+        # TLS cannot begin in the middle of the client's messages.
+        wrapping = [m for m in wanted if m.inner]
+        wanted = [m for m in wanted if not m.inner]
+    else:
+        wrapping = []
     found = None
     for offered in offers:
         found = found or _chosen(offered, wanted, exchange, client)
     if found is None:
         offered = b"".join(offers)
-        why = dialect.loginless or _unmet(offered, wanted)
+        why = dialect.loginless or _late(offered, wrapping) or _unmet(offered, wanted)
         raise NoAcceptableMethod(why, dialect.denial)
     method, code = found
     if chosen is not None:

@@ -1,8 +1,8 @@
 """
 GSSAPI (RFC 1961, method 01; Negotiate in HTTP, RFC 4559): Kerberos single sign-on.
 
-In SOCKS every octet after the login travels in wrapped tokens; HTTP has no such
-protection.
+In SOCKS 5 every octet after the login travels in wrapped tokens; SOCKS 6
+(draft-olteanu-intarea-socks-6-11 section 6) and HTTP have no such protection.
 
 What a token holds is the business of a mechanism: C{gssapi_kerberos.py}, or
 C{gssapi_stub.py} for tests and demonstrations.
@@ -166,7 +166,24 @@ class Gssapi:
         return self._mechanism.problems()
 
     async def readCredentials(self, exchange: Any) -> Credentials:
-        """Establish the context, but for our last token."""
+        """
+        Establish the context, but for our last token.
+
+        @raise AuthenticationFailed: the client does not get in; in SOCKS 6, where the
+            context protects nothing, also where nothing else does and C{clear} is not
+            accepted.
+        """
+        if (
+            not exchange.protects
+            and exchange.secured == CLEAR
+            and Level.CLEAR not in self._levels
+        ):
+            raise AuthenticationFailed(
+                "a login of SOCKS 6 protects nothing of what follows it, and "
+                '`protection` does not have "clear": use TLS, or SOCKS 5, or add that',
+                reason="protection",
+                counts=False,
+            )
         context = self._mechanism.accept()
         for _ in range(_ROUNDS):
             token = await _read(exchange, wire.readAuthentication)
@@ -215,6 +232,9 @@ class Gssapi:
             return
         context = credentials.context
         exchange.write(encode(MessageType.AUTHENTICATION, credentials.answer))
+        if not exchange.protects:
+            # There is no level to agree on.
+            return
         token = await _read(exchange, wire.readLevel)
         unwrapped = len(token) == 1
         if unwrapped and not self._nec:
@@ -316,7 +336,8 @@ class GssapiMethod:
         "protection": 'array of strings; default ``["confidentiality", "integrity"]``. '
         "Levels of protection that are accepted: these, and ``selective`` and "
         "``clear``. The first is answered to a client that asks for another one. HTTP "
-        "has no protection: with this key, a login there needs TLS, or ``clear``.",
+        "has no protection: with this key, a login there needs TLS, or ``clear``. In "
+        "SOCKS 6, which has none either, it needs that in any case.",
         "mechanism": 'string; default ``"kerberos"``. ``"stub"`` believes everybody, '
         "for tests; only where every listener is on loopback.",
         "nec": "true or false; default ``false``. ``true``: the level may come "

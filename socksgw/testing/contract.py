@@ -28,6 +28,7 @@ from zope.interface.verify import verifyObject
 
 from socksgw.errors import SocksError
 from socksgw.interfaces import (
+    CLEAR,
     IAuthenticator,
     IAuthMethod,
     IExchange,
@@ -84,6 +85,7 @@ class _Dialogue:
     def __init__(self, authenticator: Any, code: int, identity: Any, script: Script):
         self.identity = identity
         self.program = None
+        self.protects, self.secured = True, CLEAR
         self.credentials: Any = None
         self.failure: BaseException | None = None
         self.written = b""

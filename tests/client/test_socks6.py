@@ -23,9 +23,9 @@ from socksgw.client.logins.gssapi import GssapiLogin
 from socksgw.client.logins.password import PasswordLogin
 from socksgw.client.logins.token import TokenLogin
 from socksgw.client.socks6 import Socks6Proxy
-from socksgw.plugins.gssapi_stub import StubInitiator
 from socksgw.wire.address import Address
 from socksgw.wire.socks6options import INITIAL_LIMIT
+from tests.fakes.gssapi import StubTickets
 from tests.fakes.links import MemoryLink, begun, failed, result
 
 V4 = Address.parse("192.0.2.7")
@@ -158,11 +158,11 @@ def test_whatItCannotDo() -> None:
     """Each is told before anything is sent."""
     with pytest.raises(ValueError, match="token"):
         Socks6Proxy(TokenLogin("t"))
-    with pytest.raises(ValueError, match="GSSAPI"):
-        Socks6Proxy(GssapiLogin(StubInitiator("alice@X"), "rcmd@gw"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="initial data"):
         Socks6Proxy(initial=bytes(INITIAL_LIMIT + 1))
     link = MemoryLink()
+    bare = Socks6Proxy(GssapiLogin(StubTickets(), "rcmd@gw"))
+    assert "TLS" in str(failed(begun(bare.connect(link, "example.com", 443))))
     error = failed(begun(Socks6Proxy().associate(link)))
     assert isinstance(error, CommandNotSupported)
     assert "not built yet" in str(error)

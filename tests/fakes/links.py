@@ -25,6 +25,9 @@ class MemoryLink(Link):
     @ivar paused: whether the proxy is not read any more.
     """
 
+    #: Whether TLS stands in between.
+    secured = False
+
     def __init__(self) -> None:
         super().__init__()
         self._written = bytearray()

@@ -166,8 +166,13 @@ WRONG: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
     "no name": (TLS, {"server_name": "a b"}, {}, {"server_name": "neither"}),
     "url": ("socks7://gw2.example:1080", {}, {}, {"url": "not among"}),
     "gssapi by SOCKS 6": (
-        "socks6+tls://gw2.example:1", {}, {"method": "gssapi"},
-        {"login.method": "for socks5"},
+        "socks6://gw2.example:1", {}, {"method": "gssapi"},
+        {"login.method": "socks6+tls"},
+    ),
+    "protection in SOCKS 6": (
+        "socks6+tls://gw2.example:1", {},
+        {"method": "gssapi", "protection": ("integrity",)},
+        {"login.protection": "of no use in SOCKS 6"},
     ),
     "user in url": ("socks5://u:canary@x:1", {}, {}, {"url": "no password"}),
 }  # fmt: skip

@@ -16,6 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
+from socksgw.client.errors import LoginRefused
+from socksgw.client.logins.gssapi import GssapiLogin
+from socksgw.client.socks6 import Socks6Proxy
 from socksgw.errors import AuthenticationFailed, LookupFailed
 from socksgw.interfaces import (
     IAuthenticator,
@@ -34,10 +37,12 @@ from tests.fakes.gssapi import (
     REALM,
     REFUSED,
     Peer,
+    StubTickets,
     established,
     gatewayWith,
     method,
 )
+from tests.fakes.links import MemoryLink, begun, failed, result
 
 REPLY = answer("socks5", 0, BOUND)[2:]
 
@@ -206,6 +211,75 @@ def test_realms(gateway: Gateway) -> None:
         peer.agreed(2)
         peer.send(peer.wrapped(CONNECT))
         assert gateway.lines("decision")[-1]["user"] == user
+
+
+# SOCKS 6 (draft-olteanu-intarea-socks-6-11 sections 6 and 8.3).
+
+
+def six(gateway: Gateway, rounds: int = 1, long: bool = False) -> Any:
+    """
+    Have our own client log in by the stub, and ask for example.com.
+
+    @param long: whether its token does not fit into a request.
+    @return: what has come of it, and the octets that the client has sent, by flight.
+    """
+    link, flights = MemoryLink(), []
+    link.secured = True
+    name = f"{'a' * 16_000 * long}alice@{REALM}"
+    login = GssapiLogin(StubTickets(name, rounds), "rcmd@gw")
+    transport = gateway.connect()
+    running = begun(Socks6Proxy(login).connect(link, "example.com", 443))
+    heard = 0
+    while octets := link.taken():
+        flights.append(octets)
+        transport.protocol.dataReceived(octets)
+        said = transport.value()[heard:]
+        heard += len(said)
+        if said:
+            link.came(said)
+        if transport.ending:
+            link.close()
+    return running, flights
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 10])
+def test_six(rounds: int) -> None:
+    """
+    The first token is in the request, and so one round trip is enough; others are
+    messages. Nothing is wrapped, and no level is agreed on.
+    """
+    gateway = gatewayWith(protection=["confidentiality", "clear"])
+    running, flights = six(gateway, rounds)
+    assert result(running).protection is None
+    assert len(flights) == rounds
+    assert flights[0].startswith(b"\x06\x01")
+    line = gateway.lines("decision")[0]
+    assert (line["user"], line["method"]) == ("alice", "gssapi")
+    assert "secured" not in line
+    well(gateway)
+
+
+def test_sixWithALongToken() -> None:
+    """What does not fit into a request is a message behind it."""
+    gateway = gatewayWith(protection=["clear"])
+    running, flights = six(gateway, long=True)
+    assert [len(each) < 100 for each in flights] == [True, False]
+    # The name is too long for a user's: the message arrived whole.
+    assert isinstance(failed(running), LoginRefused)
+    well(gateway)
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_sixInTheClear(clear: bool) -> None:
+    """Where nothing protects what follows, the method must accept that."""
+    gateway = gatewayWith(**({"protection": ["integrity", "clear"]} if clear else {}))
+    running, _ = six(gateway)
+    if clear:
+        assert result(running).protection is None
+    else:
+        assert isinstance(failed(running), LoginRefused)
+        assert gateway.lines()[-1]["reason"] == "protection"
+    well(gateway)
 
 
 # Refusals.

@@ -1,7 +1,9 @@
 """
-GSSAPI: RFC 1961 in SOCKS 5.
+GSSAPI: RFC 1961 in SOCKS 5, and in SOCKS 6.
 
-Every octet after the login goes through the protection that both have agreed on.
+In SOCKS 5 every octet after the login goes through the protection that both have agreed
+on. In SOCKS 6 it protects nothing of what follows (draft-olteanu-intarea-socks-6-11
+section 6), and so it is a login inside TLS alone.
 """
 
 from __future__ import annotations
@@ -75,8 +77,15 @@ class GssapiLogin(Login):
 
     async def socks5(self, method: int, exchange: LoginExchange) -> Protection | None:
         """As L{Login.socks5} (RFC 1961 sections 3 and 4)."""
+        if not exchange.protects and not exchange.secured:
+            raise LoginRefused(
+                "GSSAPI protects nothing of what follows in SOCKS 6: use TLS to the "
+                "proxy, or SOCKS 5"
+            )
         context = self._initiator.begin(self._service, datagrams=exchange.datagrams)
         await self._establish(context, exchange)
+        if not exchange.protects:
+            return None
         level = await self._agree(context, exchange)
         return Encapsulation(context, level)
 

@@ -22,8 +22,16 @@ M = TypeVar("M")
 
 class LoginExchange(Protocol):
     """
-    The messages of a method's sub-negotiation in SOCKS 5.
+    The messages of a method's sub-negotiation in SOCKS 5 and 6.
     """
+
+    @property
+    def protects(self) -> bool:
+        """Whether what follows can go through a protection; not in SOCKS 6."""
+
+    @property
+    def secured(self) -> bool:
+        """Whether nobody on the way reads what is said, or changes it."""
 
     @property
     def datagrams(self) -> bool:

@@ -212,7 +212,7 @@ class Credentials:
         self._unprotecting()
 
     def _unprotecting(self) -> None:
-        """Report methods that protect what listeners have before the login."""
+        """Report methods that protect too late, or nothing, on their listeners."""
         bringing = {
             listen.name
             for listen in self._config.listen
@@ -228,6 +228,14 @@ class Credentials:
                         "its listeners have their requests before it; add another "
                         "protocol there, or take TLS",
                     )
+                if not self._secured.issuperset(named):
+                    for name in self._methods.protecting(choose.methods):
+                        self._problems.odd(
+                            f"auth.choose[{i}].methods",
+                            f'"{name}" protects nothing in the protocols of its '
+                            "listeners: clients are refused where no TLS does, unless "
+                            'it accepts "clear"; give the listener TLS',
+                        )
 
     def _lengths(self, checkers: Sequence[ICredentialsChecker]) -> None:
         """

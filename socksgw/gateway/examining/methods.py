@@ -271,13 +271,12 @@ class Methods:
         ]
 
     def wrapping(self, names: Sequence[str]) -> list[str]:
-        """Return those of the names whose methods protect what follows the login."""
-        found = self.protecting(names)
-        for name in names:
-            method = self._built.get(self._key(name, None))
-            if method is not None and method.inner:
-                found.append(name)
-        return found
+        """Return those of the names whose methods have others inside."""
+        return [
+            name
+            for name in names
+            if (method := self._built.get(self._key(name, None))) and method.inner
+        ]
 
     def verifying(self, names: Sequence[str]) -> bool:
         """Tell whether one of these methods verifies by itself who the user is."""

@@ -233,7 +233,7 @@ def test_whatHttpCannotUse(
 @pytest.mark.parametrize(
     ("protocols", "method", "wrongly"),
     [
-        ('"socks6"', "gssapi", True),
+        ('"socks6"', "gssapi", False),
         ('"socks6"', "tls", True),
         ('"socks6"', "userpass", False),
         ('"socks5", "socks6"', "gssapi", False),
@@ -254,6 +254,21 @@ def test_whatProtectsTooLate(
     found = dict(wrong(loads(text, "f", tmp_path)))
     said = found.get("auth.choose[0].methods", "")
     assert ("have their requests before it" in said) is wrongly, found
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_whatProtectsNothing(tls: bool, tmp_path: Path) -> None:
+    """GSSAPI in SOCKS 6: where no TLS does either, there is a warning."""
+    server(Authority()).write(tmp_path, "gw")
+    text = (
+        '[[listen]]\nname = "a"\naddress = ["127.0.0.1:1"]\nprotocols = ["socks6"]\n'
+        + 'tls = { certificate = "gw.pem", key = "gw.key" }\n' * tls
+        + '[auth]\ngssapi = { mechanism = "stub" }\n'
+        '[[auth.choose]]\nmethods = ["gssapi"]\n'
+    )
+    found = examined(loads(text, "f", tmp_path)).warnings
+    said = [each.text for each in found if each.path == "auth.choose[0].methods"]
+    assert any("protects nothing" in each for each in said) is not tls
 
 
 @pytest.mark.parametrize(
