@@ -18,6 +18,7 @@ PURE = {
     "collections",
     "enum",
     "functools",
+    "hmac",
     "ipaddress",
     "itertools",
     "json",
