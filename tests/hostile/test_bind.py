@@ -581,7 +581,7 @@ def test_aThousandAbandoned(gateway: Callable[..., Running]) -> None:
         bind(serving.port)[0].close()
         until(lambda: serving.journal("end"))
         until(lambda: len(tcpListeners(serving)) == 1)
-        before = serving.descriptors
+        before = serving.sockets
         clients = [bind(serving.port)[0] for _ in range(1000)]
         until(lambda: len(tcpListeners(serving)) == 1001)
         for number, client in enumerate(clients):
@@ -594,5 +594,5 @@ def test_aThousandAbandoned(gateway: Callable[..., Running]) -> None:
         until(lambda: len(tcpListeners(serving)) == 1, 30)
         for client in clients:
             client.close()
-        until(lambda: serving.descriptors <= before, 30)
+        until(lambda: serving.sockets <= before, 30)
         until(lambda: len(serving.journal("end")) == 1001)

@@ -87,7 +87,7 @@ def test_slow(gateway: Gateway, echo: Server) -> None:
 def _slowly(started: Running, echo: Server) -> None:
     """As many as there may be at a time."""
     _served(started, echo)
-    before = started.descriptors
+    before = started.sockets
     with ExitStack() as stack:
         began: list[socket.socket] = []
         rest: dict[socket.socket, Iterator[int]] = {}
@@ -110,7 +110,7 @@ def _slowly(started: Running, echo: Server) -> None:
         assert not isClosed(began[-1])
         until(lambda: all(map(isClosed, began)), HANDSHAKE + 30)
         assert time.monotonic() - waited < HANDSHAKE + 20
-    until(lambda: started.descriptors <= before)
+    until(lambda: started.sockets <= before)
     _served(started, echo)
 
 

@@ -28,7 +28,7 @@ from tests.live.clients import (
     verdict5,
 )
 from tests.live.names import AAAA, A, NameServer, a, aaaa, answer
-from tests.live.running import Running
+from tests.live.running import WORKERS, Running
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -244,7 +244,8 @@ def test_builtInRulesDenyWhereNamesLead(
     asking.names(spellings.NAMES)
     asking.names([b"six%d.test" % n for n in range(len(_ANSWERS))])
     assert asking.wrong == {}
-    assert home.asked["localhost", A] == 1
+    # Each process remembers what it was told.
+    assert 1 <= home.asked["localhost", A] <= WORKERS
     asking.recorded()
     ended(started, trace)
     assert dialled(trace, home) == []
