@@ -70,7 +70,7 @@ def _login(settings: Settings, passwordFile: str) -> str:
 def _lines(
     settings: Settings, uid: int, state: Path, passwordFile: str
 ) -> Iterator[str]:
-    socks = settings.scheme.startswith("socks5")
+    socks = settings.scheme.startswith("socks")
     commands = ["connect", "bind"] if socks else ["connect"]
     if socks and settings.udp != "off":
         commands.append("udp")
@@ -110,7 +110,7 @@ def _lines(
         yield f"ca = {quoted(settings.ca)}"
     if settings.server_name:
         yield f"server_name = {quoted(settings.server_name)}"
-    if socks and settings.udp == "hev":
+    if settings.scheme.startswith("socks5") and settings.udp == "hev":
         yield 'udp = "hev"'
     yield ""
     yield "[[rule]]"

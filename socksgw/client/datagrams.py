@@ -1,10 +1,10 @@
 """
-Datagrams through a SOCKS 5 proxy (UDP ASSOCIATE), for a C{DatagramProtocol}.
+Datagrams through a SOCKS proxy (UDP ASSOCIATE), for a C{DatagramProtocol}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
@@ -18,10 +18,12 @@ from socksgw.client.logins.login import Login
 from socksgw.client.proxy import Accepted
 from socksgw.client.reach import asked, within
 from socksgw.wire.address import Address, BadHost
+from socksgw.wire.association import encodeDatagram as encodeMessage
+from socksgw.wire.association import readDatagramOf
 from socksgw.wire.codes import SOCKS5
-from socksgw.wire.datagram import encodeDatagram, readDatagram
+from socksgw.wire.datagram import Datagram, encodeDatagram, readDatagram
 from socksgw.wire.protection import Protection, StreamProtection
-from socksgw.wire.reader import WireError
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
 
 __all__ = ["Association", "associate"]
 
@@ -29,7 +31,6 @@ __all__ = ["Association", "associate"]
 _LONGEST: Final = 1 << 16
 
 
-@final
 class Association:
     """
     What a program's C{DatagramProtocol} has as its transport.
@@ -40,24 +41,14 @@ class Association:
         was called.
     """
 
-    def __init__(
-        self, protocol: Any, relay: tuple[str, int], protection: Protection | None
-    ) -> None:
-        """@param relay: the proxy's address and port for datagrams."""
+    def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._relay = relay
-        # What protects a stream alone leaves datagrams as they are.
-        naked = isinstance(protection, StreamProtection)
-        self._protection = None if naked else protection
         self._connected: tuple[str, int] | None = None
         self._control: Any = None
-        self._port: Any = None
         self.ended: Deferred[BaseException | None] = Deferred()
 
-    def _begin(self, reactor: Any, control: Any, interface: str) -> None:
+    def _begin(self, control: Any) -> None:
         self._control = control
-        face = _Face(self)
-        self._port = reactor.listenUDP(0, face, interface, maxPacketSize=_LONGEST)
         self._protocol.makeConnection(self)
 
     # As IUDPTransport.
@@ -68,17 +59,17 @@ class Association:
 
         @param addr: where it goes: an address, or a name that the proxy looks up; and
             a port. It may be left out after L{connect}.
-        @raise ValueError: the host is none.
+        @raise ValueError: the host is none, or the datagram is too long.
         """
         to = addr or self._connected
         if to is None:
             raise ValueError("write() needs an address, unless connect() was called")
-        if self._port is None:
-            return
-        octets = encodeDatagram(destination(to[0]), to[1], datagram)
-        if self._protection is not None:
-            octets = self._protection.wrapDatagram(octets)
-        self._port.write(octets, self._relay)
+        if self._control is not None:
+            self._send(destination(to[0]), to[1], datagram)
+
+    def _send(self, host: Address | str, port: int, datagram: bytes) -> None:
+        """Send a datagram to a host that is one."""
+        raise NotImplementedError
 
     def connect(self, host: str, port: int) -> None:
         """Send what has no address to this one; others are heard all the same."""
@@ -87,7 +78,7 @@ class Association:
 
     def getHost(self) -> Any:
         """Return where this program's datagrams come from."""
-        return self._port.getHost()
+        raise NotImplementedError
 
     def stopListening(self) -> Deferred[BaseException | None]:
         """
@@ -101,6 +92,62 @@ class Association:
 
     # What comes.
 
+    def _take(self, octets: bytes) -> None:
+        """Take what comes on the connection: nothing counts there."""
+
+    def _hand(self, datagram: Datagram) -> None:
+        """Hand a datagram to the program."""
+        if isinstance(datagram.host, BadHost):
+            return
+        source = str(datagram.host), datagram.port
+        self._protocol.datagramReceived(datagram.payload, source)
+
+    def _end(self, reason: Failure) -> None:
+        if self._control is not None:
+            self._control = None
+            self._protocol.doStop()
+            self.ended.callback(reason.value)
+
+
+@final
+class _Beside(Association):
+    """An association whose datagrams go beside the connection (SOCKS 5)."""
+
+    def __init__(
+        self,
+        protocol: Any,
+        relay: tuple[str, int],
+        protection: Protection | None,
+        listen: Callable[[Any], Any],
+    ) -> None:
+        """
+        Open nothing yet.
+
+        @param relay: the proxy's address and port for datagrams.
+        @param listen: opens the socket for a C{DatagramProtocol}.
+        """
+        super().__init__(protocol)
+        self._listen = listen
+        self._relay = relay
+        # What protects a stream alone leaves datagrams as they are.
+        naked = isinstance(protection, StreamProtection)
+        self._protection = None if naked else protection
+        self._port: Any = None
+
+    def _begin(self, control: Any) -> None:
+        self._port = self._listen(_Face(self))
+        super()._begin(control)
+
+    def _send(self, host: Address | str, port: int, datagram: bytes) -> None:
+        octets = encodeDatagram(host, port, datagram)
+        if self._protection is not None:
+            octets = self._protection.wrapDatagram(octets)
+        self._port.write(octets, self._relay)
+
+    def getHost(self) -> Any:
+        """As L{Association.getHost}."""
+        return self._port.getHost()
+
     def _came(self, octets: bytes, sender: tuple[str, int]) -> None:
         if (sender[0].partition("%")[0], sender[1]) != self._relay:
             return
@@ -110,24 +157,77 @@ class Association:
             datagram = readDatagram(octets)
         except WireError:
             return
-        if datagram.fragment or isinstance(datagram.host, BadHost):
+        if not datagram.fragment:
             # Fragments need not be put together (RFC 1928 section 7).
-            return
-        source = str(datagram.host), datagram.port
-        self._protocol.datagramReceived(datagram.payload, source)
+            self._hand(datagram)
 
     def _end(self, reason: Failure) -> None:
-        port, self._port, self._control = self._port, None, None
-        if port is not None:
-            port.stopListening()
-            self._protocol.doStop()
-            self.ended.callback(reason.value)
+        if self._control is not None:
+            self._port.stopListening()
+        super()._end(reason)
+
+
+@final
+class _Inside(Association):
+    """
+    An association whose datagrams go inside the connection (SOCKS 6).
+
+    While the proxy does not read they are dropped, as a full socket would.
+    """
+
+    def __init__(self, protocol: Any, association: bytes) -> None:
+        """@param association: the ID."""
+        super().__init__(protocol)
+        self._association = association
+        self._buffer = bytearray()
+        self._read = readDatagramOf(association)
+        self._full = False
+
+    def _begin(self, control: Any) -> None:
+        control.transport.registerProducer(self, True)
+        super()._begin(control)
+
+    def _send(self, host: Address | str, port: int, datagram: bytes) -> None:
+        octets = encodeMessage(self._association, host, port, datagram)
+        if not self._full:
+            self._control.transport.write(octets)
+
+    def getHost(self) -> Any:
+        """As L{Association.getHost}: from the connection's own end."""
+        return self._control.transport.getHost()
+
+    def pauseProducing(self) -> None:
+        """Send nothing: the proxy does not read."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """Send again."""
+        self._full = False
+
+    def stopProducing(self) -> None:
+        """Send nothing any more."""
+        self._full = True
+
+    def _take(self, octets: bytes) -> None:
+        self._buffer += octets
+        reader, start = Reader(bytes(self._buffer)), 0
+        try:
+            while self._control is not None:
+                datagram = self._read(reader)
+                start = reader.position
+                if datagram is not None:
+                    self._hand(datagram)
+        except NeedMoreData:
+            del self._buffer[:start]
+        except WireError:
+            # The stream cannot be followed any further.
+            self._control.transport.abortConnection()
 
 
 class _Face(DatagramProtocol):
     """The socket's side of an association."""
 
-    def __init__(self, association: Association) -> None:
+    def __init__(self, association: _Beside) -> None:
         self._association = association
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
@@ -140,6 +240,10 @@ class _Control(Protocol):
 
     association: Association
 
+    def dataReceived(self, data: bytes) -> None:
+        """Take messages, where there are any."""
+        self.association._take(data)
+
     def connectionLost(self, reason: Any = None) -> None:
         """End the association."""
         self.association._end(reason)
@@ -151,10 +255,11 @@ def associate(
     protocol: Any,
     *,
     login: Login | Iterable[Login] | None = None,
+    version: int = SOCKS5,
     timeout: float | None = TIMEOUT,
 ) -> Deferred[Association]:
     """
-    Have a SOCKS 5 proxy send and receive datagrams for a program.
+    Have a SOCKS proxy send and receive datagrams for a program.
 
     The protocol hears C{datagramReceived(octets, (host, port))} with the peer's own
     address, and writes to a host (also a name) and a port by its transport, which is
@@ -163,9 +268,11 @@ def associate(
     @param protocol: a C{DatagramProtocol}.
     @param login: as of L{SocksClientEndpoint<socksgw.client.SocksClientEndpoint>}, as
         C{timeout}.
+    @param version: 5, where datagrams go beside the connection to the proxy; or 6, where
+        they go inside it.
     @return: fires with the L{Association}.
     """
-    proxy = socksProxy(SOCKS5, login, b"")
+    proxy = socksProxy(version, login, b"")
 
     async def ask(proxy: Any, link: TransportLink) -> Accepted:
         found: Accepted = await proxy.associate(link)
@@ -179,6 +286,7 @@ def associate(
             link.abandon()
             raise
         told.callback(association)
+        link.deliver()
 
     dialogue = asked(proxyEndpoint, Factory(), proxy, ask)
     return within(reactor, timeout, dialogue, done)
@@ -188,9 +296,32 @@ def _open(
     reactor: Any, link: TransportLink, accepted: Accepted, protocol: Any
 ) -> Association:
     """
-    Open the socket for an association.
+    Begin with an association.
 
     @raise ProtocolBroken: the proxy has told nowhere to send datagrams.
+    """
+    made: Association
+    if accepted.association:
+        made = _Inside(protocol, accepted.association)
+    else:
+        made = _beside(reactor, link, accepted, protocol)
+        # What comes on the connection counts for nothing.
+        link.surplus = b""
+    control = _Control()
+    control.association = made
+    factory: Any = Factory.forProtocol(lambda: control)
+    link.handOver(factory, accepted.protection)
+    made._begin(control)
+    return made
+
+
+def _beside(
+    reactor: Any, link: TransportLink, accepted: Accepted, protocol: Any
+) -> _Beside:
+    """
+    Return an association that opens a socket.
+
+    @raise ProtocolBroken: as of L{_open}.
     """
     host, port = accepted.bound
     near = getattr(link.transport.getHost(), "host", "")
@@ -201,10 +332,9 @@ def _open(
         host = Address.parse(far.partition("%")[0])
     if near and Address.parse(near.partition("%")[0]).version != host.version:
         near = ""
-    association = Association(protocol, (host.text, port), accepted.protection)
-    control = _Control()
-    control.association = association
-    factory: Any = Factory.forProtocol(lambda: control)
-    link.handOver(factory, accepted.protection)
-    association._begin(reactor, control, near or ("::" if host.version == 6 else ""))
-    return association
+    interface = near or ("::" if host.version == 6 else "")
+
+    def listen(face: Any) -> Any:
+        return reactor.listenUDP(0, face, interface, maxPacketSize=_LONGEST)
+
+    return _Beside(protocol, (host.text, port), accepted.protection, listen)

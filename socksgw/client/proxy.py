@@ -29,11 +29,14 @@ class Accepted(NamedTuple):
     @ivar protection: what stands between the octets and the wire from here on, in both
         directions; L{None} for nothing.
     @ivar name: what the proxy tells instead of an address; usually empty.
+    @ivar association: the ID of the association whose messages go on the link from
+        here on (L{socksgw.wire.association}); empty where none do.
     """
 
     bound: tuple[Address, int] = (UNSPECIFIED4, 0)
     protection: Protection | None = None
     name: str = ""
+    association: bytes = b""
 
 
 class Again(Exception):
@@ -98,8 +101,8 @@ class Proxy(Asking, Protocol):
         @param port: likewise; 0 where it is not known.
         @param command: another one than UDP ASSOCIATE where the datagrams go inside
             the link.
-        @return: C{bound} is where datagrams go; 0.0.0.0 stands for the proxy's own
-            address.
+        @return: C{bound} is where datagrams go, where there is no C{association};
+            0.0.0.0 stands for the proxy's own address.
         @raise socksgw.client.errors.ProxyError: it does not.
         """
 

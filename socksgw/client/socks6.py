@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NoReturn, TypeVar, final
+from typing import Final, TypeVar, final
 
 from socksgw.client.errors import (
     CommandNotSupported,
@@ -220,6 +220,14 @@ class _Dialogue:
         """As L{socksgw.client.socks.Replying.another}."""
         self._conversation.another()
 
+    async def initiated(self) -> bytes:
+        """Await the ID of the association that the proxy has granted."""
+        self._conversation.associating()
+        event = await self.event()
+        assert isinstance(event, Decoded)
+        association: bytes = event.message
+        return association
+
     def finish(self) -> None:
         """Leave the link to what follows."""
         self._link.pause()
@@ -339,9 +347,16 @@ class Socks6Proxy:
         port: int = 0,
         command: int = Command.UDP_ASSOCIATE,
     ) -> Accepted:
-        """As L{socksgw.client.proxy.Proxy.associate}: it is not built."""
-        _notBuilt("UDP")
+        """
+        As L{socksgw.client.proxy.Proxy.associate}: datagrams go inside the link.
 
-
-def _notBuilt(what: str) -> NoReturn:
-    raise CommandNotSupported(_UNSUPPORTED, f"{what} by SOCKS 6 is not built yet")
+        @raise CommandNotSupported: they are to go there in another way.
+        """
+        if command != Command.UDP_ASSOCIATE:
+            raise CommandNotSupported(
+                _UNSUPPORTED, "SOCKS 6 has one way for datagrams inside its connection"
+            )
+        dialogue, accepted = await self._ask(link, command, host, port)
+        association = await dialogue.initiated()
+        dialogue.finish()
+        return accepted._replace(association=association)

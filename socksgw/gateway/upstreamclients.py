@@ -121,6 +121,7 @@ def clientFor(
     maker = _Maker(table, url, directory, reactor, later)
     tls = maker.tls()
     proxy = maker.proxy()
+    maker.udp()
     if maker.wrong or proxy is None:
         raise WrongUpstream(maker.wrong)
     certified = table.login.method == "certificate"
@@ -194,6 +195,15 @@ class _Maker:
 
     def _useless(self, key: str) -> None:
         self._says(key, f'is of no use without TLS; say "{self._secure}://…" in url')
+
+    def udp(self) -> None:
+        """Look whether datagrams go as their protocol has it."""
+        if self._url.protocol == "socks6" and self._table.udp != "associate":
+            self._says(
+                "udp",
+                f'"{self._table.udp}" is of SOCKS 5: in SOCKS 6 datagrams go inside the '
+                "connection by themselves; leave it out",
+            )
 
     # The protocol and the login.
 

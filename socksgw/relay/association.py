@@ -16,6 +16,7 @@ from socksgw.relay.diverted import DivertedCarrier
 from socksgw.relay.flow import Permit
 from socksgw.relay.flows import Flows, FlowSettings, Judge
 from socksgw.relay.framing import Framing
+from socksgw.relay.messages import MessageCarrier
 from socksgw.relay.protected import ProtectedSocket
 from socksgw.relay.seams import Associated, Client, DatagramOutlet
 from socksgw.relay.tally import Tally
@@ -128,6 +129,30 @@ class Associations:
         end = Ending()
         flows = Flows(self._settings, judge, self._clock, end.idle, outlet.outer)
         carrier = TunnelCarrier(client, framing, flows, end)
+        await self._last(client, carrier, end, flows, carrier, tally, early)
+
+    async def messages(
+        self,
+        client: Client,
+        association: bytes,
+        reports: bool,
+        early: bytes,
+        outlet: DatagramOutlet,
+        judge: Judge,
+        tally: Tally,
+    ) -> None:
+        """
+        Relay datagrams that come and go inside the control connection, in messages.
+
+        @param association: the ID.
+        @param reports: whether the client wants to hear what ICMP tells.
+        @param early: as of L{inside}; so are all that follow.
+        """
+        end = Ending()
+        flows = Flows(self._settings, judge, self._clock, end.idle, outlet.outer)
+        carrier = MessageCarrier(client, association, flows, end)
+        if reports:
+            flows.report = carrier.report
         await self._last(client, carrier, end, flows, carrier, tally, early)
 
     async def diverted(

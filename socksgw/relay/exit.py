@@ -10,7 +10,7 @@ from os import readv
 from types import MappingProxyType
 from typing import Any, Final, Protocol, final
 
-from socksgw.relay.flow import Flow, Permit
+from socksgw.relay.flow import Flow, Permit, Sender
 from socksgw.relay.placed import ANSWERS, LAST, MORE, answersOf, stamp
 from socksgw.relay.segments import (
     BATCH,
@@ -21,6 +21,7 @@ from socksgw.relay.segments import (
     VIEW,
     sendRun,
 )
+from socksgw.relay.unreached import Report, Reporting
 from socksgw.system.filter import admitAll, admitOnly
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
@@ -72,10 +73,12 @@ class Owner(Protocol):
 
     @ivar carrier: what takes datagrams to the client; L{None} at the end.
     @ivar strangers: how many datagrams came from where no flow leads.
+    @ivar report: takes what ICMP tells; L{None} where the client is not told.
     """
 
     carrier: Carrier | None
     strangers: int
+    report: Report | None
 
 
 class Exit:
@@ -183,22 +186,29 @@ class OwnExit(Exit):
         address = permit.address
         assert address is not None
         outer = self._socket(address.version)
-        peer = socket.inet_ntop(outer.family, address.packed), flow.datagram.port
+        peer = socket.inet_ntop(outer.socket.family, address.packed), flow.datagram.port
         flow.peer, flow.host, flow.version = peer, peer[0], address.version
-        flow.start(permit, outer, peer)
+        flow.start(permit, outer.sender, peer)
         self.add(flow)
 
-    def _socket(self, version: int) -> socket.socket:
+    def _socket(self, version: int) -> _Outer:
         """
-        Return the socket that the flows of one version of IP leave by.
+        Return what the flows of one version of IP leave by.
 
         @raise OSError: it cannot be opened.
         """
         outer = self._four if version == 4 else self._six
         if outer is None:
             outer = _Outer(self, self._makeSocket(version))
+            ready: Callable[[int], None] = outer.ready
+            report = self.owner.report
             try:
-                self._watch.add(outer.socket.fileno(), READ, outer.ready)
+                if report is not None:
+                    outer.sender = reporting = Reporting(
+                        outer.socket, self.byPeer, report, outer.ready
+                    )
+                    ready = reporting.ready
+                self._watch.add(outer.socket.fileno(), READ, ready)
             except OSError:
                 outer.socket.close()
                 raise
@@ -206,7 +216,7 @@ class OwnExit(Exit):
                 self._four = outer
             else:
                 self._six = outer
-        return outer.socket
+        return outer
 
     def sendRun(self, flow: Flow, octets: memoryview, size: int) -> bool:
         """As L{Exit.sendRun}."""
@@ -409,18 +419,21 @@ class _Outer:
     @ivar longest: the size of datagrams up to which runs are tried.
     @ivar only: the flow whose answers the kernel lets through, and no others;
         L{None} where it lets all through.
+    @ivar sender: what flows are sent by: the socket, or what stands for it.
     @ivar sifted: whether all that came before that have been read.
     @ivar unsifted: whether the kernel does not do it.
     @ivar first: what the first of a run is read to.
     """
 
     __slots__ = (
-        "_exit", "first", "head", "longest", "only", "sifted", "socket", "unsifted",
+        "_exit", "first", "head", "longest", "only", "sender", "sifted", "socket",
+        "unsifted",
     )  # fmt: skip
 
     def __init__(self, exit_: OwnExit, made: socket.socket) -> None:
         self._exit = exit_
         self.socket = made
+        self.sender: Sender = made
         self.head = _HEADS[made.family]
         self.longest = LONGEST
         self.only: Flow | None = None

@@ -23,6 +23,7 @@ from socksgw.relay.exits import Exits
 from socksgw.relay.flow import Flow, Permit
 from socksgw.relay.idle import IdleWatch
 from socksgw.relay.seams import Associated
+from socksgw.relay.unreached import Report
 from socksgw.system.coroutines import forget
 from socksgw.system.watch import Watcher
 from socksgw.wire.datagram import Datagram
@@ -88,13 +89,15 @@ class Flows(IdleWatch):
     All flows of one association.
 
     @ivar strangers: how many datagrams came from where no flow leads.
+    @ivar report: takes what ICMP tells of the datagrams; L{None} where nobody wants to
+        know it. It is set before the first flow.
     @ivar sent: octets of flows that have ended, to the destinations.
     @ivar received: the same, from them.
     """
 
     __slots__ = (
         "_changes", "_clock", "_ended", "_exits", "_flows", "_full", "_idle", "_judge",
-        "_judging", "carrier", "received", "sent", "strangers",
+        "_judging", "carrier", "received", "report", "sent", "strangers",
     )  # fmt: skip
 
     settings: FlowSettings
@@ -129,6 +132,7 @@ class Flows(IdleWatch):
         self._judging: set[Deferred[None]] | None = None
         self._full = False
         self._ended: Callable[[str], None] | None = None
+        self.report: Report | None = None
         self.strangers = 0
         self.sent = self.received = 0
         self.watchIdle()
@@ -355,4 +359,4 @@ class Flows(IdleWatch):
         for flow in list(self._flows.values()):
             self._end(flow, reason)
         self._exits.close()
-        self.carrier = None
+        self.carrier = self.report = None

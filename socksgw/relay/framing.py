@@ -1,12 +1,17 @@
 """
-Framings of datagrams inside a control connection: hev's (command 05), gost's (F3).
+Framings of datagrams inside a control connection.
+
+They are hev's (command 05), gost's (F3), and messages that have an association's ID.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, final
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Final, Generic, NamedTuple, TypeVar, final
 
+from socksgw.relay.seams import Associated
+from socksgw.wire.association import encodeDatagram, readDatagramOf
 from socksgw.wire.datagram import (
     Datagram,
     encodeTunnelled,
@@ -16,42 +21,61 @@ from socksgw.wire.datagram import (
 )
 from socksgw.wire.reader import NeedMoreData, Reader
 
-__all__ = ["FRAMINGS", "Frames", "Framing"]
+__all__ = ["FRAMINGS", "Frames", "Framing", "framingOf"]
+
+
+T = TypeVar("T")
 
 
 class Framing(NamedTuple):
     """
     Tell how datagrams stand in the stream.
 
-    @ivar read: decodes one datagram; raises L{NeedMoreData} while it is not whole.
+    @ivar read: decodes one datagram; raises L{NeedMoreData} while it is not whole. It
+        returns L{None} for what is none.
     @ivar encode: makes the octets of a datagram from its source's host and port
         and its payload.
     """
 
-    read: Callable[[Reader], Datagram]
+    read: Callable[[Reader], Datagram | None]
     encode: Callable[..., bytes]
 
 
 #: Framings by their name in C{listen.udp.tunnels}.
-FRAMINGS: Final = {
+FRAMINGS: Final[Mapping[str, Framing]] = {
     "hev": Framing(readWithLengths, encodeWithLengths),
     "gost": Framing(readTunnelled, encodeTunnelled),
 }
 
 
+def framingOf(associated: Associated) -> Framing | None:
+    """
+    Return how datagrams stand in the connection to an upstream.
+
+    @return: L{None} where they go beside it.
+    """
+    association = associated.association
+    if association:
+        return Framing(
+            readDatagramOf(association), partial(encodeDatagram, association)
+        )
+    return FRAMINGS[associated.framing] if associated.framing else None
+
+
 @final
-class Frames:
+class Frames(Generic[T]):
     """
     The datagrams in one stream.
     """
 
-    __slots__ = ("_buffer", "_framing")
+    __slots__ = ("_buffer", "_read")
 
-    def __init__(self, framing: Framing) -> None:
-        self._framing = framing
+    def __init__(self, read: Callable[[Reader], T]) -> None:
+        """@param read: as of L{Framing}."""
+        self._read = read
         self._buffer = bytearray()
 
-    def receive(self, data: bytes | memoryview) -> Iterator[Datagram]:
+    def receive(self, data: bytes | memoryview) -> Iterator[T]:
         """
         Take octets, cut anywhere; what is not whole is kept.
 
@@ -65,7 +89,7 @@ class Frames:
             with memoryview(buffer) as view:
                 reader = Reader(view)
                 while start < len(view):
-                    datagram = self._framing.read(reader)
+                    datagram = self._read(reader)
                     start = reader.position
                     yield datagram
         except NeedMoreData:

@@ -109,7 +109,13 @@ class Associated(Protocol):
 
     @property
     def framing(self) -> str:
-        """In which framing they go there, as in C{listen.udp.tunnels}; or empty."""
+        """
+        In which framing they go there, as in C{listen.udp.tunnels}; or empty.
+        """
+
+    @property
+    def association(self) -> bytes:
+        """The ID of the association whose messages they go in there; or empty."""
 
     @property
     def surplus(self) -> bytes:

@@ -20,7 +20,7 @@ from socksgw.wire.capsule import Capsules, encodeDatagram
 from socksgw.wire.datagram import Datagram, readDatagram
 from socksgw.wire.reader import WireError
 
-__all__ = ["CapsuleCarrier", "TunnelCarrier"]
+__all__ = ["CapsuleCarrier", "InsideCarrier", "TunnelCarrier"]
 
 
 class InsideCarrier(Control):
@@ -54,11 +54,13 @@ class InsideCarrier(Control):
             if self._full:
                 return
             payload = bytes(octets[at + head : at + size])
-            self._client.connection.write(self._framed(header, payload))
+            framed = self._framed(header, payload)
+            if framed:
+                self._client.connection.write(framed)
 
     def _framed(self, header: bytes, payload: bytes) -> bytes:
         """
-        Return what the client is sent of a datagram.
+        Return what the client is sent of a datagram; nothing where it is too long.
 
         @param header: as of L{deliver}.
         """
@@ -98,14 +100,15 @@ class TunnelCarrier(InsideCarrier):
         """
         super().__init__(client, flows, end)
         self._framing = framing
-        self._frames = Frames(framing)
+        self._frames = Frames(framing.read)
         self._flows = flows
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         """Pass on the datagrams that are whole; keep the rest."""
         try:
             for datagram in self._frames.receive(data):
-                self._send(datagram)
+                if datagram is not None:
+                    self._send(datagram)
         except WireError:
             # The stream cannot be followed any further.
             self._end("protocol")

@@ -16,7 +16,7 @@ from socksgw.errors import SocksError
 from socksgw.relay.control import Control
 from socksgw.relay.exit import Exit, Owner
 from socksgw.relay.flow import Flow, Permit
-from socksgw.relay.framing import FRAMINGS, Frames, Framing
+from socksgw.relay.framing import Frames, Framing, framingOf
 from socksgw.relay.seams import Associated
 from socksgw.relay.segments import (
     BATCH,
@@ -81,8 +81,9 @@ class UpstreamExit(Exit):
         self._longest = LONGEST if self._socket and not self._layers else 0
         self._closed = False
         self._inside: _Inside | None = None
-        if associated.framing:
-            self._inside = _Inside(FRAMINGS[associated.framing], self.came, self._over)
+        framing = framingOf(associated)
+        if framing is not None:
+            self._inside = _Inside(framing, self.came, self._over)
         #: The flow to a name, and the address that its answers come from.
         self._named: Flow | None = None
         self._pinned: Address | None = None
@@ -347,7 +348,7 @@ class _Inside(Control):
         """
         super().__init__(end)
         self._framing = framing
-        self._frames = Frames(framing)
+        self._frames = Frames(framing.read)
         self._came = came
         self._full = False
 
@@ -362,13 +363,16 @@ class _Inside(Control):
         datagram = readDatagram(octets)
         if len(datagram.payload) > _LONGEST:
             raise OSError(errno.EMSGSIZE, "longer than a length of two octets tells")
-        return self._framing.encode(datagram.host, datagram.port, datagram.payload)
+        try:
+            return self._framing.encode(datagram.host, datagram.port, datagram.payload)
+        except ValueError as e:
+            raise OSError(errno.EMSGSIZE, str(e)) from None
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         """Take the datagrams that are whole."""
         try:
             for datagram in self._frames.receive(data):
-                if not isinstance(datagram.host, BadHost):
+                if datagram is not None and not isinstance(datagram.host, BadHost):
                     header = encodeHeader(datagram.host, datagram.port)
                     self._came(header + datagram.payload)
         except WireError:

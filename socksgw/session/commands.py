@@ -9,7 +9,7 @@ from typing import Final
 
 from socksgw.errors import CommandNotSupported
 from socksgw.session.command import Command
-from socksgw.session.datagrams import Associate, ConnectUDP, Diverted, Tunnelled
+from socksgw.session.datagrams import Associate, ConnectUDP, Diverted, Inside, Tunnelled
 from socksgw.session.forwarding import Forward
 from socksgw.session.lookups import Resolve, ResolvePtr
 from socksgw.session.noop import Noop
@@ -26,6 +26,7 @@ _COMMANDS: Final[Mapping[str, Command]] = {
     "udp": Associate(),
     "resolve": Resolve(),
     "resolve-ptr": ResolvePtr(),
+    "udp-inside": Inside(),
     "hev": Tunnelled("hev"),
     "gost": Tunnelled("gost"),
     "diverted": Diverted(),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable
 from contextlib import suppress
+from secrets import token_bytes
 from typing import final
 
 from twisted.internet.defer import CancelledError
@@ -24,10 +25,11 @@ from socksgw.session.command import Command, Routed
 from socksgw.session.flowjudge import FlowJudge
 from socksgw.system.filter import admitMarked
 from socksgw.wire.address import UNSPECIFIED4, Address
+from socksgw.wire.association import ID_OCTETS
 from socksgw.wire.datagram import Datagram
 from socksgw.wire.events import Requested
 
-__all__ = ["Associate", "ConnectUDP", "Diverted", "Tunnelled"]
+__all__ = ["Associate", "ConnectUDP", "Diverted", "Inside", "Tunnelled"]
 
 
 class Associate(Command):
@@ -155,6 +157,36 @@ class Tunnelled(Associate):
             )
 
         return Routed((echoed, request.port), relay)
+
+
+@final
+class Inside(Associate):
+    """
+    UDP in messages inside the control connection, as its protocol has it.
+
+    The client is told no address: it needs none, and those by which datagrams leave
+    are chosen with the first one.
+    """
+
+    beside = False
+
+    async def route(self, case: Case, request: Requested) -> Routed:
+        """Open no relay socket: the datagrams come on the control connection."""
+        client, generation = case.client, case.generation
+        listener = case.record.listener
+        outlet = await generation.waysOf(listener).datagrams(
+            None, generation.udpOf(listener), None, case
+        )
+        judge = FlowJudge(case, outlet)
+        await judge.prepare()
+        reports = client.conversation.dialect.wantsErrors(request)
+
+        def relay(early: bytes, tally: Tally) -> Awaitable[None]:
+            return generation.associations.messages(
+                client, token_bytes(ID_OCTETS), reports, early, outlet, judge, tally
+            )
+
+        return Routed((UNSPECIFIED4, 0), relay)
 
 
 @final

@@ -10,6 +10,7 @@ from typing import Any, final
 
 from socksgw.wire import socks6
 from socksgw.wire.address import Address
+from socksgw.wire.association import INITIATED_LIMIT, readInitiated
 from socksgw.wire.codes import SOCKS6
 from socksgw.wire.conversation import Conversation, OutOfOrder
 from socksgw.wire.events import Decoded, Replied
@@ -32,7 +33,8 @@ class ClientState6(Enum):
         SUBNEGOTIATING    the awaited message → SELECTED
         CONCLUDING        the second authentication reply → REQUESTED
         REQUESTED         the server's operation reply
-        REPLIED           another() → REQUESTED
+        REPLIED           another() → REQUESTED, or associating()
+        ASSOCIATING       the association's ID → REPLIED
     """
 
     START = "start"
@@ -42,6 +44,7 @@ class ClientState6(Enum):
     CONCLUDING = "concluding"
     REQUESTED = "requested"
     REPLIED = "replied"
+    ASSOCIATING = "associating"
 
 
 @final
@@ -86,6 +89,9 @@ class ClientConversation6(Conversation):
         if self.state is ClientState6.SUBNEGOTIATING:
             self.state = ClientState6.SELECTED
             return Decoded(event)
+        if self.state is ClientState6.ASSOCIATING:
+            self.state = ClientState6.REPLIED
+            return Decoded(event)
         if isinstance(event, Replied):
             self.state = ClientState6.REPLIED
             return event
@@ -126,6 +132,12 @@ class ClientConversation6(Conversation):
         self._require(ClientState6.REPLIED)
         self.state = ClientState6.REQUESTED
         self._await(socks6.readAnswer, socks6.REQUEST_LIMIT)
+
+    def associating(self) -> None:
+        """Await the ID of the association: L{Decoded} brings it (section 7.3)."""
+        self._require(ClientState6.REPLIED)
+        self.state = ClientState6.ASSOCIATING
+        self._await(readInitiated, INITIATED_LIMIT)
 
     def _require(self, state: ClientState6) -> None:
         if self.state is not state or self.failed:

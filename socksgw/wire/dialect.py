@@ -230,8 +230,9 @@ class Dialect:
     @cvar firstLimit: the most octets of the client's first message.
     @cvar requestLimit: the most octets of a request that follows a login.
     @cvar commands: the word of each command, by its code: C{connect}, C{bind},
-        C{udp}, C{resolve}, C{resolve-ptr}; of UDP inside the control connection
-        the framing, as in C{listen.udp.tunnels}.
+        C{udp}, C{resolve}, C{resolve-ptr}, C{noop}; of UDP inside the control
+        connection the framing, as in C{listen.udp.tunnels}, or C{udp-inside} where
+        the protocol has no other.
     @cvar whole: reads messages that came whole; L{None} where nothing does.
     @cvar families: the versions of the addresses that a reply can say.
     @cvar loginless: where it has no logins, why a client cannot get in that has
@@ -387,6 +388,11 @@ class Dialect:
     def called(self, request: Requested) -> str:
         """Return the name of the protocol in the record of a request."""
         return self.protocol
+
+    @staticmethod
+    def wantsErrors(_request: Any, /) -> bool:
+        """Return whether the client wants to hear what ICMP tells of its datagrams."""
+        return False
 
     @staticmethod
     def encodeSelection(method: int) -> bytes:

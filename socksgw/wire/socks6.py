@@ -19,13 +19,17 @@ from socksgw.wire.socks6options import (
     NO_OPTIONS,
     OPTIONS_LIMIT,
     AuthOptions,
+    Kind,
     RequestOptions,
+    encodeOption,
     readAuthOptions,
     readRequestOptions,
 )
+from socksgw.wire.socks6stack import UDP_ERRORS, YES, Leg, Stack, encodeStack
 
 __all__ = [
     "AUTH_REPLY_LIMIT",
+    "ERRORS_WANTED",
     "FAILED",
     "REQUEST_LIMIT",
     "SUCCEEDED",
@@ -43,6 +47,10 @@ __all__ = [
 REQUEST_LIMIT: Final = 8 + 256 + OPTIONS_LIMIT
 #: Version, type, length of the options, the options (section 6).
 AUTH_REPLY_LIMIT: Final = 4 + OPTIONS_LIMIT
+#: That the client wants to hear what ICMP tells (section 8.1.8); the reply says the
+#: same where it will.
+ERRORS_WANTED: Final = Stack(Leg.REMOTE, UDP_ERRORS, YES)
+_ERRORS_TOLD: Final = encodeOption(Kind.STACK, encodeStack(ERRORS_WANTED))
 #: Types of an authentication reply (section 6).
 SUCCEEDED: Final = 0
 FAILED: Final = 1
@@ -230,7 +238,6 @@ def encodeReply(
     return _message(reply, address, port, options)
 
 
-@final
 class Socks6(Dialect):
     """
     SOCKS 6 as a server speaks it: the request first, which brings the login.
@@ -244,6 +251,7 @@ class Socks6(Dialect):
         Command.NOOP: "noop",
         Command.CONNECT: "connect",
         Command.BIND: "bind",
+        Command.UDP_ASSOCIATE: "udp-inside",
     }
     denial = Reply.NOT_ALLOWED
     fault = Reply.GENERAL_FAILURE
@@ -255,6 +263,20 @@ class Socks6(Dialect):
     def encodeReply(reply: Reply, host: Address | str, port: int, /) -> bytes:
         """As L{Dialect.encodeReply}."""
         return encodeReply(reply, host, port)
+
+    @staticmethod
+    def wantsErrors(request: Socks6Requested, /) -> bool:
+        """As L{Dialect.wantsErrors}, by an option of the request (section 8.1.8)."""
+        return (
+            request.command == Command.UDP_ASSOCIATE
+            and ERRORS_WANTED in request.options.stack
+        )
+
+    def answering(self, request: Requested) -> Dialect:
+        """As L{Dialect.answering}: an option that is honoured is told."""
+        if isinstance(request, Socks6Requested) and self.wantsErrors(request):
+            return _TELLING
+        return self
 
     def called(self, request: Requested) -> str:
         """Return C{socks6}; the credentials have done their work."""
@@ -275,3 +297,16 @@ class Socks6(Dialect):
     ) -> bytes:
         """As L{Dialect.encodeRefusal}: what came too late has a code of its own."""
         return encodeReply(_TIMED_OUT if reason in _LATE else reply, *UNBOUND)
+
+
+@final
+class _Telling(Socks6):
+    """SOCKS 6 to a client that wants to hear what ICMP tells."""
+
+    @staticmethod
+    def encodeReply(reply: Reply, host: Address | str, port: int, /) -> bytes:
+        """As L{Dialect.encodeReply}: it will (section 8.1.8)."""
+        return encodeReply(reply, host, port, _ERRORS_TOLD)
+
+
+_TELLING: Final = _Telling()

@@ -153,6 +153,76 @@ def test_notADatagram(world: World, octets: bytes) -> None:
     assert world.protocol.came == [(b"answer", ("192.0.2.7", 53))]
 
 
+#: The ID of an association, and a message with it (section 7.3 of
+#: draft-olteanu-intarea-socks-6-11).
+ID = bytes.fromhex("0011223344556677")
+MESSAGE = bytes.fromhex("06 03 0019 0011223344556677 01 00 0035 c0000207")
+
+
+def inside(world: World, behind: bytes = b"") -> Any:
+    """An association by SOCKS 6; what the proxy sends right behind its ID."""
+    proxy = ProxyEndpoint()
+    asking = associate(world.reactor, proxy, world.protocol, version=6)
+    asking.addBoth(world.results.append)
+    world.carrier = proxy.open()
+    assert world.carrier.taken() == bytes.fromhex("06 03 0000 0000 00 01 00000000")
+    world.carrier.tell(bytes.fromhex("06 00 0000 06 00 0000 0000 00 01 00000000"))
+    assert world.results == []
+    world.carrier.tell(bytes.fromhex("06 01 000c") + ID + behind)
+    [found] = world.results
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 9, 1000])
+def test_inside(world: World, size: int) -> None:
+    """By SOCKS 6 they go inside the connection; what is no datagram is dropped."""
+    first = MESSAGE + b"early"
+    association = inside(world, first[:10])
+    assert isinstance(association, Association)
+    assert association.getHost() == world.carrier.getHost()
+    assert world.protocol.states == ["started"]
+    association.write(b"query", ("192.0.2.7", 53))
+    assert world.carrier.taken() == MESSAGE + b"query"
+    association.connect("ns.example", 53)
+    association.write(b"query")
+    name = bytes.fromhex("03 00 0035 0a") + b"ns.example"
+    assert world.carrier.taken() == bytes.fromhex("06 03 0020") + ID + name + b"query"
+    confirmed, error = bytes.fromhex("06 02 000c"), bytes.fromhex("06 04 001c")
+    other = MESSAGE[:4] + bytes(8) + MESSAGE[12:] + b"other"
+    error += ID + bytes.fromhex("01 00 0035 c0000207 01 02 0000 c0000207")
+    stream = first[10:] + confirmed + ID + error + other + MESSAGE + b"again"
+    for start in range(0, len(stream), size):
+        world.carrier.tell(stream[start : start + size])
+    there = ("192.0.2.7", 53)
+    assert world.protocol.came == [(b"early", there), (b"again", there)]
+
+
+def test_insideAProxyThatDoesNotRead(world: World) -> None:
+    """Datagrams are dropped then, as a full socket would."""
+    association = inside(world)
+    association.pauseProducing()
+    association.write(b"lost", ("192.0.2.7", 53))
+    association.resumeProducing()
+    association.write(b"query", ("192.0.2.7", 53))
+    assert world.carrier.taken() == MESSAGE + b"query"
+    with pytest.raises(ValueError, match="octets"):
+        association.write(bytes(65536), ("192.0.2.7", 53))
+
+
+@pytest.mark.parametrize("broken", [b"\5" + bytes(20), b"\6\3\0\0" + bytes(20)])
+def test_insideABrokenStream(world: World, broken: bytes) -> None:
+    """It cannot be followed: the association ends."""
+    association = inside(world)
+    ended: list[Any] = []
+    association.ended.addCallback(ended.append)
+    world.carrier.tell(broken)
+    assert world.carrier.state == "aborted"
+    world.carrier = None
+    assert len(ended) == 1
+    assert world.protocol.states == ["started", "stopped"]
+    association.write(b"x", ("192.0.2.7", 53))
+
+
 def test_strangers(world: World) -> None:
     """Nothing is heard but of the proxy's own socket."""
     association = world.ask()

@@ -174,6 +174,9 @@ WRONG: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
         {"method": "gssapi", "protection": ("integrity",)},
         {"login.protection": "of no use in SOCKS 6"},
     ),
+    "udp by SOCKS 6": (
+        "socks6+tls://gw2.example:1", {"udp": "hev"}, {}, {"udp": "leave it out"},
+    ),
     "user in url": ("socks5://u:canary@x:1", {}, {}, {"url": "no password"}),
 }  # fmt: skip
 

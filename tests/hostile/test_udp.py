@@ -29,6 +29,7 @@ from tests.live.clients import (
 )
 from tests.live.datagrams import (
     Association,
+    Association6,
     Echo,
     addressed,
     associate,
@@ -44,7 +45,10 @@ LISTEN = """
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0", "127.0.0.5:0", "[::1]:0"]
+protocols = ["socks5", "socks6"]
 """
+#: Beside the control connection by SOCKS 5, inside it by SOCKS 6: the same holds.
+KINDS = pytest.mark.parametrize("kind", [Association, Association6])
 ENTRY = """
 [[auth.choose]]
 from = ["127.0.0.0/8", "::1"]
@@ -211,14 +215,17 @@ def test_anIpv6OnlyDestination(shared: Running) -> None:
 # Policy.
 
 
-def test_everyDatagramIsJudged(shared: Running, server: Echo) -> None:
+@KINDS
+def test_everyDatagramIsJudged(
+    shared: Running, server: Echo, kind: type[Association]
+) -> None:
     """
     An allowed flow first, then a forbidden one, many times: nothing of it goes
     out, one line says so, and the first goes on.
     """
     with (
         Echo("127.0.0.9") as forbidden,
-        Association(shared.port) as client,
+        kind(shared.port) as client,
     ):
         client.echo(server, b"allowed")
         for spelling in ("127.0.0.9", b"127.0.0.9", "::ffff:127.0.0.9"):
@@ -236,6 +243,7 @@ def test_everyDatagramIsJudged(shared: Running, server: Echo) -> None:
     assert lines(shared, "flow-end", forbidden.port) == []
 
 
+@KINDS
 @pytest.mark.parametrize(
     ("host", "port"),
     [
@@ -256,10 +264,10 @@ def test_everyDatagramIsJudged(shared: Running, server: Echo) -> None:
     ],
 )
 def test_destinationsThatAreNone(
-    shared: Running, server: Echo, host: str | bytes, port: int
+    shared: Running, server: Echo, host: str | bytes, port: int, kind: type[Association]
 ) -> None:
     """Special addresses, spellings of numbers, port 0: denied, and recorded."""
-    with Association(shared.port) as client:
+    with kind(shared.port) as client:
         before = len(shared.journal("flow"))
         for _ in range(3):
             client.send(host, port, b"x")
@@ -278,10 +286,16 @@ def test_withoutARuleThereIsNoAssociation(gateway: Callable[..., Running]) -> No
         assert (code, host, port) == (2, "0.0.0.0", 0)
         assert exactly(control, 1) == b""
     assert udpPorts(serving) == set()
-    (line,) = serving.journal("decision")
-    assert (line["verdict"], line["command"]) == ("deny", "udp")
+    control, (code, host, port) = associate(serving.port, version=6)
+    with closing(control):
+        assert (code, host, port) == (2, "0.0.0.0", 0)
+        assert exactly(control, 1) == b""
+    for line in serving.journal("decision"):
+        assert (line["verdict"], line["command"]) == ("deny", "udp")
+    assert len(serving.journal("decision")) == 2
 
 
+@KINDS
 @pytest.mark.parametrize(
     ("host", "newPort", "newAddress"),
     [
@@ -291,13 +305,13 @@ def test_withoutARuleThereIsNoAssociation(gateway: Callable[..., Running]) -> No
     ],
 )
 def test_repliesAsTheRuleSays(
-    shared: Running, host: str, newPort: bool, newAddress: bool
+    shared: Running, host: str, newPort: bool, newAddress: bool, kind: type[Association]
 ) -> None:
     """
     C{exact} (the default), C{address}, C{any}: of the rule that let the flow
     out; each reply has its true source.
     """
-    with Echo(host) as server, Association(shared.port) as client:
+    with Echo(host) as server, kind(shared.port) as client:
         client.echo(server, b"x")
         outer = server.came[0][1]
         for sender, passes in (
@@ -313,7 +327,8 @@ def test_repliesAsTheRuleSays(
         client.echo(server, b"y")
 
 
-def test_names(gateway: Callable[..., Running]) -> None:
+@KINDS
+def test_names(gateway: Callable[..., Running], kind: type[Association]) -> None:
     """
     A name is looked up once for its flow; what it leads to is judged, and a
     name that leads nowhere allowed goes nowhere.
@@ -328,7 +343,7 @@ def test_names(gateway: Callable[..., Running]) -> None:
     with NameServer(script) as names, Echo() as server, Echo("127.0.0.9") as bad:
         servers = f'[resolver]\nservers = ["{names.place}"]\n'
         serving = gateway(TEXT + servers)
-        with Association(serving.port) as client:
+        with kind(serving.port) as client:
             client.send(b"bad.example", bad.port, b"x")
             client.send(b"none.example", server.port, b"x")
             for number in range(5):
@@ -400,9 +415,12 @@ def test_aFloodOfStrangers(shared: Running, server: Echo) -> None:
     assert total // 2 < end[0]["strangers"] <= total
 
 
-def test_strangersOnTheOutside(shared: Running, server: Echo) -> None:
+@KINDS
+def test_strangersOnTheOutside(
+    shared: Running, server: Echo, kind: type[Association]
+) -> None:
     """Who was not asked gets nothing to the client, and no answer."""
-    with Association(shared.port) as client:
+    with kind(shared.port) as client:
         client.echo(server, b"x")
         outer = server.came[0][1]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
@@ -500,10 +518,13 @@ def test_theEndOfTheControlConnection(
             until(lambda: isClosed(client.control))
 
 
-def test_anIdleAssociation(gateway: Callable[..., Running]) -> None:
+@KINDS
+def test_anIdleAssociation(
+    gateway: Callable[..., Running], kind: type[Association]
+) -> None:
     """C{timeouts.udp_idle}: flows end, then the association and its control."""
     serving = gateway(TEXT + '[timeouts]\nudp_idle = "1s"\n')
-    with Echo() as server, Association(serving.port) as client:
+    with Echo() as server, kind(serving.port) as client:
         client.echo(server, b"x")
         until(lambda: isClosed(client.control), 20)
         until(lambda: not udpPorts(serving))
@@ -512,10 +533,13 @@ def test_anIdleAssociation(gateway: Callable[..., Running]) -> None:
     assert [x["reason"] for x in serving.journal("end")] == ["idle"]
 
 
-def test_stoppingTheGateway(gateway: Callable[..., Running]) -> None:
+@KINDS
+def test_stoppingTheGateway(
+    gateway: Callable[..., Running], kind: type[Association]
+) -> None:
     """Each flow has its line of the end also then."""
     serving = gateway(TEXT + '[timeouts]\ndrain = "1s"\n')
-    with Echo() as server, Association(serving.port) as client:
+    with Echo() as server, kind(serving.port) as client:
         client.echo(server, b"x")
         serving.stop()
     assert len(serving.journal("flow-end")) == 1

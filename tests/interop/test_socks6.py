@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,8 +18,18 @@ from typing import Any
 import pytest
 
 from tests.live import raw
+from tests.live.clients import four
+from tests.live.datagrams import (
+    ERRORS,
+    Association,
+    Association6,
+    Echo,
+    addressed,
+    associate,
+    replied,
+)
 from tests.live.restarts import Restarted, restarted
-from tests.live.running import LOOPBACK, OPEN, Running, socksgw
+from tests.live.running import LOOPBACK, OPEN, Running, running, socksgw
 from tests.live.servers import Destination, echo, program
 from tests.tools.certificates import Authority, server
 from tests.tools.waiting import until
@@ -43,7 +54,28 @@ checkers = ["passwd:users"]
 methods = ["userpass"]
 [[rule]]
 id = "all"
-allow = ["connect"]
+allow = "any"
+"""
+    + LOOPBACK
+)
+#: A gateway in front of that: all leaves by it, in SOCKS 6.
+FRONT = (
+    """
+[[listen]]
+name = "front"
+address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["none"]
+[[upstream]]
+name = "six"
+url = "socks6://127.0.0.1:%d"
+login = { method = "userpass", user = "alice", password_file = "pw" }
+[[rule]]
+id = "all"
+allow = ["connect", "bind", "udp"]
+via = ["six"]
 """
     + LOOPBACK
 )
@@ -213,3 +245,83 @@ def test_noEarlyData(gateway: Running, tmp_path: Path, workers: int) -> None:
     if workers == 1:
         # Another process has other keys of tickets.
         assert b"Reused, TLSv1.3" in tried.stdout
+
+
+@pytest.fixture(scope="module")
+def front(
+    gateway: Running, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A gateway whose upstream is the other one, by SOCKS 6 with a login."""
+    directory: Path = tmp_path_factory.mktemp("front")
+    secret = directory / "pw"
+    secret.write_text(f"{PASSWORD}\n")
+    secret.chmod(0o600)
+    yield from running(directory, FRONT % gateway.port)
+
+
+@pytest.mark.parametrize("kind", [Association, Association6])
+def test_datagramsByAnUpstream(
+    gateway: Running, front: Running, kind: type[Association]
+) -> None:
+    """Through both gateways, to an address and to a name; both record each flow."""
+    with kind(front.port) as client, Echo() as server, Echo("::1") as six:
+        for text in (b"one", b"", bytes(20_000)):
+            client.echo(server, text)
+        client.echo(six, b"other family")
+        client.send(b"127.0.0.1", server.port, b"named")
+        assert client.receive() == addressed(*server.place) + b"named"
+    # The name was a literal: the upstream is told the address, as before.
+    for each, least in ((front, 2), (gateway, 1)):
+        assert until(lambda: _flows(each, server.port, least, "flow-end"))  # noqa: B023
+        begun = _flows(each, server.port, least)
+        assert {line["verdict"] for line in begun} == {"allow"}
+    (line,) = _flows(gateway, server.port, 1)
+    (decision,) = (
+        x for x in gateway.journal("decision") if x["session"] == line["session"]
+    )
+    assert (decision["protocol"], decision["command"]) == ("socks6", "udp")
+
+
+def _flows(
+    gateway: Running, port: int, least: int, event: str = "flow"
+) -> list[dict[str, Any]]:
+    """The lines about a destination's flows, once there are so many."""
+    found = [
+        line
+        for line in gateway.journal(event)
+        if line.get("port", line.get("address", "").rpartition(":")[2])
+        in (port, str(port))
+    ]
+    return found if len(found) >= least else []
+
+
+@pytest.mark.parametrize("version", [5, 6])
+def test_bindByAnUpstream(gateway: Running, front: Running, version: int) -> None:
+    """The upstream listens, and tells who has come."""
+    client, (code, host, port) = associate(
+        front.port, four("127.0.0.1"), 0, 2, version=version
+    )
+    with closing(client):
+        assert code == 0
+        with socket.create_connection((host, port), 20) as peer:
+            assert replied(client) == (0, *peer.getsockname())
+            peer.sendall(b"hello")
+            assert raw.exactly(client, 5) == b"hello"
+            client.sendall(b"back")
+            assert raw.exactly(peer, 4) == b"back"
+    assert "bind" in {x["command"] for x in gateway.journal("decision")}
+
+
+def test_icmp(gateway: Running) -> None:
+    """A client hears that nobody is at a port: the option, the flow, the error."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        port = gone.getsockname()[1]
+    with Association6(gateway.port, ERRORS, login=LOGIN) as client, Echo() as server:
+        client.send("127.0.0.1", port, b"anybody?")
+        assert client.message() == (2, b"")
+        client.confirmed = True
+        home = bytes.fromhex("7f000001")
+        body = b"\1\0" + port.to_bytes(2, "big") + home + b"\1\2\0\0" + home
+        assert client.message() == (4, body)
+        client.echo(server, b"still")

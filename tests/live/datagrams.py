@@ -17,7 +17,9 @@ from tests.live.clients import GREETING, exactly, four, named, opened, request5,
 from tests.live.running import Running
 
 __all__ = [
+    "ERRORS",
     "Association",
+    "Association6",
     "Echo",
     "addressed",
     "asking",
@@ -79,9 +81,12 @@ def asking(version: int, target: bytes, number: int, command: int) -> bytes:
     return bytes((6, command, 0, 0)) + number.to_bytes(2, "big") + b"\0" + target
 
 
-def letIn(client: socket.socket, version: int) -> None:
-    """What comes before the reply to that: of no login."""
+def letIn(client: socket.socket, version: int, login: bool = False) -> None:
+    """What comes before the reply to that; of a login by SOCKS 6, too."""
     told = b"\x05\x00" if version == 5 else b"\x06\x00\x00\x00"
+    if login:
+        # Section 9: the right password.
+        told = bytes.fromhex("06 00 0008 0004 0008 02 0100 00")
     assert exactly(client, len(told)) == told
 
 
@@ -173,6 +178,92 @@ class Association:
             return True
         finally:
             self.socket.settimeout(20)
+        return False
+
+
+#: Section 8.1.8 of the draft: the client wants to hear of ICMP, and will.
+ERRORS = bytes.fromhex("0001 0008 85 01 02 00")
+
+
+class Association6(Association):
+    """
+    The same in SOCKS 6: the datagrams go inside the control connection, in messages
+    (section 7.3 of draft-olteanu-intarea-socks-6-11).
+
+    @ivar id: what the gateway calls it.
+    @ivar confirmed: whether the gateway has said that the first datagram came.
+    """
+
+    def __init__(self, port: int, stack: bytes = b"", login: bytes = b"") -> None:
+        """
+        Open it.
+
+        @param stack: an option that the reply has as the request; empty for none.
+        @param login: another one, with user and password.
+        """
+        self.control = opened(port)
+        self.control.settimeout(20)
+        self.confirmed = False
+        length = len(stack + login).to_bytes(2, "big")
+        asked = b"\x06\x03" + length + b"\0\0\0" + UNKNOWN + stack + login
+        self.control.sendall(asked)
+        letIn(self.control, 6, bool(login))
+        head = exactly(self.control, 4)
+        assert head == b"\x06\x00" + len(stack).to_bytes(2, "big")
+        assert exactly(self.control, 8) == b"\0\0\0" + UNKNOWN
+        assert exactly(self.control, len(stack)) == stack
+        kind, body = self.message(None)
+        assert (kind, body) == (1, b"")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.control.close()
+
+    def framed(self, kind: int, body: bytes = b"") -> bytes:
+        """A message of this association."""
+        length = (12 + len(body)).to_bytes(2, "big")
+        return b"\x06" + bytes([kind]) + length + self.id + body
+
+    def message(self, within: float | None = 20) -> tuple[int, bytes]:
+        """The type and the body of the next message."""
+        head = exactly(self.control, 12)
+        assert head[0] == 6
+        if within is None:
+            self.id = head[4:]
+        assert head[4:] == self.id
+        return head[1], exactly(self.control, int.from_bytes(head[2:4], "big") - 12)
+
+    def send(self, host: str | bytes, port: int, text: bytes, frag: int = 0) -> None:
+        """Send a datagram for a destination; there are no fragments."""
+        assert frag == 0
+        where = addressed(host, port)[3:-2]
+        place = where[:1] + b"\0" + port.to_bytes(2, "big") + where[1:]
+        self.control.sendall(self.framed(3, place + text))
+
+    def receive(self) -> bytes:
+        """The next datagram, with its header as SOCKS 5 has it."""
+        kind, body = self.message()
+        if kind == 2:
+            assert (self.confirmed, body) == (False, b"")
+            self.confirmed = True
+            kind, body = self.message()
+        assert (kind, body[1], self.confirmed) == (3, 0, True)
+        end = 8 if body[0] == 1 else 20
+        return b"\0\0\0" + body[:1] + body[4:end] + body[2:4] + body[end:]
+
+    def silent(self, seconds: float = 0.3) -> bool:
+        """Whether nothing comes for a while."""
+        self.control.settimeout(seconds)
+        try:
+            self.control.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            return True
+        finally:
+            self.control.settimeout(20)
         return False
 
 

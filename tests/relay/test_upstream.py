@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from socksgw.errors import SocksError
 from socksgw.relay.flow import Permit
 from socksgw.relay.seams import Layer
 from socksgw.wire.address import Address
+from socksgw.wire.association import Unreached, encodeConfirmed, encodeUnreached
+from socksgw.wire.association import encodeDatagram as encodeMessage
 from socksgw.wire.datagram import (
     Datagram,
     encodeHeader,
@@ -59,10 +62,11 @@ class Associated:
     def __init__(self, upstream: Upstream) -> None:
         self.controls = [Control() for _ in range(upstream.hops)]
         self.framing = upstream.framing
+        self.association = upstream.association
         self.layers = upstream.layers
         self.surplus = upstream.surplus
         self.socket: socket.socket | None = None
-        if not self.framing:
+        if not (self.framing or self.association):
             self.socket = socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             self.socket.bind(("127.0.0.1", 0))
             self.socket.connect(upstream.relay.getsockname())
@@ -92,6 +96,7 @@ class Upstream:
         self.held: Deferred[None] | None = None
         self.asked = 0
         self.hops, self.framing, self.surplus = 1, "", b""
+        self.association = b""
         self.layers: list[Layer] = []
         self.upstream = self
         self.inner = None
@@ -438,6 +443,32 @@ def test_inside(sea: Sea, framing: str, encoded: Callable[..., bytes]) -> None:
     control.receiver.dataReceived(b"\0\5\1\7" + bytes(20))
     assert [why for _, why in side.judge.over] == ["upstream-protocol"]
     assert side.upstream.given[0].closed
+
+
+def test_insideInMessages(sea: Sea) -> None:
+    """The same in messages, of which others than datagrams of it count for nothing."""
+    association, far = bytes(range(8)), Address.parse(FAR)
+
+    def prepare(upstream: Upstream) -> None:
+        upstream.association = association
+        upstream.surplus = encodeConfirmed(association)
+
+    side = Side(sea, prepare)
+    encoded = partial(encodeMessage, association)
+    side.send(FAR, 53)
+    sea.until(lambda: bool(side.upstream.given and side.upstream.control.written))
+    control = side.upstream.control
+    assert control.written == encoded(far, 53, b"ask")
+    broken = bytes.fromhex("06 03 0011") + association + bytes(5)
+    other = encodeMessage(bytes(8), far, 53, b"another's")
+    error = encodeUnreached(association, Unreached(far, 53, far, 2))
+    stream = b"".join((broken, other, error, encoded(far, 53, b"answer")))
+    for start in range(0, len(stream), 7):
+        control.receiver.dataReceived(memoryview(stream[start : start + 7]))
+    assert side.heard() == header(FAR, 53) + b"answer"
+    assert side.judge.flows.strangers == 0
+    control.receiver.dataReceived(b"\5" + bytes(20))
+    assert [why for _, why in side.judge.over] == ["upstream-protocol"]
 
 
 # Several layers.

@@ -492,8 +492,7 @@ def test_refusedEarlySocks4(gateway: Gateway, octets: bytes, reason: str) -> Non
 @pytest.mark.parametrize(
     ("octets", "told", "reason"),
     [
-        # UDP ASSOCIATE is not built; unknown ones.
-        *((request6(command=each), "07", "command") for each in (3, 4, 9)),
+        *((request6(command=each), "07", "command") for each in (4, 9, 0xF0)),
         (b"\6\1\0\0\0\x50\0\3\x05127.1\0\0", "01", "bad-destination"),
         (b"\6\1\0\0\0\x50\0\3\0\0\0\0", "01", "bad-destination"),
         # Broken: there is no operation to reply to.

@@ -261,3 +261,29 @@ def test_noopWithADestination(place: str) -> None:
     """Its address is of IPv4 or IPv6, and zeros, as its port (section 4)."""
     with pytest.raises(WireError, match="NOOP"):
         socks6.readRequest(Reader(bytes.fromhex("06 00 0000" + place)))
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "wanted"),
+    [
+        # Section 8.1.8: leg 2, level 5, code 1, availability.
+        (3, "0001 0008 85 01 02 00", True),
+        # On both legs.
+        (3, "0001 0008 c5 01 02 00", True),
+        (3, "0001 0008 85 01 01 00", False),
+        (3, "0001 0008 45 01 02 00", False),
+        (3, "0001 0008 85 02 02 00", False),
+        (3, "", False),
+        (1, "0001 0008 85 01 02 00", False),
+    ],
+)
+def test_errorsWanted(command: int, option: str, wanted: bool) -> None:
+    """The client hears of ICMP where it asks for it, and is told that it will."""
+    octets = socks6.encodeRequest(command, V4, 80, bytes.fromhex(option))
+    request = socks6.readRequest(Reader(octets))
+    dialect = socks6.Socks6()
+    assert dialect.wantsErrors(request) is wanted
+    reply = dialect.answering(request).encodeReply(Reply.SUCCEEDED, V4, 80)
+    told = "0008 0050 00 01 c0000207 0001 0008 85 01 02 00"
+    expected = told if wanted else "0000 0050 00 01 c0000207"
+    assert reply == bytes.fromhex("06 00" + expected)

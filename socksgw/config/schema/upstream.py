@@ -89,7 +89,8 @@ class Upstream:
         C{"there"}: the upstream; rules that name an address decide nothing then.
     @ivar udp: How datagrams go to it. C{"associate"}: beside the connection, as RFC
         1928 has it. C{"hev"} and C{"gost"}: inside the connection, as socksgw takes
-        them where C{listen.udp.tunnels} says so.
+        them where C{listen.udp.tunnels} says so. SOCKS 6 has them inside it by
+        itself.
     @ivar pass_through: C{true}: it is given the name and the password by which the
         client has logged in here, if it asks for these. Clients that have shown no
         password are refused.

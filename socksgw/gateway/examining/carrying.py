@@ -14,9 +14,9 @@ from socksgw.policy.leaving import DIRECT
 __all__ = ["cannotBind", "cannotCarry"]
 
 _BINDS: Final = ("socks4a", "socks5", "socks6")
-_CARRIES: Final = ("socks5",)
-#: Those that have both, and by which neither is built.
-_UNFINISHED: Final = ("socks6",)
+_CARRIES: Final = ("socks5", "socks6")
+#: Those that have datagrams inside their connection.
+_INSIDE: Final = ("socks6",)
 _BESIDE: Final = "associate"
 #: The login whose protection is for datagrams, too (RFC 1961 section 5).
 _PROTECTING: Final = "gssapi"
@@ -37,10 +37,7 @@ def _urls(
 
 
 def _lacks(name: str, protocol: str, what: str) -> str:
-    which = f"which has no {what}"
-    if protocol in _UNFINISHED:
-        which = f"by which {what} is not built yet"
-    return f'upstream "{name}" speaks {protocol}, {which}'
+    return f'upstream "{name}" speaks {protocol}, which has no {what}'
 
 
 def cannotBind(
@@ -66,7 +63,7 @@ def cannotCarry(
             name = upstream.name
             if url.protocol not in _CARRIES:
                 yield _lacks(name, url.protocol, "UDP")
-            elif upstream.udp == _BESIDE:
+            elif upstream.udp == _BESIDE and url.protocol not in _INSIDE:
                 inside = False
                 if url.tls and upstream.login.method != _PROTECTING:
                     yield (

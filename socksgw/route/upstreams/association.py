@@ -56,14 +56,15 @@ class Associated:
         on first.
     @ivar socket: connected to that hop's relay address; L{None} where datagrams go
         inside its control connection.
-    @ivar framing: in which framing they do.
+    @ivar framing: in which framing they do; or empty.
+    @ivar association: the ID of the association whose messages they are; or empty.
     @ivar surplus: what came on it behind the reply.
     @ivar layers: what stands around each datagram, the outermost first.
     @ivar path: the upstreams, for the record.
     """
 
     __slots__ = (
-        "_legs", "_traveller", "controls", "framing", "layers", "path", "socket",
+        "_legs", "_traveller", "association", "controls", "framing", "layers", "path", "socket",
         "surplus",
     )  # fmt: skip
 
@@ -80,11 +81,12 @@ class Associated:
         self.controls: list[Connection] = [each.connection for each in legs]
         self.socket: socket.socket | None = None
         self.framing = first.framing
+        self.association = first.association
         self.surplus = first.surplus
         self.path = legs[-1].path
         self.layers: list[Layer] = []
         # Inside the control connection they are protected with it.
-        protection = None if first.framing else first.protection
+        protection = None if first.inside else first.protection
         layers = [Layer(b"", protection)]
         layers += [Layer(encodeHeader(*told(e)), e.protection) for e in legs[1:]]
         if len(layers) > 1 or protection is not None:
@@ -173,12 +175,12 @@ class Upstream:
         try:
             legs.append(await self._opener.open(UNSPECIFIED4, 0, trip))
             # The datagrams for a hop go through the hops before it.
-            while not legs[0].framing and len(legs[0].used) > 1:
+            while not legs[0].inside and len(legs[0].used) > 1:
                 opener = self._path(legs[0].used[:-1])
                 legs.insert(0, await opener.open(UNSPECIFIED4, 0, trip))
             _require(legs)
             associated = Associated(legs, trip.traveller)
-            if not associated.framing:
+            if not legs[0].inside:
                 associated.socket = self._connected(legs[0])
         except BaseException:
             _close(legs, trip.traveller)
@@ -228,7 +230,7 @@ def _require(legs: Sequence[Leg]) -> None:
     @raise UpstreamFailed: they would go in the clear.
     """
     for leg in legs:
-        if leg.framing or not leg.tls:
+        if leg.inside or not leg.tls:
             continue
         if leg.protection is None or isinstance(leg.protection, StreamProtection):
             text = (

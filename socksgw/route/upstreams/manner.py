@@ -190,6 +190,7 @@ class Manner:
             self._udp if self._udp in _INSIDE else "",
             accepted.protection,
             self._tls is not None,
+            association=accepted.association,
         )
 
 

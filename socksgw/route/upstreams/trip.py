@@ -135,6 +135,7 @@ class Leg(NamedTuple):
     @ivar own: the last upstream, as the one before it reaches it.
     @ivar framing: in which framing that takes datagrams inside the connection; empty
         where it does not.
+    @ivar association: the ID of the association whose messages go there; or empty.
     @ivar protection: what datagrams beside the connection go through.
     @ivar tls: whether TLS with the last upstream is around the connection.
     @ivar peer: awaits the peer that it waits for (BIND).
@@ -149,6 +150,12 @@ class Leg(NamedTuple):
     protection: Protection | None = None
     tls: bool = False
     peer: Peer | None = None
+    association: bytes = b""
+
+    @property
+    def inside(self) -> bool:
+        """Whether datagrams go inside the connection."""
+        return bool(self.framing or self.association)
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ KNOWN = {
         Upstream(
             "kerberos", "socks5+tls://a.example:1080", login=UpstreamLogin("gssapi")
         ),
+        Upstream("six", "socks6+tls://a.example:1080"),
         Upstream("old", "socks4a://a.example:1080"),
         Upstream("web", "http://a.example:3128"),
         Upstream("wrong", "gopher://a.example:70"),
@@ -40,6 +41,7 @@ KNOWN = {
         # What is inside a connection goes through anything.
         ([["web"], ["inside"]], []),
         ([["tls"], ["inside"], ["plain"]], []),
+        ([["web"], ["six"]], []),
         # What is not goes through each hop.
         ([["web"], ["plain"]], ["web"]),
         ([["tls"], ["plain"]], ["tls"]),
@@ -61,6 +63,7 @@ def test_udp(via: list[list[str]], names: list[str]) -> None:
         ([["plain"]], []),
         ([["tls"]], []),
         ([["old"]], []),
+        ([["six"]], []),
         ([["web"], ["plain"]], []),
         ([["plain"], ["web", "old"]], ["web"]),
     ],
