@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 from socksgw.system.filter import admitMarked
 from tests.tools.namespaces import cable, ip, within
@@ -25,13 +26,13 @@ ENDS = {"cli": (SECURED, GATEWAY), "gw": (GATEWAY, SECURED)}
 def _associate() -> None:
     """Have TCP to and from the gateway's port go by ESP, for one address."""
     keys = f"enc cbc(aes) 0x{7:032} auth-trunc hmac(sha256) 0x{9:064} 128"
+    states = [
+        f"xfrm state add src {source} dst {target} proto esp spi {spi:#x} "
+        f"reqid 7 mode transport {keys}"
+        for spi, (source, target) in enumerate(ENDS.values(), 0x101)
+    ]
     for netns, (own, peer) in ENDS.items():
-        for spi, (source, target) in enumerate(ENDS.values(), 0x101):
-            ip(
-                f"xfrm state add src {source} dst {target} proto esp spi {spi:#x} "
-                f"reqid 7 mode transport {keys}",
-                netns=netns,
-            )
+        policies = []
         ports = ("dport", "sport") if netns == "cli" else ("sport", "dport")
         for way, (source, target), port in (
             ("out", (own, peer), ports[0]),
@@ -39,12 +40,12 @@ def _associate() -> None:
         ):
             # The gateway demands nothing by its own policy: the mark alone tells.
             level = "use" if (netns, way) == ("gw", "in") else "required"
-            ip(
+            policies.append(
                 f"xfrm policy add src {source} dst {target} proto tcp {port} {PORT} "
                 f"dir {way} tmpl src {source} dst {target} proto esp reqid 7 "
-                f"mode transport level {level}",
-                netns=netns,
+                f"mode transport level {level}"
             )
+        ip(*states, *policies, netns=netns)
 
 
 def _serve(listening: socket.socket, marks: list[bool]) -> None:
@@ -82,9 +83,7 @@ def main(rules: str) -> int:
     inside = ["ip", "netns", "exec", "gw"]
     subprocess.run([*inside, "nft", "-f", rules], check=True)
     with within("gw"):
-        subprocess.run(
-            [*inside, "sysctl", "-qw", "net.ipv4.tcp_fwmark_accept=1"], check=True
-        )
+        Path("/proc/sys/net/ipv4/tcp_fwmark_accept").write_text("1")
         listening = socket.create_server((GATEWAY, PORT))
     threading.Thread(target=_serve, args=(listening, marks), daemon=True).start()
 

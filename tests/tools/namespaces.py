@@ -19,10 +19,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def ip(*lines: str, netns: str = "") -> None:
-    """Run C{ip} with each line, in a namespace if one is named."""
+    """Run C{ip} with the lines, in a namespace if one is named."""
     inside = ["-n", netns] if netns else []
-    for line in lines:
-        subprocess.run(["ip", *inside, *line.split()], check=True)
+    subprocess.run(
+        ["ip", *inside, "-batch", "-"], input="\n".join(lines), text=True, check=True
+    )
 
 
 def cable(
@@ -34,10 +35,11 @@ def cable(
     @param near: a namespace (empty for this one), and the name of the interface there.
     @param addresses: with their prefixes, at each end.
     """
-    ip(f"link add {near[1]} type veth peer name {far[1]}")
+    moves = [
+        f"link set {device} netns {netns}" for netns, device in (near, far) if netns
+    ]
+    ip(f"link add {near[1]} type veth peer name {far[1]}", *moves)
     for i, (netns, device) in enumerate((near, far)):
-        if netns:
-            ip(f"link set {device} netns {netns}")
         ip(*(f"addr add {pair[i]} dev {device} {_nodad(pair[i])}" for pair in addresses),
            f"link set {device} up", netns=netns)  # fmt: skip
 
