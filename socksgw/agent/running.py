@@ -14,14 +14,6 @@ from typing import Any, Final
 from twisted.application.app import startApplication
 from twisted.application.service import Application
 from twisted.internet.defer import Deferred
-from twisted.logger import (
-    FileLogObserver,
-    FilteringLogObserver,
-    LogLevel,
-    LogLevelFilterPredicate,
-    eventAsText,
-    globalLogBeginner,
-)
 from twisted.python.failure import Failure
 
 from socksgw.agent.agent import Agent
@@ -37,6 +29,7 @@ from socksgw.system import output
 from socksgw.system.clock import steady
 from socksgw.system.readiness import notify
 from socksgw.system.signals import hangups
+from socksgw.system.warned import beginWarning
 
 __all__ = ["check", "run"]
 
@@ -49,17 +42,7 @@ def _begun() -> Any:
     from twisted.internet import reactor
 
     steady(reactor)
-    shown = FileLogObserver(
-        sys.stderr,
-        lambda event: (
-            f"{PREFIX}"
-            f"{eventAsText(event, includeTimestamp=False, includeSystem=False)}\n"
-        ),
-    )
-    wanted = LogLevelFilterPredicate(LogLevel.warn)
-    globalLogBeginner.beginLoggingTo(
-        [FilteringLogObserver(shown, [wanted])], redirectStandardIO=False
-    )
+    beginWarning(PREFIX)
     return reactor
 
 
