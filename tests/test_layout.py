@@ -102,6 +102,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "gateway/push.py": ("metrics/test_otlp.py", "a real gateway sends to a collector"),
     "session/glance.py": ("session/test_express.py", "both lanes look alike"),
     "agent/agent.py": ("interop/test_agent.py", "an agent that runs has one"),
+    "system/warned.py": ("interop/test_agent.py", "a process has one log"),
     "agent/running.py": ("interop/test_agent.py", "it is the process"),
     "agent/trial.py": ("interop/test_agent.py", "it needs a gateway"),
     "agent/trouble.py": ("agent/test_credentials.py", "each of them is one"),
@@ -174,8 +175,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         for each in (
             *(
                 "datagrams",
+                "doors",
+                "enclosure",
                 "gates",
+                "inside",
+                "isolated",
+                "keeper",
                 "known",
+                "notrun",
                 "program",
                 "running",
                 "seccomp",

@@ -46,6 +46,12 @@ def options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="say on standard error why a connection of the program fails",
     )
+    add(
+        "--isolate",
+        action="store_true",
+        help="give the program a network of its own, from which it reaches nothing "
+        "but the gateway, even if it means to; this host's 127.0.0.1 is out of reach",
+    )
     add("program", metavar="PROGRAM", help="the program")
     add("arguments", metavar="...", nargs=argparse.REMAINDER, help="its arguments")
 
@@ -58,7 +64,9 @@ def _said(text: str, status: int) -> int:
 def runMain(options: argparse.Namespace) -> int:
     """Run the command, and return its exit status."""
     from socksgw.run.calls import callsHere
-    from socksgw.run.program import NotRun, Program
+    from socksgw.run.keeper import Keeper
+    from socksgw.run.notrun import NotRun
+    from socksgw.run.program import Program
 
     try:
         to = chosen(options, _theReactor)
@@ -67,7 +75,8 @@ def runMain(options: argparse.Namespace) -> int:
         return _said(str(e), 2)
     except OSError as e:
         return _said(str(e), 1)
-    program = Program([options.program, *options.arguments], calls)
+    keeper = Keeper() if options.isolate else None
+    program = Program([options.program, *options.arguments], calls, keeper)
 
     from socksgw.run.running import Gateway, run
 

@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, Protocol, final
 
 from twisted.internet.defer import Deferred
 
@@ -23,7 +23,15 @@ from socksgw.system.coroutines import Awaited
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 
-__all__ = ["Came", "Datagrams"]
+__all__ = [
+    "Came",
+    "Carriage",
+    "Datagrams",
+    "check",
+    "checkSize",
+    "decided",
+    "isOutside",
+]
 
 #: The most octets of a datagram's data.
 _LONGEST: Final = 65507
@@ -33,6 +41,22 @@ _PATIENCE: Final = 0.25
 _SIGNALS: Final = 0.25
 _TIME: Final = struct.Struct("=ll")
 _BUFFER: Final = 1 << 16
+
+
+def checkSize(size: int) -> None:
+    """
+    Refuse a datagram that is too long.
+
+    @raise OSError: EMSGSIZE.
+    """
+    if size > _LONGEST:
+        raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+
+
+def isOutside(place: Place) -> bool:
+    """Return whether datagrams to a destination are none of the supervisor's."""
+    address = place.address
+    return place.port != DNS and (address.isLoopback or address.isUnspecified)
 
 
 class Came(NamedTuple):
@@ -47,10 +71,43 @@ class Came(NamedTuple):
     place: Place
 
 
+class Carriage(Protocol):
+    """What carries the datagrams of a program."""
+
+    def connect(self, own: socket.socket, place: Place) -> int | None:
+        """
+        Connect a socket of the program.
+
+        No association is made: C{getaddrinfo} and others connect only to see by which
+        address they would send.
+
+        @return: L{None} where the kernel is to do it.
+        @raise OSError: it cannot be connected.
+        """
+
+    async def send(self, own: socket.socket, place: Place, octets: bytes) -> int | None:
+        """
+        Send a datagram of the program.
+
+        @return: its octets; L{None} where the kernel is to do it.
+        @raise OSError: it is not sent.
+        """
+
+    async def receive(self, own: socket.socket, thread: int, flags: int) -> Came | None:
+        """
+        Return the next datagram for the program.
+
+        @param thread: who waits for it.
+        @param flags: of the call.
+        @return: L{None} where the kernel is to do it.
+        @raise OSError: there is none, in the time that the program gives.
+        """
+
+
 @final
 class Datagrams:
     """
-    Carries the datagrams of a program.
+    Carries the datagrams of a program by gates on loopback (L{Carriage}).
     """
 
     def __init__(
@@ -65,36 +122,12 @@ class Datagrams:
         self._setDeadline = setDeadline
         self._known = known
 
-    @staticmethod
-    def checkSize(size: int) -> None:
-        """
-        Refuse a datagram that is too long.
-
-        @raise OSError: EMSGSIZE.
-        """
-        if size > _LONGEST:
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-
-    @staticmethod
-    def isOutside(place: Place) -> bool:
-        """Return whether datagrams to a destination are none of the supervisor's."""
-        address = place.address
-        return place.port != DNS and (address.isLoopback or address.isUnspecified)
-
     def _bundle(self, own: socket.socket) -> Bundle:
         return self._bundles.of(cookie(own), own.family)
 
     def connect(self, own: socket.socket, place: Place) -> int | None:
-        """
-        Connect a socket of the program.
-
-        No association is made: C{getaddrinfo} and others connect only to see by which
-        address they would send.
-
-        @return: L{None} where the kernel is to do it.
-        @raise OSError: it cannot be connected.
-        """
-        if self.isOutside(place) or not place.port:
+        """As L{Carriage.connect}."""
+        if isOutside(place) or not place.port:
             self._known.forget(cookie(own))
             return None
         bundle = self._bundle(own)
@@ -104,51 +137,25 @@ class Datagrams:
         self._known.connected(cookie(own), place)
         return 0
 
-    async def send(self, own: socket.socket, place: Place, octets: bytes) -> int:
-        """
-        Send a datagram of the program.
-
-        @return: its octets.
-        @raise OSError: it is not sent.
-        """
+    async def send(self, own: socket.socket, place: Place, octets: bytes) -> int | None:
+        """As L{Carriage.send}."""
         if not own.getsockname()[1]:
             # As the kernel does when it sends.
             own.bind(("", 0))
         bundle = self._bundle(own)
         bundle.heed(_near(own))
         if place.port != DNS:
-            _check(bundle)
+            check(bundle)
         gate = bundle.gate(place)
         bundle.out(gate, octets)
         if bundle.decided is not None:
-            await self._decided(bundle.decided)
+            await decided(bundle.decided, self._setDeadline)
         if place.port != DNS:
-            _check(bundle)
+            check(bundle)
         return len(octets)
 
-    async def _decided(self, opening: Deferred[Any]) -> None:
-        """Wait until there is an association or none, for as long as a call may take."""
-        waiting = Awaited[None]()
-
-        def tell(result: Any = None) -> Any:
-            if not waiting.called:
-                deadline.clear()
-                waiting.callback(None)
-            return result
-
-        deadline = self._setDeadline(_PATIENCE, tell)
-        opening.addBoth(tell)
-        await waiting
-
     async def receive(self, own: socket.socket, thread: int, flags: int) -> Came | None:
-        """
-        Return the next datagram for the program.
-
-        @param thread: who waits for it.
-        @param flags: of the call.
-        @return: L{None} where the kernel is to do it.
-        @raise OSError: there is none, in the time that the program gives.
-        """
+        """As L{Carriage.receive}."""
         waits = not (
             flags & socket.MSG_DONTWAIT
             or fcntl.fcntl(own, fcntl.F_GETFL) & os.O_NONBLOCK
@@ -199,7 +206,22 @@ class Datagrams:
             deadline.clear()
 
 
-def _check(bundle: Bundle) -> None:
+async def decided(opening: Deferred[Any], setDeadline: SetDeadline) -> None:
+    """Wait until there is an association or none, for as long as a call may take."""
+    waiting = Awaited[None]()
+
+    def tell(result: Any = None) -> Any:
+        if not waiting.called:
+            deadline.clear()
+            waiting.callback(None)
+        return result
+
+    deadline = setDeadline(_PATIENCE, tell)
+    opening.addBoth(tell)
+    await waiting
+
+
+def check(bundle: Bundle) -> None:
     """
     Tell a program why its datagrams go nowhere, once: the next one tries again.
 

@@ -126,9 +126,12 @@ def _sockets(number: int) -> list[Instruction]:
     return [Instruction(_EQUALS, 0, len(body), number), *body]
 
 
-def program(calls: Calls) -> list[Instruction]:
+def program(calls: Calls, isolated: bool = False) -> list[Instruction]:
     """
     Return the filter for an architecture.
+
+    @param isolated: whether the program is in a network of its own: there the kernel
+        itself tells it where it is connected to, and where datagrams come from.
 
     Calls of another architecture, or of another convention, fail with ENOSYS: their
     numbers mean something else.
@@ -144,13 +147,14 @@ def program(calls: Calls) -> list[Instruction]:
         rows += [Instruction(_AT_LEAST, 0, 1, calls.other), _returns(refused)]
     # The kernel does what is queued there by itself, past every filter.
     rows += _always(calls.io_uring_setup, refused)
-    for each in (
-        *(calls.connect, calls.getpeername, calls.sendmsg, calls.recvmsg),
-        *(calls.sendmmsg, calls.recvmmsg),
-    ):
+    for each in (calls.connect, calls.sendmsg, calls.sendmmsg):
         rows += _always(each, NOTIFY)
-    # The fifth argument of both is an address.
-    rows += [*_ifGiven(calls.sendto, 4), *_ifGiven(calls.recvfrom, 4)]
+    # The fifth argument is an address.
+    rows += _ifGiven(calls.sendto, 4)
+    if not isolated:
+        for each in (calls.getpeername, calls.recvmsg, calls.recvmmsg):
+            rows += _always(each, NOTIFY)
+        rows += _ifGiven(calls.recvfrom, 4)
     # By it a program learns what has become of a connect that it did not wait for.
     asked = {1: int(socket.SOL_SOCKET), 2: int(socket.SO_ERROR)}
     rows += _ifEqual(calls.getsockopt, asked)

@@ -18,7 +18,6 @@ from typing import Any, Final, Protocol, final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import DatagramProtocol
 
-from socksgw.client.datagrams import Association
 from socksgw.client.errors import ProxyError
 from socksgw.interfaces import SetDeadline
 from socksgw.run.errnos import errorOf, told
@@ -28,7 +27,7 @@ from socksgw.run.standin import loopback
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address
 
-__all__ = ["DNS", "Bundle", "Bundles", "Gates", "LoopbackGates"]
+__all__ = ["DNS", "Associated", "Bundle", "Bundles", "Gates", "LoopbackGates"]
 
 #: The port of name servers, which the supervisor stands for.
 DNS: Final = 53
@@ -39,6 +38,22 @@ _WAITING: Final = 64
 #: Seconds between two looks whether the program has closed its sockets.
 _LOOK: Final = 30.0
 _BUFFER: Final = 1 << 16
+
+
+class Associated(Protocol):
+    """
+    An association at the gateway, as L{Association} is one.
+
+    @ivar ended: fires when it has ended.
+    """
+
+    ended: Deferred[BaseException | None]
+
+    def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """Send a datagram to a host and a port."""
+
+    def stopListening(self) -> object:
+        """End it."""
 
 
 class Gates(Protocol):
@@ -159,7 +174,7 @@ class Bundle:
         self.near = ("", 0)
         self.failure = 0
         self._gates: OrderedDict[tuple[Address, int], _Gate] = OrderedDict()
-        self._association: Association | None = None
+        self._association: Associated | None = None
         self._opening: Deferred[Any] | None = None
         self._waiting: list[tuple[_Gate, bytes]] = []
         #: Which gate answers come by whose source is not its destination.
@@ -235,7 +250,7 @@ class Bundle:
         """The association that is on its way; L{None} if none is."""
         return self._opening
 
-    def _opened(self, association: Association) -> None:
+    def _opened(self, association: Associated) -> None:
         self._opening = None
         self._association = association
         association.ended.addCallback(self._ended)
@@ -311,7 +326,7 @@ class Bundles:
     @ivar watch: tells when sockets are ready.
     @ivar names: the names that were looked up.
     @ivar gates: makes the sockets of gates.
-    @ivar associate: makes an association for a C{DatagramProtocol}.
+    @ivar associate: makes an association (L{Associated}) for a C{DatagramProtocol}.
     @ivar say: is told why there is no association.
     """
 
@@ -321,7 +336,7 @@ class Bundles:
         setDeadline: SetDeadline,
         names: Names,
         gates: Gates,
-        associate: Callable[[Any], Deferred[Association]],
+        associate: Callable[[Any], Deferred[Any]],
         say: Callable[[str], None],
     ) -> None:
         self.watch = watch
@@ -355,3 +370,14 @@ class Bundles:
         if found is None:
             found = self._bundles[key] = Bundle(self, family)
         return found
+
+    def at(self, place: Place, near: tuple[str, int]) -> Bundle:
+        """
+        Return the bundle of a socket that is known by where it is.
+
+        @param place: what it sends to, which tells its family.
+        """
+        family = socket.AF_INET if place.address.version == 4 else socket.AF_INET6
+        bundle = self.of((family, near), family)
+        bundle.heed(near)
+        return bundle

@@ -14,9 +14,11 @@ from typing import Any, Final, NoReturn, final
 
 from socksgw.run.calls import Calls
 from socksgw.run.filter import assembled, program
+from socksgw.run.keeper import Keeper
+from socksgw.run.notrun import NotRun
 from socksgw.run.seccomp import Listener, descriptorOf, install
 
-__all__ = ["NotRun", "Program"]
+__all__ = ["Program"]
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 #: Orphans of the program become children of its supervisor (prctl(2)): where the
@@ -32,11 +34,8 @@ _LEFT: Final = (signal.SIGINT, signal.SIGQUIT)
 _HANDED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 #: What Python ignores, and programs expect to be as usual.
 _USUAL: Final = (signal.SIGPIPE, signal.SIGXFSZ)
-_NUMBER: Final = struct.Struct("=i")
-
-
-class NotRun(Exception):
-    """The program cannot be supervised on this system; the text says why."""
+#: The program's process, and its descriptor; or an error number below 0.
+_ANSWER: Final = struct.Struct("=ii")
 
 
 @final
@@ -45,13 +44,19 @@ class Program:
     A program that waits to be run.
 
     Its process is made at once, before the supervisor has threads.
+
+    @ivar keeper: keeps the network that is the program's own; L{None} where the
+        program is in that of the supervisor. Then it is the process that is made.
     """
 
-    def __init__(self, words: Sequence[str], calls: Calls) -> None:
+    def __init__(
+        self, words: Sequence[str], calls: Calls, keeper: Keeper | None = None
+    ) -> None:
         """
         @param words: the program, and its arguments.
         """
         self._calls = calls
+        self.keeper = keeper
         _libc.prctl(_SUBREAPER, 1, 0, 0, 0)
         told, self._go = os.pipe()
         self._answer, answer = os.pipe()
@@ -59,9 +64,17 @@ class Program:
         if not self.process:
             os.close(self._go)
             os.close(self._answer)
-            _become(words, calls, told, answer)
+
+            def become(first: Callable[[], None] | None = None) -> NoReturn:
+                _become(words, calls, keeper is not None, first, told, answer)
+
+            if keeper is None:
+                become()
+            keeper.keep((told, answer), become)
         os.close(told)
         os.close(answer)
+        if keeper is not None:
+            keeper.begun()
 
     def listener(self) -> Listener:
         """
@@ -70,10 +83,10 @@ class Program:
         @raise NotRun: the system does not do that.
         """
         os.write(self._go, b"1")
-        octets = os.read(self._answer, _NUMBER.size)
-        if len(octets) < _NUMBER.size:
+        octets = os.read(self._answer, _ANSWER.size)
+        if len(octets) < _ANSWER.size:
             raise NotRun("the program's process has ended")
-        (number,) = _NUMBER.unpack(octets)
+        process, number = _ANSWER.unpack(octets)
         if number < 0:
             raise NotRun(
                 f"system calls cannot be supervised here ({os.strerror(-number)}): "
@@ -81,7 +94,7 @@ class Program:
                 "another socksgw run around this one"
             )
         try:
-            found = descriptorOf(self.process, number, self._calls)
+            found = descriptorOf(process, number, self._calls)
         except OSError as e:
             raise NotRun(
                 f"the supervisor may not look into the program ({e.strerror}): "
@@ -126,17 +139,27 @@ class Program:
                 self._ended(code if code >= 0 else _SIGNALLED - code)
 
 
-def _become(words: Sequence[str], calls: Calls, told: int, answer: int) -> NoReturn:
+def _become(
+    words: Sequence[str],
+    calls: Calls,
+    isolated: bool,
+    first: Callable[[], None] | None,
+    told: int,
+    answer: int,
+) -> NoReturn:
     """Become the program, when the supervisor says so."""
     status = _UNUSABLE
+    own = os.getpid()
     try:
         if os.read(told, 1):
             try:
-                number = install(assembled(program(calls)), calls)
+                if first is not None:
+                    first()
+                number = install(assembled(program(calls, isolated)), calls)
             except OSError as e:
-                os.write(answer, _NUMBER.pack(-(e.errno or 1)))
+                os.write(answer, _ANSWER.pack(own, -(e.errno or 1)))
                 os._exit(status)
-            os.write(answer, _NUMBER.pack(number))
+            os.write(answer, _ANSWER.pack(own, number))
             if os.read(told, 1):
                 os.close(number)
                 for each in _USUAL:

@@ -6,20 +6,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple, final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.logger import (
-    FileLogObserver,
-    FilteringLogObserver,
-    LogLevel,
-    LogLevelFilterPredicate,
-    eventAsText,
-    globalLogBeginner,
-)
 
-from socksgw.client.datagrams import Association, associate
+from socksgw.client.datagrams import associate
 from socksgw.client.errors import CommandNotSupported
 from socksgw.client.proxy import Proxy
 from socksgw.interfaces import Timer
@@ -27,15 +20,20 @@ from socksgw.relay.between import Relays
 from socksgw.relay.memory import Memory, Pipes
 from socksgw.relay.settings import RelaySettings
 from socksgw.run.calls import Calls
-from socksgw.run.datagrams import Datagrams
-from socksgw.run.gates import Bundles, LoopbackGates
+from socksgw.run.datagrams import Carriage, Datagrams
+from socksgw.run.doors import Doors
+from socksgw.run.gates import Bundles, Gates, LoopbackGates
+from socksgw.run.inside import Inside
+from socksgw.run.isolated import IsolatedDatagrams
 from socksgw.run.known import Known
 from socksgw.run.names import Names
 from socksgw.run.program import Program
+from socksgw.run.standin import Joints, LoopbackJoints
 from socksgw.run.streams import Streams
 from socksgw.run.supervisor import Supervisor
 from socksgw.run.way import Way
 from socksgw.system.coroutines import Running
+from socksgw.system.warned import beginWarning
 from socksgw.system.watch import Watch
 from socksgw.wire.codes import Reply
 
@@ -46,6 +44,8 @@ PREFIX: Final = "socksgw run: "
 _MEMORY: Final = 64_000_000
 #: Seconds that a connection of a program may be silent: as long as it likes.
 _IDLE: Final = 10 * 365 * 86400.0
+
+_NO_COMMAND: Final = int(Reply.COMMAND_NOT_SUPPORTED)
 
 
 class Gateway(NamedTuple):
@@ -126,6 +126,8 @@ class _Supervised:
     async def _begun(self) -> None:
         to = self._gateway
         watch, setDeadline = self._watch, self._setDeadline
+        keeper = self._program.keeper
+        doors = keeper.doors() if keeper is not None else []
         way = Way(
             watch,
             setDeadline,
@@ -133,21 +135,37 @@ class _Supervised:
             (to.host, to.port),
             to.tls,
             to.certified,
-            to.naked,
+            to.certified or to.login is not None,
+            # The program's own sockets do not reach the gateway from their network.
+            to.naked and keeper is None,
             to.seconds,
         )
         listener = self._program.listener()
         await way.greet()
         names, known = Names(), Known()
         settings = RelaySettings(watch, setDeadline, Memory(_MEMORY), Pipes(), _IDLE)
-        streams = Streams(
-            listener, way, names, known, Relays(settings), setDeadline, self._say
-        )
+        gates: Gates = keeper or LoopbackGates()
         bundles = Bundles(
-            *(watch, setDeadline, names, LoopbackGates(), self._associate, self._say)
+            watch, setDeadline, names, gates, partial(self._associate, way), self._say
         )
         bundles.start()
-        datagrams = Datagrams(bundles, watch, setDeadline, known)
+        joints: Joints = LoopbackJoints()
+        datagrams: Carriage = Datagrams(bundles, watch, setDeadline, known)
+        if keeper is not None:
+            joints = entrance = Doors(keeper, doors, watch, names, bundles)
+            datagrams = IsolatedDatagrams(bundles, setDeadline)
+        streams = Streams(
+            listener,
+            way,
+            names,
+            known,
+            Relays(settings),
+            joints,
+            setDeadline,
+            self._say,
+        )
+        if keeper is not None:
+            entrance.start(streams.unasked)
         Supervisor(
             listener, self._calls, watch, streams, datagrams, known, self._say
         ).start()
@@ -158,15 +176,34 @@ class _Supervised:
         """As L{Deadlines.set<socksgw.system.deadlines.Deadlines.set>}, and exact."""
         return _Deadline(self._reactor.callLater(seconds, call))
 
-    def _associate(self, protocol: Any) -> Deferred[Association]:
+    def _associate(self, way: Way, protocol: Any) -> Deferred[Any]:
         to = self._gateway
-        if not to.datagrams or to.tls is not None:
-            why = "they would go beside TLS, in clear" if to.tls else "it has none"
-            return fail(CommandNotSupported(int(Reply.COMMAND_NOT_SUPPORTED), why))
+        if not to.datagrams:
+            return fail(CommandNotSupported(_NO_COMMAND, "its protocol has no UDP"))
+        if to.tls is not None:
+            return Deferred.fromCoroutine(self._inside(way, protocol))
         endpoint = HostnameEndpoint(self._reactor, to.host, to.port)
         return associate(
             self._reactor, endpoint, protocol, login=to.login, timeout=to.seconds
         )
+
+    async def _inside(self, way: Way, protocol: Any) -> Inside:
+        """
+        Have an association whose datagrams are as well protected as the rest.
+
+        @raise ProxyError: there is none.
+        """
+        try:
+            connection, late = await way.inside()
+        except CommandNotSupported as e:
+            raise CommandNotSupported(
+                e.code,
+                "beside TLS they would go in clear, and inside it the proxy takes none: "
+                'a socksgw needs tunnels = ["hev"] in its [listen.udp]',
+            ) from None
+        association = Inside(connection, protocol)
+        association.begin(late)
+        return association
 
     def _ended(self, status: int) -> None:
         self.result = status
@@ -184,17 +221,7 @@ def run(program: Program, calls: Calls, gateway: Gateway, verbose: bool) -> int:
     """
     from twisted.internet import reactor
 
-    shown = FileLogObserver(
-        sys.stderr,
-        lambda event: (
-            f"{PREFIX}"
-            f"{eventAsText(event, includeTimestamp=False, includeSystem=False)}\n"
-        ),
-    )
-    wanted = LogLevelFilterPredicate(LogLevel.warn)
-    globalLogBeginner.beginLoggingTo(
-        [FilteringLogObserver(shown, [wanted])], redirectStandardIO=False
-    )
+    beginWarning(PREFIX)
 
     def say(text: str) -> None:
         if verbose:

@@ -9,19 +9,19 @@ there yet.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import select
 import socket
 from contextlib import suppress
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from socksgw.run.known import again
-from socksgw.run.way import ready
+from socksgw.run.memory import Place
+from socksgw.run.way import begun, ready
 from socksgw.system.sockets import resetting
 from socksgw.system.watch import READ, Watcher
 
-__all__ = ["StandIn", "loopback"]
+__all__ = ["CONNECTING", "Joints", "LoopbackJoints", "StandIn", "loopback"]
 
 _LOOPBACK: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 #: Octets of the buffers while they are to be full; the kernel has a least size.
@@ -35,12 +35,49 @@ _UNSENT: Final = 25
 _FILLING: Final = bytes(4096)
 #: What the kernel returns as a buffer's size is twice what it was told (socket(7)).
 _DOUBLED: Final = 2
-_LATER: Final = (0, errno.EINPROGRESS)
+#: What a connect returns that has begun.
+CONNECTING: Final = (0, errno.EINPROGRESS)
 
 
 def loopback(family: int) -> str:
     """Return the address of this host itself."""
     return _LOOPBACK[socket.AddressFamily(family)]
+
+
+class Joints(Protocol):
+    """
+    What connects sockets of the program with the supervisor.
+    """
+
+    def join(self, own: socket.socket, place: Place) -> socket.socket:
+        """
+        Connect a socket of the program, and return the other end.
+
+        @param place: the destination that it stands for.
+        @raise OSError: it cannot be connected.
+        """
+
+
+@final
+class LoopbackJoints:
+    """Connections over loopback, to a socket that listens for one of them."""
+
+    def join(self, own: socket.socket, place: Place) -> socket.socket:
+        """As L{Joints.join}."""
+        with socket.socket(own.family) as listening:
+            listening.bind((loopback(own.family), 0))
+            listening.listen(1)
+            listening.settimeout(_SECONDS)
+            error = begun(own, listening.getsockname()[:2])
+            if error not in CONNECTING:
+                raise OSError(error, os.strerror(error))
+            while True:
+                near, who = listening.accept()
+                # Anybody on this host may have connected first.
+                if who[1] == own.getsockname()[1]:
+                    near.setblocking(False)
+                    return near
+                near.close()
 
 
 @final
@@ -51,40 +88,19 @@ class StandIn:
     @ivar near: the supervisor's end, which does not block.
     """
 
-    def __init__(self, own: socket.socket, full: bool) -> None:
+    def __init__(self, own: socket.socket, near: socket.socket) -> None:
         """
-        Connect a socket of the program.
+        Fill the buffers, until L{drained}.
 
-        @param full: whether its buffers are to be full, until L{drained}.
-        @raise OSError: it cannot be connected.
+        @param own: the program's end.
+        @param near: the other one.
         """
+        self.near = near
         self._filled = 0
-        self._own: socket.socket | None = None
-        with socket.socket(own.family) as listening:
-            if full:
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
-            listening.bind((loopback(own.family), 0))
-            listening.listen(1)
-            listening.settimeout(_SECONDS)
-            flags = fcntl.fcntl(own, fcntl.F_GETFL)
-            fcntl.fcntl(own, fcntl.F_SETFL, flags | os.O_NONBLOCK)
-            try:
-                error = own.connect_ex(listening.getsockname()[:2])
-            finally:
-                fcntl.fcntl(own, fcntl.F_SETFL, flags)
-            if error not in _LATER:
-                raise OSError(error, os.strerror(error))
-            while True:
-                self.near, who = listening.accept()
-                # Anybody on this host may have connected first.
-                if who[1] == own.getsockname()[1]:
-                    break
-                self.near.close()
-        self.near.setblocking(False)
-        if full:
-            # Its buffer is made larger again, when it may be written.
-            self._own = again(own)
-            self._fill(own)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
+        # Its buffer is made larger again, when it may be written.
+        self._own: socket.socket | None = again(own)
+        self._fill(own)
 
     def _fill(self, own: socket.socket) -> None:
         self._size = own.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // _DOUBLED

@@ -25,7 +25,7 @@ from socksgw.run.memory import Place
 from socksgw.run.names import Names
 from socksgw.run.outcome import Outcome
 from socksgw.run.seccomp import Listener, Notification
-from socksgw.run.standin import StandIn
+from socksgw.run.standin import Joints, StandIn
 from socksgw.run.way import Way
 from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Running
@@ -113,10 +113,14 @@ class Streams:
         names: Names,
         known: Known,
         relays: Relays,
+        joints: Joints,
         setDeadline: SetDeadline,
         say: Callable[[str], None],
     ) -> None:
         """
+        Connect nothing yet.
+
+        @param joints: connects sockets of the program that are not to the gateway.
         @param say: is told why a connection fails that the program does not wait for.
         """
         self._listener = listener
@@ -124,6 +128,7 @@ class Streams:
         self._names = names
         self._known = known
         self._relays = relays
+        self._joints = joints
         self._setDeadline = setDeadline
         self._say = say
 
@@ -166,12 +171,41 @@ class Streams:
         else:
             opening = Outcome(self._way.open(host, place.port))
             if not waits and not await opening.within(self._setDeadline, PATIENCE):
-                standIn = StandIn(own, True)
+                try:
+                    standIn = StandIn(own, self._joints.join(own, place))
+                except OSError:
+                    opening.cancel()
+                    raise
                 self._later(opening, standIn, own, place)
             connection, late = await opening.result()
-            program = PlainConnection(StandIn(own, False).near, self._way.watch)
+            try:
+                near = self._joints.join(own, place)
+            except OSError:
+                connection.abortConnection()
+                raise
+            program = PlainConnection(near, self._way.watch)
             relayed(self._relays, program, connection, late)
         self._known.connected(cookie(own), place)
+
+    def unasked(self, near: socket.socket, place: Place) -> None:
+        """
+        Connect what the program has connected past its supervisor.
+
+        @param near: the supervisor's end.
+        @param place: the destination.
+        """
+        Running(self._unasked(near, place))
+
+    async def _unasked(self, near: socket.socket, place: Place) -> None:
+        program = PlainConnection(near, self._way.watch)
+        host = self._names.hostOf(place.address)
+        try:
+            connection, late = await self._way.open(host, place.port)
+        except ProxyError as e:
+            self._say(told(errorOf(e, self._text(place))))
+            program.abortConnection()
+        else:
+            relayed(self._relays, program, connection, late)
 
     async def _ownWithin(
         self, call: Notification, own: socket.socket, host: Address | str, place: Place
@@ -194,7 +228,7 @@ class Streams:
                 for level, option in _KEPT:
                     value = own.getsockopt(level, option)
                     instead.setsockopt(level, option, value)
-                standIn = StandIn(instead, True)
+                standIn = StandIn(instead, self._joints.join(instead, place))
             except OSError:
                 opening.cancel()
                 raise

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from socksgw.run import memory
 from socksgw.run.calls import Calls
-from socksgw.run.datagrams import Datagrams
+from socksgw.run.datagrams import Carriage, checkSize, isOutside
 from socksgw.run.errnos import told
 from socksgw.run.gates import DNS
 from socksgw.run.known import Known, cookie
@@ -61,7 +61,7 @@ class Supervisor:
         calls: Calls,
         watch: Watcher,
         streams: Streams,
-        datagrams: Datagrams,
+        datagrams: Carriage,
         known: Known,
         say: Callable[[str], None],
     ) -> None:
@@ -216,9 +216,9 @@ class Supervisor:
             return None
         with own:
             place = self._place(call, name, length)
-            if place is None or self._datagrams.isOutside(place):
+            if place is None or isOutside(place):
                 return None
-            self._datagrams.checkSize(size)
+            checkSize(size)
             octets = memory.read(call.thread, at, size)
             return await self._datagrams.send(own, place, octets)
 
@@ -248,12 +248,12 @@ class Supervisor:
             return None
         with own:
             place = self._place(call, message.name, message.nameLength)
-            if place is None or self._datagrams.isOutside(place):
+            if place is None or isOutside(place):
                 return None
             if memory.isSegmented(call.thread, message):
                 # Programs send one datagram at a time then.
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            self._datagrams.checkSize(message.size)
+            checkSize(message.size)
             return await self._datagrams.send(own, place, message.octets(call.thread))
 
     async def _sendmmsg(self, call: Notification) -> int | None:

@@ -9,19 +9,19 @@ import errno
 import fcntl
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar, final
 
 from twisted.internet.defer import CancelledError
 
-from socksgw.client.dialling import through
+from socksgw.client.dialling import protected, reached, through
 from socksgw.client.errors import (
     ProtocolBroken,
     ProxyClosed,
     ProxyTimedOut,
     ProxyUnreachable,
 )
-from socksgw.client.link import Link
+from socksgw.client.link import ConnectionLink, Link
 from socksgw.client.proxy import Accepted, Again, Proxy
 from socksgw.interfaces import SetDeadline
 from socksgw.system.connection import Connection
@@ -29,8 +29,9 @@ from socksgw.system.coroutines import Awaited, Running
 from socksgw.system.sockets import keepAlive, quick
 from socksgw.system.watch import READ, WRITE, Watcher
 from socksgw.wire.address import Address
+from socksgw.wire.codes import Command
 
-__all__ = ["Way", "disconnect", "ready"]
+__all__ = ["Way", "begun", "disconnect", "ready"]
 
 T = TypeVar("T")
 
@@ -120,6 +121,7 @@ class Way:
         place: tuple[str, int],
         tls: Any,
         certified: bool,
+        logsIn: bool,
         naked: bool,
         seconds: float,
     ) -> None:
@@ -129,6 +131,7 @@ class Way:
         @param place: its host and port.
         @param tls: to it (L{socksgw.system.tlsclient.ClientTLS}); L{None} for none.
         @param certified: whether the client's certificate is its login.
+        @param logsIn: whether the proxy is to be logged in to.
         @param naked: whether nothing stands between the octets and the wire once the
             gateway has replied.
         @param seconds: for all that comes before a connection is open.
@@ -140,6 +143,7 @@ class Way:
         self._proxy = proxy
         self._tls = tls
         self._certified = certified
+        self._logsIn = logsIn
         self._naked = naked
         self._seconds = seconds
         try:
@@ -213,25 +217,46 @@ class Way:
             )
         )
 
+    async def inside(self) -> tuple[Connection, bytes]:
+        """
+        Open a connection that carries datagrams inside, in hev's framing.
+
+        @return: as L{open}.
+        @raise ProxyError: the gateway does not do that.
+        """
+
+        def ask(proxy: Proxy, link: Link) -> Awaitable[Accepted]:
+            return proxy.associate(link, command=Command.UDP_IN_TCP)
+
+        link, accepted = await self._asked(ask)
+        return protected(link, accepted), link.surplus
+
     async def greet(self) -> None:
         """
-        Log in, to see whether the gateway is there.
+        See whether the gateway is there, and log in if there is a login.
+
+        Without one it is asked for nothing: a gateway records a client that greets it
+        and goes.
 
         @raise ProxyError: it is not, or does not let the user in.
         """
-        greeting = _Greeting(self._proxy)
-        connection, _ = await self._timed(
-            through(
-                self._dial,
-                self.watch,
-                self._tls,
-                greeting,
-                "",
-                0,
-                self._certified,
+
+        async def ask(proxy: Proxy, link: Link) -> None:
+            if self._logsIn:
+                await proxy.greet(link)
+
+        link, _ = await self._asked(ask)
+        link.connection.abortConnection()
+
+    async def _asked(
+        self, ask: Callable[[Any, ConnectionLink], Awaitable[T]]
+    ) -> tuple[ConnectionLink, T]:
+        """Ask by a socket of the supervisor (L{reached})."""
+        return await self._timed(
+            reached(
+                self._dial, self.watch, self._tls, self._proxy, ask, self._certified
             )
         )
-        connection.abortConnection()
 
     async def _dial(self) -> socket.socket:
         failure = ProxyUnreachable(f"{self.host}:{self.port}: no address")
@@ -254,7 +279,7 @@ class Way:
     async def _dialled(self, own: socket.socket, hosts: list[str]) -> None:
         """Connect a socket to the gateway, by the first address that answers."""
         for host in hosts:
-            error = _begun(own, (host, self.port))
+            error = begun(own, (host, self.port))
             if error in _PENDING:
                 await ready(self.watch, own.fileno(), WRITE)
                 error = own.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -275,20 +300,7 @@ class Way:
             deadline.clear()
 
 
-@final
-class _Greeting:
-    """A proxy that is greeted, where it is asked to connect."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        self._proxy = proxy
-
-    async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
-        """Log in, and ask for nothing."""
-        await self._proxy.greet(link)
-        return Accepted()
-
-
-def _begun(own: socket.socket, to: tuple[str, int]) -> int:
+def begun(own: socket.socket, to: tuple[str, int]) -> int:
     """
     Begin to connect, and return the error number.
 

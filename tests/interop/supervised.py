@@ -51,10 +51,18 @@ address = ["10.9.9.1:1443"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
+[[listen]]
+name = "inside"
+address = ["10.9.9.1:1444"]
+[listen.udp]
+tunnels = ["hev"]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
 [auth]
 checkers = ["passwd:users"]
 [[auth.choose]]
-listener = ["tls"]
+listener = ["tls", "inside"]
 methods = ["userpass"]
 [[auth.choose]]
 from = ["private"]
@@ -217,10 +225,9 @@ class Ground:
         made = socksgw("passwd", "users", "alice", cwd=self.directory, stdin="secret\n")
         assert made.returncode == 0, made.stderr
 
-    @property
-    def login(self) -> list[str]:
-        """The options of C{socksgw run} for it."""
-        login = ["--proxy", f"socks5+tls://{GATEWAY[0]}:1443", "--user", "alice"]
+    def login(self, port: int) -> list[str]:
+        """Return the options of C{socksgw run} for it."""
+        login = ["--proxy", f"socks5+tls://{GATEWAY[0]}:{port}", "--user", "alice"]
         login += ["--ca", str(self.directory / "ca.pem"), "--server-name", "localhost"]
         return [*login, "--password-env", "SECRET_OF_MINE"]
 
@@ -279,6 +286,7 @@ def main(directory: Path, folder: Path) -> None:
         "node": ground.run("node", str(programs / "reach.js")),
         "java": ground.run("java", "-Xshare:auto", "-cp", str(folder), "Reach"),
         "go": ground.run(str(folder / "reach")),
+        "musl": ground.run(str(folder / "musl")),
         "busybox": ground.run("--", "busybox", "wget", "-q", "-O", "-", url),
         "git": ground.run(
             *("git", "clone", "-q", "http://page.example:8080/repository"),
@@ -288,8 +296,9 @@ def main(directory: Path, folder: Path) -> None:
         "six": ground.run("curl", "-sS", url, proxy=six),
         "socks4a": ground.run("curl", "-sS", url, proxy=f"socks4a{six[6:]}"),
         "tls": ground.run(
-            *ground.login, "-v", sys.executable, str(programs / "tls.py")
+            *ground.login(1443), "-v", sys.executable, str(programs / "tls.py")
         ),
+        "inside": ground.run(*ground.login(1444), str(folder / "musl")),
         "status": ground.run("sh", "-c", "cat; exit 7", stdin=subprocess.DEVNULL),
         "signal": ground.run("sh", "-c", "kill -KILL $$"),
         "missing": ground.run("no-such-program"),
@@ -309,14 +318,20 @@ def main(directory: Path, folder: Path) -> None:
     found["asked"] = sorted(
         {each.get("name") or "" for each in ground.gateway.journal("decision")}
     )
+    from tests.interop.isolating import isolated
+
+    found["isolated"] = isolated(ground, folder)
+    found["refused"] = [
+        [each["reason"], each["listener"]] for each in ground.gateway.journal("refused")
+    ]
     ground.gateway.healthy()
     print(json.dumps(found))
 
 
-def forwarded(ground: Ground) -> list[Any]:
+def forwarded(ground: Ground, *options: str) -> list[Any]:
     """Tell what becomes of a program when its supervisor is told to end."""
     text = "trap 'echo ended; exit 9' TERM; echo begun; while :; do sleep 0.1; done"
-    process = ground.begun(*SOCKSGW, "sh", "-c", text)
+    process = ground.begun(*SOCKSGW, *options, "sh", "-c", text)
     begun = process.stdout.readline()
     process.terminate()
     out, _ = process.communicate(timeout=30)

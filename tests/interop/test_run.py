@@ -25,6 +25,8 @@ NEEDED = {
     "git": "git",
     "setpriv": "util-linux",
     "ip": "iproute2",
+    "nft": "nftables",
+    "unshare": "util-linux",
 }
 
 
@@ -42,6 +44,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         timeout=300,
     )
+    musl = [program("musl-gcc", "musl-tools"), "-Wall", "-o", str(folder / "musl")]
+    subprocess.run([*musl, str(PROGRAMS / "reach.c")], check=True, timeout=60)
     javac = [program("javac", "openjdk-17-jdk-headless"), "-d", str(folder)]
     subprocess.run([*javac, str(PROGRAMS / "Reach.java")], check=True, timeout=120)
     return folder
@@ -50,7 +54,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(built: Path) -> Any:
     """What L{tests.interop.supervised} tells."""
-    return json.loads(alone("tests.interop.supervised", str(built)))
+    return json.loads(alone("tests.interop.supervised", str(built), seconds=500))
 
 
 def ended(told: Any) -> list[str]:
@@ -88,6 +92,7 @@ def test_python(found: Any) -> None:
         "resolver ENOENT",
         "stub ECONNREFUSED",
         "reverse page.example",
+        "32 bits ENOSYS",
         "the far page",
     ]
 
@@ -163,9 +168,22 @@ def test_others(found: Any) -> None:
     assert found["protocols"] == ["http", "socks4a", "socks5"]
 
 
+def test_musl(found: Any) -> None:
+    """Another C library: it drops answers that come from elsewhere."""
+    # The last goes by TLS, its datagrams inside the connection.
+    for each in (found["musl"], found["isolated"]["musl"], found["inside"]):
+        assert ended(each) == [
+            "page the far page",
+            "denied.example: Permission denied",
+            "connected HELLO",
+            "free HELLO 10.5.5.1 7007",
+        ]
+
+
 def test_tls(found: Any) -> None:
     """
-    By TLS and a password the supervisor relays; datagrams do not go in the clear.
+    By TLS and a password the supervisor relays; datagrams do not go in the clear,
+    where the gateway takes none inside the connection.
 
     Python calls the number of EOPNOTSUPP so, which is the same.
     """
@@ -177,7 +195,9 @@ def test_tls(found: Any) -> None:
         "denied EACCES",
         "datagram ENOTSUP",
     ]
-    assert any("beside TLS, in clear" in each for each in found["tls"]["errors"])
+    assert any(
+        "beside TLS they would go in clear" in each for each in found["tls"]["errors"]
+    )
 
 
 def test_nothingElse(found: Any) -> None:
@@ -188,10 +208,10 @@ def test_nothingElse(found: Any) -> None:
     assert found["bare"] != 0
     places = {each.rsplit(" ", 1)[0] for each in found["seen"] if each[:3] in "tcpudp"}
     assert places == {"tcp 10.9.9.1", "tcp fd00:9::1", "udp 10.9.9.1"}
-    # 1443 is the gateway's, too; port 9 is where the test says that a gateway is, and there is none.
+    # 1443 and 1444 are the gateway's, too; port 9 is where the test says that a gateway is, and there is none.
     assert {each for each in found["seen"] if each.startswith("tcp")} == {
         *("tcp 10.9.9.1 1080", "tcp 10.9.9.1 1443", "tcp fd00:9::1 1080"),
-        "tcp 10.9.9.1 9",
+        *("tcp 10.9.9.1 1444", "tcp 10.9.9.1 9"),
     }
     assert "udp 10.9.9.1 53" not in found["seen"]
     # ARP, and what finds neighbours of IPv6.
@@ -222,3 +242,115 @@ def test_notRun(found: Any) -> None:
     assert found["nested"]["status"] == 1
     [line] = found["nested"]["errors"]
     assert "Device or resource busy" in line
+
+
+def test_records(found: Any) -> None:
+    """
+    The gateway has no record of clients that only look whether it is there.
+
+    A login is tried beforehand, and is on record.
+    """
+    lost = [each for reason, each in found["refused"] if reason == "client-lost"]
+    assert lost == ["tls", "inside", "inside"]
+
+
+@pytest.mark.parametrize("name", ["python", "node", "java", "go", "busybox", "git"])
+def test_isolated(found: Any, name: str) -> None:
+    """In a network of its own a program sees and says the same as without."""
+    inside = found["isolated"][name]
+    assert ended(inside) == ended(found[name])
+
+
+def test_isolatedOthers(found: Any) -> None:
+    """IPv6, TLS to the gateway, git's files, the status, signals, the user."""
+    inside = found["isolated"]
+    assert ended(inside["curl"]) == ["the far page"]
+    assert ended(inside["tls"])[:-1] == ended(found["tls"])[:-1]
+    assert ended(inside["tls"])[-1] == "datagram HELLO"
+    assert inside["cloned"] == "committed"
+    said = set(inside["said"])
+    assert set(found["python"]["errors"]) <= said
+    for each in ("signal", "missing", "forwarded"):
+        assert inside[each] == found[each]
+    assert ended(inside["identity"]) == ["65534", f"CapEff:\t{0:016}"]
+
+
+def test_past(found: Any) -> None:
+    """A program that means to get past the gateway is refused each way."""
+    inside = found["isolated"]
+    past = {
+        name.removeprefix("past "): each
+        for name, each in inside.items()
+        if name.startswith("past ")
+    }
+    assert ended(past["python"]) == [
+        "direct EACCES",
+        "direct6 EACCES",
+        "mapped EACCES",
+        "dns by udp 198.18.0.1",
+        "dns by tcp EACCES",
+        "datagram timed out",
+        "nscd False",
+        "bus False",
+        "abstract ECONNREFUSED",
+        "loopback ECONNREFUSED",
+        "raw EPERM",
+        "packet EAFNOSUPPORT",
+        "vsock EAFNOSUPPORT",
+        "transparent EPERM",
+        "netlink EPERM",
+        "namespace EACCES",
+        "memory EACCES",
+        "memory EACCES",
+        "descriptors EPERM",
+        "descriptors EPERM",
+        "mounts EPERM",
+        "raced 0",
+        "devices lo",
+        "unshared 0",
+        "direct EACCES",
+    ]
+    assert ended(past["node"]) == [
+        "direct EACCES",
+        "dns 198.18.0.1",
+        "datagram nothing",
+    ]
+    assert ended(past["java"]) == ["direct Permission denied", "datagram nothing"]
+    assert ended(past["go"]) == [
+        "direct true",
+        "dns [198.18.0.1] <nil>",
+        "datagram true",
+    ]
+    for name, status in (("curl", 7), ("git", 128), ("busybox", 1)):
+        assert past[name]["status"] == status
+    refused = "connect to 10.9.9.1 port 8081: the proxy's rules do not allow it"
+    assert any(refused in each for each in inside["said"])
+    assert "Address: 198.18.0.1" in ended(inside["look-up"])
+
+
+def test_isolatedNothingElse(found: Any) -> None:
+    """
+    What is one hop away is reached without the command, and by it nothing is but the
+    gateway, whatever the programs did.
+    """
+    inside = found["isolated"]
+    assert inside["bare"] == ["direct"]
+    assert "tcp 10.9.9.1 8081" in inside["before"]
+    assert inside["heard"] == []
+    assert {each for each in inside["seen"] if each.startswith("tcp")} == {
+        "tcp 10.9.9.1 1080",
+        "tcp 10.9.9.1 1444",
+    }
+    datagrams = {each for each in inside["seen"] if each.startswith("udp")}
+    assert {each.rsplit(" ", 1)[0] for each in datagrams} == {"udp 10.9.9.1"}
+    assert not datagrams & {"udp 10.9.9.1 53", "udp 10.9.9.1 5353"}
+
+
+def test_noNamespaces(found: Any) -> None:
+    """Where there can be no network of its own, the program is not run."""
+    status, [line] = found["isolated"]["forbidden"]
+    assert status == 1
+    assert "sysctl -w user.max_user_namespaces=" in line
+    assert found["isolated"]["no nft"]["status"] == 1
+    [line] = found["isolated"]["no nft"]["errors"]
+    assert line.endswith("--isolate needs nft, which is not here (Debian: nftables)")

@@ -68,11 +68,13 @@ def passable(*command: str) -> list[str]:
     return [program("unshare", "util-linux"), "-m", "sh", "-c", setup, "sh", *command]
 
 
-def alone(module: str, *arguments: str) -> str:
+def alone(module: str, *arguments: str, seconds: int = 240) -> str:
     """
     Run a module of the tests in namespaces of its own, and return what it prints.
 
     C{/run/netns} is empty there.
+
+    @param seconds: that it may take.
     """
     unshare = program("unshare", "util-linux")
     program("ip", "iproute2")
@@ -91,7 +93,7 @@ def alone(module: str, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=seconds,
     )
     assert done.returncode == 0, done.stderr[-8000:]
     return done.stdout

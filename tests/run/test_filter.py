@@ -20,12 +20,18 @@ STREAM, DGRAM, RAW = 1, 2, 3
 CLOEXEC = 0o2000000
 
 
-def judged(calls: Calls, number: int, *arguments: int, arch: int | None = None) -> int:
+def judged(
+    calls: Calls,
+    number: int,
+    *arguments: int,
+    arch: int | None = None,
+    isolated: bool = False,
+) -> int:
     """What becomes of a call: an interpreter of the instructions that are used."""
     padded = (*arguments, *(0,) * (6 - len(arguments)))
     audit = calls.audit if arch is None else arch
     data = struct.pack("=IIQ6Q", number, audit, 0, *padded)
-    rows = list(struct.iter_unpack("=HBBI", assembled(program(calls))))
+    rows = list(struct.iter_unpack("=HBBI", assembled(program(calls, isolated))))
     at = word = 0
     while True:
         code, true, false, value = rows[at]
@@ -64,6 +70,22 @@ def test_always(calls: Calls) -> None:
     for number in (0, 1, 2, 59, 280, 439):
         assert judged(calls, number, 3, 1 << 40) == ALLOW
     assert judged(calls, calls.io_uring_setup, 8) == NONE
+
+
+def test_isolated(calls: Calls) -> None:
+    """
+    In a network of its own a program is told who it speaks with by the kernel; what
+    the supervisor refuses is handed over all the same.
+    """
+    for each in ("getpeername", "recvmsg", "recvmmsg"):
+        assert judged(calls, getattr(calls, each), 3, isolated=True) == ALLOW
+    assert judged(calls, calls.recvfrom, 3, 9, 9, 0, 1, 16, isolated=True) == ALLOW
+    for each in ("connect", "sendmsg", "sendmmsg"):
+        assert judged(calls, getattr(calls, each), 3, isolated=True) == NOTIFY
+    assert judged(calls, calls.sendto, 3, 9, 9, 0, 1, 16, isolated=True) == NOTIFY
+    assert judged(calls, calls.socket, 40, STREAM, isolated=True) == NOTIFY
+    assert judged(calls, calls.io_uring_setup, 8, isolated=True) == NONE
+    assert judged(calls, 1, arch=0x40000003, isolated=True) == NONE
 
 
 def test_addresses(calls: Calls) -> None:

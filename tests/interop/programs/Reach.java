@@ -6,6 +6,8 @@ import java.net.DatagramSocket;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.SocketException;
+import java.net.SocketTimeoutException;
 import java.net.URI;
 import java.net.URL;
 import java.net.URLConnection;
@@ -27,7 +29,29 @@ public class Reach {
         return new String(came.getData(), 0, came.getLength()) + " " + came.getPort();
     }
 
+    // What would go past the gateway.
+    static void past() throws IOException {
+        try (Socket none = new Socket("10.9.9.1", 8081)) {
+            System.out.println("reached");
+        } catch (SocketException e) {
+            System.out.println("direct " + e.getMessage());
+        }
+        try (DatagramSocket socket = new DatagramSocket()) {
+            socket.setSoTimeout(500);
+            InetAddress to = InetAddress.getByName("10.9.9.1");
+            socket.send(new DatagramPacket(new byte[5], 5, to, 5353));
+            socket.receive(new DatagramPacket(new byte[100], 100));
+            System.out.println("answered");
+        } catch (SocketTimeoutException e) {
+            System.out.println("datagram nothing");
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
+        if (arguments.length > 0) {
+            past();
+            return;
+        }
         HttpRequest asked = HttpRequest.newBuilder(URI.create("http://page.example:8080/"))
             .version(HttpClient.Version.HTTP_1_1).build();
         System.out.println("page " + HttpClient.newHttpClient()

@@ -2,10 +2,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -36,7 +38,30 @@ func echo(to net.Conn) string {
 	return string(octets[:count])
 }
 
+// What would go past the gateway.
+func past() {
+	_, err := net.Dial("tcp", "10.9.9.1:8081")
+	fmt.Println("direct", errors.Is(err, syscall.EACCES))
+	resolver := net.Resolver{
+		PreferGo: true,
+		Dial: func(all context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(all, network, "10.9.9.1:53")
+		},
+	}
+	found, err := resolver.LookupHost(context.Background(), "page.example")
+	fmt.Println("dns", found, err)
+	to, _ := net.Dial("udp", "10.9.9.1:5353")
+	to.Write([]byte("hello"))
+	to.SetDeadline(time.Now().Add(500 * time.Millisecond))
+	_, err = to.Read(make([]byte, 100))
+	fmt.Println("datagram", errors.Is(err, os.ErrDeadlineExceeded))
+}
+
 func main() {
+	if len(os.Args) > 1 {
+		past()
+		return
+	}
 	var group sync.WaitGroup
 	pages := make([]string, 100)
 	for i := range pages {

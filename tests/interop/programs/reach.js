@@ -19,7 +19,23 @@ async function datagram(kind, send) {
   return found;
 }
 
+// What would go past the gateway.
+async function past() {
+  console.log("direct", await code(8081, "10.9.9.1"));
+  const resolver = new dns.promises.Resolver();
+  resolver.setServers(["10.9.9.1"]);
+  console.log("dns", ...await resolver.resolve4("page.example"));
+  const socket = dgram.createSocket("udp4");
+  let came = "nothing";
+  socket.on("message", text => { came = String(text); });
+  socket.send("hello", 5353, "10.9.9.1");
+  await new Promise(done => setTimeout(done, 500));
+  socket.close();
+  console.log("datagram", came);
+}
+
 (async () => {
+  if (process.argv[2] === "past") return past();
   const pages = await Promise.all(
     [...Array(40)].map(() => fetched("http://page.example:8080/")));
   console.log("page", ...new Set(pages));

@@ -32,5 +32,7 @@ with socket.socket() as blocking:
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
     try:
         own.sendto(b"hello", ("10.5.5.1", 7007))
+        own.settimeout(20)
+        print("datagram", own.recv(100).decode())
     except OSError as e:
         print("datagram", errno.errorcode[e.errno or 0])
