@@ -43,6 +43,15 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "warehouse/probing",
         )
     },
+    **{
+        f"{each}.py": ("interop/test_multicast.py", "the kernel's memberships count")
+        for each in (
+            "relay/groups",
+            "relay/membership",
+            "route/groups",
+            "session/multicast",
+        )
+    },
     "admin/filtering.py": ("admin/api/test_sessions.py", "sessions are chosen by it"),
     "admin/parts.py": ("workers/test_admin.py", "workers answer it"),
     "admin/together.py": ("workers/test_admin.py", "workers are asked by it"),

@@ -121,7 +121,7 @@ def test_boundsOfOneSource() -> None:
     found = " ".join(" ".join(columns).split())
     for said in (
         f"{listen.half_open_per_source} of {listen.half_open} at a listener",
-        f"{bound.associations} {bound.binds} half of them",
+        f"{bound.associations} {bound.binds} half of them {bound.groups};",
         f"{QUESTIONS // 4} of {QUESTIONS} questions; {THREADS_PER_SOURCE} of {THREADS} threads",
         f"{throttle.per_source} a minute",
         f"queue of {checkers._WAITING} (LDAP, HTTP: {remote._MOST}); a source",

@@ -56,7 +56,7 @@ CHOOSING: Final[Sequence[Field]] = (
         "command",
         "string",
         "What the client has asked for.",
-        one=("connect", "bind", "udp", "resolve", "noop"),
+        one=("connect", "bind", "udp", "multicast", "resolve", "noop"),
     ),
     Field("protocol", "string", "What the client speaks, such as socks5."),
     Field(

@@ -55,7 +55,7 @@ CATALOGUE: Final[Mapping[str, Sequence[str]]] = {
     ),
     "inspected": ("session", *_FOUND, "verdict", "rule", "why", "ticket", "grant", "decider", "said"),
     "peer": (*_CLIENT, "user", "address", "bound", "rule", "ticket", "grant"),
-    "flow": _DECISION,
+    "flow": (*_DECISION, "direction", "interface", "ttl", "senders"),
     "flow-end": (
         "session", "address", "sent", "sent_datagrams", "received",
         "received_datagrams", "seconds", "reason", "limited", "path", "why", "ticket", "grant",

@@ -150,6 +150,8 @@ class SessionRecord:
     @ivar tls: the members of lines about TLS with the client (L{socksgw.audit.secured});
         empty without it.
     @ivar pathTLS: those about TLS with the last upstream that speaks it.
+    @ivar joins: the members of a line about a multicast group (L{ofGroup}); empty in
+        others.
     @ivar proxied: the members of lines about the sender of a PROXY header
         (L{socksgw.audit.proxied}); empty without one.
     """
@@ -157,7 +159,7 @@ class SessionRecord:
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "carried", "chosen", "claimed",
         "client", "clientPort", "command", "decidedBy", "decider", "dialled", "ending",
-        "groups", "hint", "judged", "listener", "local", "loggedIn",
+        "groups", "hint", "joins", "judged", "listener", "local", "loggedIn",
         "loginTook", "metered", "method", "name", "network", "offered",
         "path", "pathTLS", "peerPort", "pending", "policy", "port", "protocol", "proxied", "reachedAt",
         "reason", "received", "reply", "reports", "rule", "rules", "said", "secured",
@@ -216,7 +218,7 @@ class SessionRecord:
         self.times: tuple[float, float, float, float] | None = None
         self.metered: tuple[int, int] | None = None
         self.pending = False
-        self.carried = ""
+        self.carried = self.joins = ""
 
     def opened(self, protocol: str, event: Event, wanted: Sequence[Wanted]) -> None:
         """
@@ -351,6 +353,27 @@ class SessionRecord:
         flow.name = host if isinstance(host, str) else None
         return flow
 
+    def ofGroup(
+        self,
+        direction: str,
+        interface: str,
+        ttl: int | None,
+        senders: Sequence[Address],
+    ) -> None:
+        """
+        Keep what a client wants of a multicast group.
+
+        @param direction: C{receive}, C{send} or C{both}.
+        @param interface: where the group is joined, and sent to.
+        @param ttl: of what the client sends; L{None} where it sends nothing.
+        @param senders: whose datagrams it wants; empty for everybody's.
+        """
+        self.joins = f',"direction":"{direction}"' + named("interface", interface)
+        if ttl is not None:
+            self.joins += f',"ttl":{ttl}'
+        if senders:
+            self.joins += f',"senders":[{",".join(quoted(s.text) for s in senders)}]'
+
     def flowEndLine(
         self,
         address: Address | str,
@@ -457,7 +480,7 @@ class SessionRecord:
             line += f',"reports":[{",".join(map(quoted, self.reports))}]'
         if self.hint:
             line += named("hint", self.hint)
-        line += self.proxied
+        line += self.joins + self.proxied
         if not self.allowed:
             line += f',"reply":{self.reply},"reason":"{self.reason}"'
         return line

@@ -75,7 +75,7 @@ def _isTime(value: Any) -> bool:
 
 
 def _isCommand(value: Any) -> bool:
-    return value in ("connect", "bind", "udp", "resolve", "noop")
+    return value in ("connect", "bind", "udp", "multicast", "resolve", "noop")
 
 
 def _isVerdict(value: Any) -> bool:
@@ -89,12 +89,13 @@ _CHECKS: Final[Mapping[str, Check]] = {
          "received", "sent_datagrams", "received_datagrams", "strangers", "ended",
          "position", "behind", "missed", "aside", "sessions", "opened", "limited", "refused", "grant",
          "worker",
-         "lost"),
+         "lost", "ttl"),
         _isNumber,
     ),
     **dict.fromkeys(("name", "rule", "address", "bound", "source"), _isTextOrNone),
     **dict.fromkeys(
-        ("addresses", "groups", "problems", "wanted", "alpn", "files", "reports"),
+        ("addresses", "groups", "problems", "wanted", "alpn", "files", "reports",
+         "senders"),
         _isTexts,
     ),
     "time": _isTime,

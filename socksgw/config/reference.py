@@ -47,7 +47,7 @@ _WORDS: Final[Mapping[Any, str]] = {
     Words: "string or array of strings",
     Listed: "array of strings, or table with ``file``",
     Via: "array of strings and of arrays of strings",
-    Commands: '``"any"``, or array of ``"connect"``, ``"bind"``, ``"udp"``, '
+    Commands: '``"any"``, or array of ``"connect"``, ``"bind"``, ``"udp"``, ``"multicast"``, '
     '``"resolve"``',
     Sync: 'duration, ``"each"`` or ``"never"``',
     Workers: 'integer or ``"auto"``',

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 from socksgw.system.output import printable
+from socksgw.wire.codes import DATAGRAMS
 
 __all__ = ["Human", "ending", "humanLine", "plainLine"]
 
@@ -41,8 +42,8 @@ def _target(line: Mapping[str, Any]) -> str:
     # CONNECT is the usual command, and not named.
     command = line.get("command", "connect")
     what = "" if command == "connect" else f"{command} "
-    if line["event"] == "decision" and command == "udp":
-        return "udp"
+    if line["event"] == "decision" and command in DATAGRAMS:
+        return str(command)
     return f"{what}{host}:{line.get('port')}"
 
 

@@ -24,7 +24,7 @@ _ORDER: Final = (
     "clients", "agent", "sessions", CONFIGURATION, "networks", "outgoing", "rules",
     "limits", "inspection", "upstreams", "decider", "grants", "suggest", "login",
     "local", "tls", "ipsec", "frontends", "gateways", "transparent",
-    "activedirectory", "kerberos", "chap", "http", "socks6",
+    "activedirectory", "kerberos", "chap", "http", "socks6", "multicast",
     "tokens",
     "directories", "plugins", "client", "run", "embedding", "packages", "operations", "workers", "cluster",
     "restart",

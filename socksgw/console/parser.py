@@ -220,7 +220,7 @@ def makeParser() -> argparse.ArgumentParser:
     explain.add_argument(
         "command",
         nargs="?",
-        choices=["connect", "bind", "udp", "resolve"],
+        choices=["connect", "bind", "udp", "multicast", "resolve"],
         help="what the client asks for",
     )
     explain.add_argument(

@@ -29,6 +29,7 @@ from socksgw.policy.suggesting import Seen, Subject, confirmed, suggested
 from socksgw.records.criteria import Criteria
 from socksgw.records.searching import search
 from socksgw.warehouse.errors import WarehouseError
+from socksgw.wire.codes import DATAGRAMS
 
 __all__ = ["Sifted", "sift", "suggestMain"]
 
@@ -78,8 +79,9 @@ class _Judging:
         if command == "resolve":
             found.others["look-ups (resolve), which are of no use alone"] += 1
             return
-        if command == "udp" and line["event"] == "decision":
-            what = "UDP associations: their destinations are not known before one is allowed"
+        if command in DATAGRAMS and line["event"] == "decision":
+            kind = "UDP" if command == "udp" else command
+            what = f"{kind} associations: their destinations are not known before one is allowed"
             found.others[what] += 1
             return
         if command in (None, "noop") or line.get("method") is None:

@@ -24,6 +24,7 @@ from socksgw.gateway.examining.cluster import examineCluster
 from socksgw.gateway.examining.credentials import Credentials
 from socksgw.gateway.examining.deciders import examineDeciders, told
 from socksgw.gateway.examining.grants import examineGrants
+from socksgw.gateway.examining.groups import examineGroups
 from socksgw.gateway.examining.identities import Identities, examineIdentities
 from socksgw.gateway.examining.ipsec import (
     examineIPsec,
@@ -264,6 +265,7 @@ def examining(
     examineStores(checkers, problems)
     examineTransparent(config, choices, problems)
     examineIPsec(config, problems)
+    examineGroups(config, problems)
     yield from examineTagged(config, checkers, problems)
     yield partial(examineRules, config, methods, problems)
     yield partial(examineExpectations, config, methods, problems)

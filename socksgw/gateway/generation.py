@@ -18,6 +18,7 @@ from socksgw.config.schema import (
     Config,
     InspectConfig,
     Listen,
+    ListenMulticast,
     ListenUDP,
     ResolverConfig,
     Timeouts,
@@ -38,6 +39,7 @@ from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.inspection import Inspection
 from socksgw.relay.inspectors import Inspectors, findInspectors
+from socksgw.relay.membership import GroupSettings
 from socksgw.relay.settings import RelaySettings
 from socksgw.route.chosen import Chosen
 from socksgw.route.dialer import Dialer
@@ -59,6 +61,7 @@ __all__ = ["Generation"]
 _FLOWS: Final = 256
 #: Where a listener says nothing.
 _ANYWHERE: Final = UDPOptions(ListenUDP())
+_NO_GROUPS: Final = ListenMulticast()
 
 
 @final
@@ -216,6 +219,8 @@ class Generation:
         self.associations = Associations(
             base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS
         )
+        self.groups = GroupSettings(base.watch, base.setDeadline, timeouts.udp_idle)
+        self._groups = {listen.name: listen.multicast for listen in config.listen}
         inspect = config.inspect or InspectConfig()
         self.inspection = Inspection(
             Inspectors(findInspectors()[0].values()),
@@ -406,6 +411,14 @@ class Generation:
         A listener that is removed still has clients; they get the defaults.
         """
         return self._udp.get(listener, _ANYWHERE)
+
+    def groupsOf(self, listener: str) -> ListenMulticast:
+        """
+        Return the C{[listen.multicast]} of a listener.
+
+        One that is removed serves its clients no groups any more.
+        """
+        return self._groups.get(listener, _NO_GROUPS)
 
     def start(self) -> None:
         """

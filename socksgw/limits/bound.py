@@ -15,7 +15,11 @@ from socksgw.limits.window import SOME
 __all__ = ["OF_COMMAND", "Bound", "Some", "countedIn"]
 
 #: What else is counted of the sessions of a command.
-OF_COMMAND: Final[Mapping[str, str]] = {"udp": "associations", "bind": "binds"}
+OF_COMMAND: Final[Mapping[str, str]] = {
+    "udp": "associations",
+    "multicast": "associations",
+    "bind": "binds",
+}
 
 
 class Some(Protocol):
@@ -66,7 +70,7 @@ class Bound:
     """
 
     __slots__ = (
-        "entering", "flows", "moving", "newSessions", "ofCommand", "per", "quotas",
+        "entering", "flows", "groups", "moving", "newSessions", "ofCommand", "per", "quotas",
         "rate", "rule", "sessions", "some",
     )  # fmt: skip
 
@@ -93,6 +97,7 @@ class Bound:
         )
         self.rate = least("rate")
         self.flows = least("flows")
+        self.groups = least("groups")
         quotas: dict[float, Quota] = {}
         for quota in (x.quota for x in limits if x.quota is not None):
             other = quotas.get(quota.seconds)

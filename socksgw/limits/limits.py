@@ -23,10 +23,12 @@ __all__ = ["DEFAULTS", "Claim", "Limits"]
 
 #: Where the configuration says no other: the live associations of one user, and
 #: the live associations and BINDs of one source, so that it takes neither all ports
-#: nor all descriptors (an association needs four).
+#: nor all descriptors (an association needs four). Each multicast group is a membership
+#: of this host, which brings all its datagrams here.
 DEFAULTS: Final = (
     Limit("user", associations=4096),
-    Limit("source", associations=1024, binds=1024),
+    Limit("source", associations=1024, binds=1024, groups=64),
+    Limit("all", groups=1024),
 )
 #: A command that is not among them; and the most rules of which a claim is kept.
 _UNCOUNTED: Final = "connect"
@@ -42,8 +44,9 @@ def _missing(limits: Sequence[Limit], defaults: Sequence[Limit]) -> list[Limit]:
     return [
         Limit(default.per, **{name: getattr(default, name)})
         for default in defaults
-        for name in OF_COMMAND.values()
-        if not any(
+        for name in dict.fromkeys((*OF_COMMAND.values(), "groups"))
+        if getattr(default, name) is not None
+        and not any(
             x.per == default.per and getattr(x, name) is not None for x in limits
         )
     ]
@@ -111,6 +114,7 @@ class Limits:
         self._arriving: tuple[Bound, ...] = ()
         self._ofCommand: dict[str, tuple[Bound, ...]] = {}
         self._flowing: tuple[Bound, ...] = ()
+        self._grouped: tuple[Bound, ...] = ()
         self._rules: dict[str, Bound] = {}
         self._ports: Mapping[str, int] = {}
         # By rule, the claim of all sessions that nothing counts nor bounds.
@@ -166,6 +170,7 @@ class Limits:
             for command in OF_COMMAND
         }
         self._flowing = tuple(b for b in bounds if b.moving or b.flows is not None)
+        self._grouped = tuple(b for b in bounds if b.moving or b.groups is not None)
         self._rules = {
             rule.id: Bound(rule.limits.per, rule.id, [rule.limits])
             for rule in rules
@@ -386,8 +391,12 @@ class Limits:
         return claim
 
     def _flowBoundsOf(self, rule: str) -> tuple[Bound, ...]:
+        return self._boundsFor(self._flowing, rule)
+
+    def _boundsFor(self, bounds: tuple[Bound, ...], rule: str) -> tuple[Bound, ...]:
+        """Return bounds, with those of a rule."""
         own = self._rules.get(rule)
-        return self._flowing if own is None else (*self._flowing, own)
+        return bounds if own is None else (*bounds, own)
 
     def _flows(
         self, bounds: Sequence[Bound], asker: Asker, rule: str
@@ -399,7 +408,43 @@ class Limits:
             for who in bound.who(asker, rule)
         ]
 
-    # Both.
+    # Multicast groups.
+
+    def takeGroup(self, asker: Asker, rule: str) -> Claim:
+        """Count one more group that a client is in, as L{takeFlow} does a flow."""
+        bounds = self._boundsFor(self._grouped, rule)
+        claim = Claim(rule)
+        if bounds:
+            counted = self._groups(bounds, asker, rule)
+            self._enter(claim, bounds, asker, counted, ())
+            self._allow(claim, bounds, asker)
+        return claim
+
+    def giveGroup(self, claim: Claim) -> None:
+        """Count one group less."""
+        self._counters.give(claim.keys)
+        claim.close()
+
+    def groupAgain(self, claim: Claim, asker: Asker, rule: str) -> Claim:
+        """Count a group by the limits of now, as L{again} does a session."""
+        bounds = self._boundsFor(self._grouped, rule)
+        counted = self._groups(bounds, asker, rule)
+        new = self._moved(claim, bounds, asker, rule, counted)
+        self._allow(new, bounds, asker)
+        claim.close()
+        return new
+
+    def _groups(
+        self, bounds: Sequence[Bound], asker: Asker, rule: str
+    ) -> list[tuple[Key, int]]:
+        return [
+            (("groups", bound.per, bound.rule, who), bound.groups)
+            for bound in bounds
+            if bound.groups is not None
+            for who in bound.who(asker, rule)
+        ]
+
+    # All.
 
     def _enter(
         self,

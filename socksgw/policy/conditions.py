@@ -305,9 +305,7 @@ class Never:
         if banned is None:
             return None
         number = port or 0
-        if banned.covers(address, number, listener) and not self._isLifted(
-            address, port
-        ):
+        if banned.covers(address, number, listener) and not self.lifts(address, port):
             return banned.why(address, number, listener)
         for each in embedded(address):
             # An exception is for the address itself, not where it is embedded.
@@ -326,10 +324,15 @@ class Never:
         return (
             banned is not None
             and (banned.everything or "self" in banned.words)
-            and not self._isLifted(address, port)
+            and not self.lifts(address, port)
         )
 
-    def _isLifted(self, address: Address, port: int | None) -> bool:
+    def lifts(self, address: Address, port: int | None) -> bool:
+        """
+        Tell whether an address is an exception.
+
+        @param port: L{None} while it is not known.
+        """
         if address in self.lifted:
             return True
         if port is None:

@@ -466,13 +466,15 @@ class Policy:
             return None
         return await ask(self._deciders, question, {target: verdict}, None)
 
-    def associate(self, asker: Asker) -> Decision:
+    def associate(self, asker: Asker, command: str = "udp") -> Decision:
         """
         Decide whether an association may be allowed any datagram.
 
         Each flow of it is a decision of its own.
+
+        @param command: C{udp}, or C{multicast}, whose flows are groups.
         """
-        question = Question(asker, "udp", None, 0)
+        question = Question(asker, command, None, 0)
         return Decision(self.ruleset.judge(question, None))
 
     async def expect(

@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from socksgw.config.lists import placeIn
 from socksgw.config.problems import Problem, nearest
 from socksgw.config.reserved import LOCAL, isLocal, isReserved
-from socksgw.config.schema import Config, Limit
+from socksgw.config.schema import Config, Limit, RuleMulticast
 from socksgw.config.schema import Rule as RuleTable
 from socksgw.config.tags import isPatternOfTags
 from socksgw.config.userwords import userWord
@@ -25,6 +25,7 @@ from socksgw.policy.conditions import (
     Who,
 )
 from socksgw.policy.counting import Counted
+from socksgw.policy.groups import ORDINARY, GroupTerms
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.networks import Network
 from socksgw.policy.patterns import NamePatterns
@@ -40,7 +41,7 @@ from socksgw.policy.questions import (
 from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.policy.schedules import Schedule
-from socksgw.policy.shadows import COMMANDS, unjudged, unreachable
+from socksgw.policy.shadows import COMMANDS, NAMED, unjudged, unreachable
 from socksgw.policy.tags import Tags
 from socksgw.policy.words import Words
 from socksgw.system.aside import collectorAside
@@ -247,8 +248,17 @@ class Compiler:
                 table.timeouts.idle,
                 self._leaving(table, path),
                 self._deciders(table),
+                self._groups(table, path),
             ),
         )
+
+    def _groups(self, table: RuleTable, path: str) -> GroupTerms:
+        """Return what a rule says of multicast groups."""
+        said = table.multicast
+        if said == RuleMulticast():
+            return ORDINARY
+        sources = self._words.addresses(said.sources, f"{path}.multicast.sources")
+        return GroupTerms(said.send, said.ttl, sources, said.interface)
 
     def _deciders(self, table: RuleTable) -> tuple[Consulting, ...]:
         """Return who is asked about what a rule allows."""
@@ -496,10 +506,10 @@ def _commands(words: Sequence[str] | str | None, allow: bool) -> frozenset[str] 
     """
     Return the commands of a rule; L{None} for all.
 
-    C{any} does not allow C{resolve}: a rule has to name it.
+    C{any} does not allow C{resolve} and C{multicast}: a rule has to name them.
     """
     if words is None or words == "any":
-        return COMMANDS - {"resolve"} if allow else None
+        return COMMANDS - NAMED if allow else None
     return frozenset(words)
 
 

@@ -17,12 +17,13 @@ from socksgw.config.schema import Config, Group
 from socksgw.interfaces import ANONYMOUS, UNKNOWN
 from socksgw.policy.questions import Found, Supposed
 from socksgw.wire.address import Address, BadHost, parseHost
+from socksgw.wire.codes import DATAGRAMS
 from socksgw.wire.levels import CLEAR
 
 __all__ = ["Facts", "destination", "factsOf", "groupsOf", "tagOf", "unsureOf"]
 
 #: Commands that need a port.
-_WITH_PORT: Final = ("connect", "udp")
+_WITH_PORT: Final = ("connect", "udp", "multicast")
 
 
 @frozen
@@ -174,7 +175,7 @@ def _factsOf(
     if command == "noop":
         return None
     addresses = [*line["addresses"], *(a for a, _ in line.get("struck", ()))]
-    if command == "udp" and line["event"] == "decision":
+    if command in DATAGRAMS and line["event"] == "decision":
         # An association: what it names is a hint.
         name, port, addresses = None, 0, []
     elif not addresses and name is None:

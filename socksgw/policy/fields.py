@@ -14,6 +14,7 @@ from socksgw.policy.questions import Question
 from socksgw.policy.rules import Rule
 from socksgw.policy.tables import ByAddress, ByName, Keys, Table
 from socksgw.wire.address import Address
+from socksgw.wire.codes import DATAGRAMS
 
 __all__ = [
     "Field",
@@ -299,7 +300,7 @@ class Service:
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
         """Find by the requested port and the command's protocol."""
-        protocol = "udp" if question.command == "udp" else "tcp"
+        protocol = "udp" if question.command in DATAGRAMS else "tcp"
         self._byProtocol[protocol].find(question.port, found)
 
     def around(self, rule: Rule, found: list[int]) -> None:

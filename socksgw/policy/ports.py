@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, final
 
+from socksgw.wire.codes import DATAGRAMS
+
 __all__ = ["Ports", "Services"]
 
 _RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z", re.ASCII)
@@ -116,7 +118,7 @@ class Services:
 
     def covers(self, command: str, port: int) -> bool:
         """Tell whether a command with a port is one of these services."""
-        ports = self.byProtocol.get("udp" if command == "udp" else "tcp")
+        ports = self.byProtocol.get("udp" if command in DATAGRAMS else "tcp")
         return ports is not None and port in ports
 
     def contains(self, other: Services) -> bool:

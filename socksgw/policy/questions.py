@@ -17,6 +17,7 @@ from socksgw.policy.answers import (
     KEEPS_DENYING,
 )
 from socksgw.policy.conditions import Person
+from socksgw.policy.groups import ORDINARY, GroupTerms
 from socksgw.policy.leaving import Leaving
 from socksgw.wire.address import Address
 
@@ -99,7 +100,7 @@ class Question:
     @cvar keepsDenying: the facts which, while they are unknown, keep a rule from
         denying. For a live request groups do not: a user who may be in a denied group
         is denied.
-    @ivar command: C{connect}, C{bind}, C{udp} or C{resolve}.
+    @ivar command: C{connect}, C{bind}, C{udp}, C{multicast} or C{resolve}.
     @ivar name: the asked host name, or L{None} for a literal.
     @ivar port: 0 while it is unknown: for the peer of a BIND, for an association,
         for a look-up.
@@ -202,12 +203,14 @@ class Obligations:
     @ivar idle: seconds without an octet after which a session ends.
     @ivar leaving: how it leaves this host.
     @ivar deciders: who has to be asked, and may deny it.
+    @ivar groups: what it may do in multicast groups.
     """
 
     connect: float | None = None
     idle: float | None = None
     leaving: Leaving | None = None
     deciders: tuple[Consulting, ...] = ()
+    groups: GroupTerms = ORDINARY
 
 
 _NO_OBLIGATIONS: Final = Obligations()

@@ -9,6 +9,7 @@ from typing import Final, final
 
 from socksgw.policy.answers import GROUPS, INSPECTED, KEEPS_ALLOWING, TO, YES, Answer
 from socksgw.policy.conditions import Addresses, Never
+from socksgw.policy.groups import bannedGroup
 from socksgw.policy.index import Finding, Preceded, indexOf
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.patterns import NamePatterns
@@ -151,9 +152,11 @@ class Ruleset:
         known. Until then only what would be denied in every case is denied.
         """
         if address is not None:
-            banned = self.never.hit(
-                address, question.port or None, question.asker.listener
-            )
+            listener = question.asker.listener
+            if question.command == "multicast":
+                banned = bannedGroup(self.never, address, question.port, listener)
+            else:
+                banned = self.never.hit(address, question.port or None, listener)
             if banned is not None:
                 return Verdict(False, NEVER, banned)
         return self.unbanned(question, address, trace)

@@ -12,10 +12,12 @@ from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 
-__all__ = ["COMMANDS", "shadows", "unjudged", "unreachable"]
+__all__ = ["COMMANDS", "NAMED", "shadows", "unjudged", "unreachable"]
 
 #: The commands that rules may be for.
-COMMANDS: Final = frozenset({"connect", "bind", "udp", "resolve"})
+COMMANDS: Final = frozenset({"connect", "bind", "udp", "multicast", "resolve"})
+#: Those that C{allow = "any"} does not allow: a rule has to name them.
+NAMED: Final = frozenset({"multicast", "resolve"})
 
 _UNSPECIFIED: Final = (Address.parse("0.0.0.0"), Address.parse("::"))
 
@@ -25,9 +27,10 @@ def unreachable(ruleset: Ruleset) -> Iterator[tuple[int, str]]:
     Yield the indexes of the rules that can never match, each with the reason.
     """
     commands = COMMANDS
-    if not any(r.allow and "resolve" in (r.commands or ()) for r in ruleset.rules):
-        # No rule allows look-ups, so a rule that denies them makes no difference.
-        commands -= {"resolve"}
+    for each in NAMED:
+        # What no rule allows, a rule that denies it makes no difference to.
+        if not any(r.allow and each in (r.commands or ()) for r in ruleset.rules):
+            commands -= {each}
     for number, rule in enumerate(ruleset.rules):
         if rule.reportOnly or rule.isEmpty:
             continue

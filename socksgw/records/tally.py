@@ -11,6 +11,7 @@ from attrs import define, field
 
 from socksgw.records.criteria import Line, hostOf
 from socksgw.records.requests import Ended, allows
+from socksgw.wire.codes import DATAGRAMS
 
 __all__ = [
     "KEYS",
@@ -172,8 +173,8 @@ def destinationOf(line: Line) -> str:
         spoken: str = line["spoken"]
         return spoken
     command = line.get("command", "connect")
-    if command == "udp" and line.get("event") == "decision":
-        return "udp association"
+    if command in DATAGRAMS and line.get("event") == "decision":
+        return f"{command} association"
     if command == "noop":
         return "noop"
     host = line.get("name") or line.get("asked") or "?"
@@ -324,7 +325,7 @@ class Tally:
         more: Mapping[str, str] = {}
         if ended is not None:
             # Of an association its flows are counted.
-            if line["command"] != "udp" or ended.place:
+            if line["command"] not in DATAGRAMS or ended.place:
                 sent, received = ended.sent, ended.received
             seconds, more = ended.seconds, ended.more
         amounts = (

@@ -12,6 +12,7 @@ from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.dialer import Dialer
+from socksgw.route.groups import groupSender, joinGroup, scopeSender
 from socksgw.route.leaving import Departure, away
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.outward import Outward
@@ -36,6 +37,9 @@ __all__ = [
     "Traveller",
     "UDPOptions",
     "Ways",
+    "groupSender",
+    "joinGroup",
+    "scopeSender",
 ]
 
 

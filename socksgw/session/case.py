@@ -12,6 +12,7 @@ from socksgw.audit.journal import Journal
 from socksgw.audit.proxied import proxiedMembers
 from socksgw.audit.record import SessionRecord
 from socksgw.audit.secured import tlsMembers
+from socksgw.config.schema import ListenMulticast
 from socksgw.errors import Revoked
 from socksgw.interfaces import Asker
 from socksgw.limits.limits import Claim, Limits
@@ -25,6 +26,7 @@ from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.association import Associations
 from socksgw.relay.between import Relays
 from socksgw.relay.inspection import Inspection
+from socksgw.relay.membership import GroupSettings
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import UDPOptions, Ways
 from socksgw.system.connection import SocketName
@@ -91,6 +93,17 @@ class Generation(Protocol):
         Return the C{[listen.udp]} of a listener.
 
         @param listener: its name; it may be gone and still have clients.
+        """
+
+    @property
+    def groups(self) -> GroupSettings:
+        """What all multicast groups share."""
+
+    def groupsOf(self, listener: str) -> ListenMulticast:
+        """
+        Return the C{[listen.multicast]} of a listener.
+
+        @param listener: as of L{udpOf}; one that is gone serves no groups.
         """
 
 

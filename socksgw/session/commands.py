@@ -12,6 +12,7 @@ from socksgw.session.command import Command
 from socksgw.session.datagrams import Associate, ConnectUDP, Diverted, Inside, Tunnelled
 from socksgw.session.forwarding import Forward
 from socksgw.session.lookups import Resolve, ResolvePtr
+from socksgw.session.multicast import Multicast
 from socksgw.session.noop import Noop
 from socksgw.session.streams import CONNECT, Bind
 
@@ -24,6 +25,7 @@ _COMMANDS: Final[Mapping[str, Command]] = {
     "forward": Forward(),
     "bind": Bind(),
     "udp": Associate(),
+    "multicast": Multicast(),
     "resolve": Resolve(),
     "resolve-ptr": ResolvePtr(),
     "udp-inside": Inside(),

@@ -29,7 +29,14 @@ from socksgw.wire.association import ID_OCTETS
 from socksgw.wire.datagram import Datagram
 from socksgw.wire.events import Requested
 
-__all__ = ["Associate", "ConnectUDP", "Diverted", "Inside", "Tunnelled"]
+__all__ = [
+    "Associate",
+    "ConnectUDP",
+    "Diverted",
+    "Inside",
+    "Tunnelled",
+    "demandMark",
+]
 
 
 class Associate(Command):
@@ -75,7 +82,7 @@ class Associate(Command):
         try:
             if client.ipsec:
                 assert outlet.inner is not None
-                _demand(client.ipsec, outlet.inner)
+                demandMark(client.ipsec, outlet.inner)
             await judge.prepare()
         except BaseException:
             outlet.close()
@@ -104,7 +111,7 @@ class Associate(Command):
         return Routed(outlet.bound, relay)
 
 
-def _demand(mark: int, relay: socket.socket) -> None:
+def demandMark(mark: int, relay: socket.socket) -> None:
     """
     Have a client that came in by IPsec send its datagrams by it, too.
 

@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from socksgw.warehouse import migrations, schema
 from socksgw.warehouse.engines import engineOf, fileOf, nameOf, told, urlOf
 from socksgw.warehouse.errors import WarehouseError
+from socksgw.wire.codes import DATAGRAMS
 
 __all__ = [
     "Reader",
@@ -51,7 +52,7 @@ destination: Final[ColumnElement[str]] = func.coalesce(
 decidedBy: Final[ColumnElement[str]] = func.coalesce(_c.end_rule, _c.rule).label("rule")
 #: Whether octets of a row count: those of an association are the sum of its flows'.
 carried: Final[ColumnElement[bool]] = ~(
-    (_c.event == "decision") & (func.coalesce(_c.command, "") == "udp")
+    (_c.event == "decision") & (func.coalesce(_c.command, "").in_(DATAGRAMS))
 )
 
 

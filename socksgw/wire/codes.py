@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Final
 
 __all__ = [
+    "DATAGRAMS",
     "AddressType",
     "Command",
     "Method",
@@ -25,6 +27,10 @@ __all__ = [
 SOCKS4 = 4
 SOCKS5 = 5
 SOCKS6 = 6
+
+#: The words, in rules and records, of the commands that carry datagrams: those of an
+#: association, whose flows are decisions of their own.
+DATAGRAMS: Final = frozenset({"udp", "multicast"})
 
 
 class Method(IntEnum):
@@ -78,8 +84,8 @@ class Command(IntEnum):
     """
     Commands (RFC 1928 section 4; SOCKS 4).
 
-    The first is of SOCKS 6 alone. The last four are extensions: Tor's look-ups, and UDP
-    in TCP as hev and gost have it.
+    The first is of SOCKS 6 alone. The last five are extensions: Tor's look-ups, multicast
+    groups (draft-ietf-aft-mcast-fw-traversal-01), and UDP in TCP as hev and gost have it.
     """
 
     NOOP = 0x00
@@ -88,6 +94,7 @@ class Command(IntEnum):
     UDP_ASSOCIATE = 0x03
     RESOLVE = 0xF0
     RESOLVE_PTR = 0xF1
+    ENHANCED_UDP_MODE = 0x04
     UDP_IN_TCP = 0x05
     UDP_TUNNEL = 0xF3
 

@@ -230,9 +230,9 @@ class Dialect:
     @cvar firstLimit: the most octets of the client's first message.
     @cvar requestLimit: the most octets of a request that follows a login.
     @cvar commands: the word of each command, by its code: C{connect}, C{bind},
-        C{udp}, C{resolve}, C{resolve-ptr}, C{noop}; of UDP inside the control
-        connection the framing, as in C{listen.udp.tunnels}, or C{udp-inside} where
-        the protocol has no other.
+        C{udp}, C{multicast}, C{resolve}, C{resolve-ptr}, C{noop}; of UDP inside the
+        control connection the framing, as in C{listen.udp.tunnels}, or C{udp-inside}
+        where the protocol has no other.
     @cvar whole: reads messages that came whole; L{None} where nothing does.
     @cvar families: the versions of the addresses that a reply can say.
     @cvar loginless: where it has no logins, why a client cannot get in that has

@@ -191,6 +191,7 @@ class Socks5(Dialect):
         Command.UDP_ASSOCIATE: "udp",
         Command.RESOLVE: "resolve",
         Command.RESOLVE_PTR: "resolve-ptr",
+        Command.ENHANCED_UDP_MODE: "multicast",
         Command.UDP_IN_TCP: "hev",
         Command.UDP_TUNNEL: "gost",
     }

@@ -28,6 +28,15 @@ TABLES = {
     "listen[0].endpoint": 'listen = [{{ name = "a", endpoint = {} }}]',
     "listen[0].protocols": 'listen = [{{ name = "a", protocols = {} }}]',
     "listen[0].half_open": 'listen = [{{ name = "a", half_open = {} }}]',
+    "listen[0].multicast.interface": (
+        'listen = [{{ name = "a", multicast = {{ interface = {} }} }}]'
+    ),
+    "listen[0].multicast.groups": (
+        'listen = [{{ name = "a", multicast = {{ groups = {} }} }}]'
+    ),
+    "listen[0].multicast.tunnels": (
+        'listen = [{{ name = "a", multicast = {{ tunnels = {} }} }}]'
+    ),
     "auth.checkers": "auth = {{ checkers = {} }}",
     "auth.cache": "auth = {{ cache = {} }}",
     "auth.choose[0].methods": "auth = {{ choose = [{{ methods = {} }}] }}",
@@ -58,6 +67,14 @@ TABLES = {
     "rule[0].who": 'rule = [{{ id = "r", who = {} }}]',
     "rule[0].from": 'rule = [{{ id = "r", from = {} }}]',
     "rule[0].listener": 'rule = [{{ id = "r", listener = {} }}]',
+    "rule[0].multicast.send": ('rule = [{{ id = "r", multicast = {{ send = {} }} }}]'),
+    "rule[0].multicast.ttl": 'rule = [{{ id = "r", multicast = {{ ttl = {} }} }}]',
+    "rule[0].multicast.sources": (
+        'rule = [{{ id = "r", multicast = {{ sources = {} }} }}]'
+    ),
+    "rule[0].multicast.interface": (
+        'rule = [{{ id = "r", multicast = {{ interface = {} }} }}]'
+    ),
     "rule[0].to": 'rule = [{{ id = "r", to = {} }}]',
     "rule[0].resolving_to": 'rule = [{{ id = "r", resolving_to = {} }}]',
     "rule[0].ports": 'rule = [{{ id = "r", ports = {} }}]',
@@ -130,6 +147,12 @@ RIGHT = {
     "listen[0].endpoint": STRINGS,
     "listen[0].protocols": set(),
     "listen[0].half_open": INTEGERS,
+    "listen[0].multicast.interface": STRINGS,
+    "listen[0].multicast.groups": INTEGERS,
+    "listen[0].multicast.tunnels": {"a boolean", "false"},
+    "rule[0].multicast.send": {"a boolean", "false"},
+    "rule[0].multicast.ttl": INTEGERS,
+    "rule[0].multicast.interface": STRINGS,
     "auth.cache": set(),
     "auth.choose[0].cleartext_passwords": {"a boolean", "false"},
     "rule[0].id": STRINGS,

@@ -31,7 +31,7 @@ _FACTS: Final = (
         "command",
         "string",
         "What the client asks for.",
-        one=("connect", "bind", "udp", "resolve"),
+        one=("connect", "bind", "udp", "multicast", "resolve"),
         required=True,
     ),
     Field(

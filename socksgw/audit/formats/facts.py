@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from socksgw.wire.codes import DATAGRAMS
+
 __all__ = [
     "ENDS",
     "NOTICE",
@@ -115,7 +117,7 @@ def milliseconds(time: str) -> int:
 
 def transport(fields: Fields) -> str:
     """Return the protocol below the application: C{tcp} or C{udp}."""
-    udp = fields["event"] in ("flow", "flow-end") or fields.get("command") == "udp"
+    udp = fields["event"] in ("flow", "flow-end") or fields.get("command") in DATAGRAMS
     return "udp" if udp else "tcp"
 
 

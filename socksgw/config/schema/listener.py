@@ -11,7 +11,15 @@ from socksgw.config.schema.service import ResolverConfig
 from socksgw.config.schema.values import Words
 from socksgw.system.domains import OWN, Domain
 
-__all__ = ["Http", "Identity", "Listen", "ListenTLS", "ListenUDP", "Pac"]
+__all__ = [
+    "Http",
+    "Identity",
+    "Listen",
+    "ListenMulticast",
+    "ListenTLS",
+    "ListenUDP",
+    "Pac",
+]
 
 
 @frozen
@@ -37,6 +45,24 @@ class ListenUDP:
     advertise: str = ""
     fragments: Literal["reassemble", "drop"] = "reassemble"
     tunnels: tuple[Literal["hev", "gost", "connect-udp"], ...] = ()
+
+
+@frozen
+class ListenMulticast:
+    """
+    Multicast groups for the clients of the C{[[listen]]} above it.
+
+    They speak Enhanced UDP Mode of SOCKS 5 (C{socksgw help multicast}).
+
+    @ivar interface: The interface where groups are joined and sent to, such as
+        C{"eth1"}. Absent: the listener serves no groups.
+    @ivar groups: The most groups of one client's connection.
+    @ivar tunnels: Whether datagrams may go inside the TCP connection, too.
+    """
+
+    interface: str = ""
+    groups: int = 16
+    tunnels: bool = True
 
 
 Identity = Literal["email", "dns", "uri", "upn"]
@@ -195,6 +221,7 @@ class Listen:
     ipsec_mark: int = 0
     ipsec_ruleset: bool = False
     udp: ListenUDP = ListenUDP()
+    multicast: ListenMulticast = ListenMulticast()
     tls: ListenTLS | None = None
     resolver: ResolverConfig | None = None
 

@@ -26,6 +26,7 @@ __all__ = [
     "Never",
     "Per",
     "Rule",
+    "RuleMulticast",
     "RuleTimeouts",
     "RuleUDP",
     "Schedule",
@@ -80,7 +81,8 @@ class Limit:
 
     All limits that apply hold together. Of several with the same C{per}, C{who} and
     C{from}, the smallest number of each kind counts. Where nothing else is said, one user may have 4096
-    associations, and one source 1024 associations and 1024 BINDs.
+    associations, and one source 1024 associations and 1024 BINDs; one source may be in
+    64 multicast groups, and all together in 1024.
 
     @ivar per: What is counted together: everybody's sessions, or those of one
         source (an IPv4 address, or an IPv6 /64), listener, user, user with the same
@@ -97,6 +99,7 @@ class Limit:
         C{"500GB/1d"}. Days begin at midnight UTC. Kept over restarts.
     @ivar flows: Destinations of UDP associations at a time.
     @ivar binds: BINDs at a time, before and after their peer has come.
+    @ivar groups: Multicast groups at a time, those that are only sent to among them.
     """
 
     per: Per
@@ -107,6 +110,7 @@ class Limit:
     quota: Quota | None = None
     flows: int | None = None
     binds: int | None = None
+    groups: int | None = None
     who: tuple[str, ...] | None = None
     from_: tuple[str, ...] | None = field(default=None, metadata={"toml": "from"})
 
@@ -137,6 +141,26 @@ class RuleUDP:
 
 
 @frozen
+class RuleMulticast:
+    """
+    Multicast groups that the rule allows; C{to} says which.
+
+    @ivar send: C{true}: clients may send to the groups, too. C{false}: they receive.
+    @ivar ttl: The most that the TTL (IPv6: hop limit) of what they send may be, 1 to
+        255. With 1 it stays in the network of the interface.
+    @ivar sources: Addresses of senders whose datagrams come through: networks, entries
+        of C{[networks]}, built-in names. Absent: all.
+    @ivar interface: The interface where the groups are joined and sent to, in place of
+        the listener's (C{listen.multicast.interface}).
+    """
+
+    send: bool = False
+    ttl: int = 1
+    sources: tuple[str, ...] | None = None
+    interface: str = ""
+
+
+@frozen
 class Rule:
     """
     A rule, with either C{allow} or C{deny}.
@@ -145,7 +169,8 @@ class Rule:
     is denied. An absent field matches everything, an empty list nothing.
 
     @ivar id: The name of the rule, for the journal and for expectations.
-    @ivar allow: Commands that are allowed. C{"any"} is all but C{resolve}.
+    @ivar allow: Commands that are allowed. C{"any"} is all but
+        C{resolve} and C{multicast}.
     @ivar deny: Commands that are denied. C{"any"} is all, C{resolve} included.
     @ivar who: Users: a name, C{"@group"}, C{"anonymous"}, C{"users"} for everybody
         who has logged in, C{"spiffe://corp.example/ci/*"} for all whose names begin so:
@@ -215,6 +240,7 @@ class Rule:
     resolving_to: tuple[str, ...] | None = None
     ports: tuple[Port, ...] | None = None
     udp: RuleUDP = RuleUDP()
+    multicast: RuleMulticast = RuleMulticast()
     services: tuple[str, ...] | None = None
     during: tuple[str, ...] | None = None
     until: Moment | None = None

@@ -24,7 +24,7 @@ __all__ = [
     "Workers",
 ]
 
-CommandName = Literal["connect", "bind", "udp", "resolve"]
+CommandName = Literal["connect", "bind", "udp", "multicast", "resolve"]
 Commands = tuple[CommandName, ...] | Literal["any"]
 Port = int | str
 Sync = Duration | Literal["each", "never"]

@@ -16,6 +16,7 @@ from socksgw.gateway.examining.problems import Problems
 from socksgw.interfaces import OTHER, UNKNOWN
 from socksgw.policy.expectations import wrongFacts
 from socksgw.relay.inspectors import findInspectors
+from socksgw.wire.codes import DATAGRAMS
 
 __all__ = ["examineExpectations", "examineRules", "wrongApplications"]
 
@@ -113,7 +114,7 @@ def _withoutEffect(
         if getattr(rule, key) is not None and commands and "connect" not in commands:
             yield key, "can never match: only connect is looked into"
     if rule.services:
-        wanted = {"udp" if command == "udp" else "tcp" for command in commands}
+        wanted = {"udp" if each in DATAGRAMS else "tcp" for each in commands}
         has = {
             each.partition("/")[0]
             for word in rule.services

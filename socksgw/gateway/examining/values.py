@@ -19,9 +19,21 @@ __all__ = ["examineValues"]
 
 _TIMEOUTS: Final = ("handshake", "lookup", "connect", "idle", "udp_idle", "bind")
 #: The amounts of a limit that must not be negative.
-_AMOUNTS: Final = ("sessions", "associations", "binds", "new_sessions", "flows")
-#: Amounts of a limit that count one command alone.
-_COUNTING: Final = {"associations": "udp", "flows": "udp", "binds": "bind"}
+_AMOUNTS: Final = (
+    "sessions",
+    "associations",
+    "binds",
+    "new_sessions",
+    "flows",
+    "groups",
+)
+#: Amounts of a limit that count some commands alone.
+_COUNTING: Final = {
+    "associations": ("udp", "multicast"),
+    "flows": ("udp",),
+    "groups": ("multicast",),
+    "binds": ("bind",),
+}
 
 
 def examineValues(config: Config, problems: Problems) -> None:
@@ -148,10 +160,10 @@ def _ruleLimit(path: str, rule: Rule, problems: Problems) -> None:
     if rule.deny is not None:
         problems.wrong(path, "counts what a rule allows, and this one denies")
     elif rule.allow != "any":
-        for name, command in _COUNTING.items():
-            if getattr(limit, name) is None or command in (rule.allow or ()):
+        for name, commands in _COUNTING.items():
+            if getattr(limit, name) is None or {*commands} & {*(rule.allow or ())}:
                 continue
             problems.odd(
                 f"{path}.{name}",
-                f"counts nothing: the rule does not allow {command}",
+                f"counts nothing: the rule does not allow {' or '.join(commands)}",
             )

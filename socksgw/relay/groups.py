@@ -1,0 +1,582 @@
+"""
+The control channel of Enhanced UDP Mode, and the datagrams of its groups.
+
+draft-ietf-aft-mcast-fw-traversal-01, in MU-mode alone: what is sent to a group goes to
+each member by itself. MM-mode would send it to everybody on the inner network.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, Protocol, final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from socksgw.errors import SocksError
+from socksgw.relay.control import Control, Ending
+from socksgw.relay.membership import (
+    GroupPermit,
+    GroupSettings,
+    Membership,
+    Memberships,
+)
+from socksgw.relay.seams import Client
+from socksgw.relay.segments import BATCH
+from socksgw.relay.tally import Tally
+from socksgw.system.filter import admitOnly, dropped
+from socksgw.system.watch import READ, Watcher
+from socksgw.wire.address import Address
+from socksgw.wire.multicast import (
+    HEADER,
+    NOWHERE,
+    Answer,
+    Asked,
+    Carried,
+    Flags,
+    Outcome,
+    Place,
+    UDPCommand,
+    encodeAnswer,
+    encodeCarried,
+    encodeHeader,
+    readAsked,
+    readHeader,
+)
+from socksgw.wire.reader import NeedMoreData, Reader, WireError
+
+__all__ = [
+    "GroupJudge",
+    "GroupRelay",
+    "Relayed",
+    "Unpermitted",
+    "Wanted",
+    "serveGroups",
+]
+
+_log = Logger()
+
+#: Requests of one client that wait for those before them.
+_WAITING: Final = 64
+_WAYS: Final = Flags.RECEIVE | Flags.SEND
+_NOTHING: Final = Flags(0)
+_BUFFER: Final = bytearray(1 << 16)
+_VIEW: Final = memoryview(_BUFFER)
+
+
+class Wanted(NamedTuple):
+    """
+    What a client wants to do in a group.
+
+    @ivar ttl: of what it sends; L{None} where it does not send.
+    @ivar sources: the senders that it wants; empty for all.
+    """
+
+    group: Address
+    port: int
+    receive: bool
+    ttl: int | None
+    sources: tuple[Address, ...]
+
+
+class Unpermitted(Exception):
+    """
+    A client may not do all that it wants in a group.
+
+    @ivar outcome: what it is told.
+    @ivar possible: what it might do (section 4.3.1.2).
+    """
+
+    def __init__(self, outcome: Outcome, possible: Flags = _NOTHING) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+        self.possible = possible
+
+
+class Relayed(NamedTuple):
+    """
+    The relay socket for the datagrams of a client's groups.
+
+    @ivar socket: bound and non-blocking, or what protects that.
+    @ivar told: where the client sends its datagrams.
+    """
+
+    socket: Any
+    told: tuple[Address, int]
+
+
+class GroupJudge(Protocol):
+    """What says which groups a client may be in, and records them."""
+
+    def permit(
+        self, wanted: Wanted, before: Membership | None
+    ) -> Awaitable[GroupPermit]:
+        """
+        Decide about a group.
+
+        When this returns, its line is in the journal, and what the client had of the
+        group before is recorded as over (C{changed}).
+
+        @param before: the membership that the client has already.
+        @raise Unpermitted: it may not be, with what it is told.
+        """
+
+    def attach(self, memberships: Memberships) -> None:
+        """Take note of the groups that will be asked about."""
+
+    def ended(self, membership: Membership, reason: str) -> None:
+        """Record the end of what was permitted, and count it no longer."""
+
+    def failed(
+        self, membership: Membership, permit: GroupPermit, error: Exception
+    ) -> None:
+        """Record that what was permitted could not begin, and close its sockets."""
+
+    def scope(self, membership: Membership, ttl: int) -> None:
+        """
+        Have what a client sends to a group have another TTL.
+
+        @raise OSError: the kernel refuses.
+        """
+
+    @property
+    def most(self) -> int:
+        """The most groups of one connection."""
+
+    @property
+    def tunnels(self) -> bool:
+        """Whether datagrams may go inside the connection."""
+
+    def open(self) -> Awaitable[Relayed]:
+        """
+        Open the relay socket.
+
+        @raise SocksError: the client can have none.
+        """
+
+
+@final
+class GroupRelay:
+    """
+    The relay socket of a client: its datagrams for groups, and those of groups for it.
+
+    Only datagrams from the client's address count.
+
+    @ivar told: where the client sends them.
+    @ivar strangers: how many came from elsewhere.
+    """
+
+    def __init__(
+        self,
+        relayed: Relayed,
+        source: Address,
+        memberships: Memberships,
+        watch: Watcher,
+        isClients: Callable[[tuple[str, int]], bool] | None,
+        mark: int,
+    ) -> None:
+        """
+        Begin to take datagrams.
+
+        @param source: the client's address.
+        @param isClients: tells whether a socket of this host is the client's.
+        @param mark: the mark that the datagrams have to have; 0: any or none.
+        """
+        self._socket, self.told = relayed
+        self._source = socket.inet_ntop(self._socket.family, source.packed)
+        self._memberships = memberships
+        self._watch = watch
+        self._isClients = isClients
+        self._scope = ""
+        self.strangers = 0
+        admitOnly(self._socket, source, None, mark)
+        watch.add(self._socket.fileno(), READ, self._ready)
+
+    @property
+    def proves(self) -> bool:
+        """Whether a port is the client's only once a datagram came from it."""
+        return self._isClients is not None
+
+    def _ready(self, _events: int) -> None:
+        receive = self._socket.recvfrom_into
+        for _ in range(BATCH):
+            try:
+                length, peer = receive(_VIEW)
+            except OSError:
+                # There is no more; or the client's host says that the port is shut.
+                return
+            membership = self._from(peer, length)
+            if membership is None:
+                self.strangers += 1
+            elif length > HEADER:
+                # One without a payload only tells the client's port.
+                membership.send(_VIEW[HEADER:length])
+
+    def _from(self, peer: tuple[str, int], length: int) -> Membership | None:
+        """Return the group that the datagram in the buffer is for."""
+        # A link-local address has its interface behind it.
+        text, percent, zone = peer[0].partition("%")
+        if text != self._source:
+            return None
+        aid = readHeader(_VIEW[:length])
+        membership = None if aid is None else self._memberships.byNumber.get(aid)
+        if membership is None or membership.inside:
+            return None
+        if not membership.near:
+            if self._isClients is not None and not self._isClients(peer[:2]):
+                return None
+            membership.near = peer[1]
+        if membership.near != peer[1]:
+            return None
+        self._scope = percent + zone
+        return membership
+
+    def deliver(self, membership: Membership, datagram: memoryview) -> None:
+        """As L{socksgw.relay.membership.Delivers}."""
+        if not membership.near:
+            return
+        datagram[:HEADER] = encodeHeader(membership.aid)
+        with suppress(OSError):
+            # The kernel has no room for it, or it is too long: lost.
+            self._socket.sendto(datagram, (self._source + self._scope, membership.near))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.strangers += dropped(self._socket)
+        self._watch.remove(self._socket.fileno())
+        self._socket.close()
+
+
+@final
+class _Channel(Control):
+    """
+    The control channel: what a client asks for, and datagrams inside it.
+
+    Requests are answered one after the other.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        source: Address,
+        judge: GroupJudge,
+        memberships: Memberships,
+        end: Callable[[str], None],
+        isClients: Callable[[tuple[str, int]], bool] | None,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(end)
+        self._client = client
+        self._source = source
+        self._judge = judge
+        self._memberships = memberships
+        self._isClients = isClients
+        self._clock = clock
+        self._buffer = bytearray()
+        self._waiting: deque[Asked] = deque()
+        self._answering: Deferred[None] | None = None
+        self._busy = False
+        self._full = False
+        self._drained: Deferred[None] | None = None
+        self._closed = False
+        self.relay: GroupRelay | None = None
+        client.connection.registerProducer(self, True)
+
+    # What comes.
+
+    def dataReceived(self, data: bytes | memoryview) -> None:
+        """Take requests and datagrams that are whole; keep the rest."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        try:
+            with memoryview(buffer) as view:
+                reader = Reader(view)
+                while start < len(view):
+                    message = readAsked(reader)
+                    start = reader.position
+                    if isinstance(message, Carried):
+                        self._carried(message)
+                    else:
+                        self._ask(message)
+        except NeedMoreData:
+            pass
+        except WireError:
+            # The stream cannot be followed any further.
+            self._end("protocol")
+        finally:
+            del buffer[:start]
+
+    def _carried(self, carried: Carried) -> None:
+        membership = self._memberships.byNumber.get(carried.aid)
+        if membership is not None and membership.inside:
+            membership.send(carried.payload)
+
+    def _ask(self, asked: Asked) -> None:
+        if len(self._waiting) >= _WAITING:
+            raise WireError("too many requests wait for an answer")
+        self._waiting.append(asked)
+        if not self._busy:
+            self._busy = True
+            self._answering = Deferred.fromCoroutine(self._answerAll())
+            self._answering.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._closed:
+            _log.failure("a request for a group failed by a defect in socksgw", failure)
+            self._end("internal")
+
+    async def _answerAll(self) -> None:
+        while self._waiting:
+            answer = await self._answer(self._waiting.popleft())
+            self._client.connection.write(encodeAnswer(answer))
+            if self._full:
+                # It is written no more answers than it reads.
+                self._drained = Deferred()
+                await self._drained
+        self._busy = False
+
+    async def _answer(self, asked: Asked) -> Answer:
+        """Do what a client asks for, and return what it is told."""
+        try:
+            if asked.command == UDPCommand.BIND:
+                return await self._bind(asked)
+            if asked.command == UDPCommand.RELEASE:
+                return self._release(asked)
+            if asked.command == UDPCommand.SET_TTL:
+                return self._scope(asked)
+            raise Unpermitted(Outcome.NOT_SUPPORTED)
+        except Unpermitted as e:
+            return Answer(e.outcome, e.possible, asked.tid, 0)
+
+    # What is asked for.
+
+    def _known(self, aid: int) -> Membership:
+        membership = self._memberships.byNumber.get(aid)
+        if membership is None:
+            raise Unpermitted(Outcome.BAD_ASSOCIATION)
+        return membership
+
+    async def _bind(self, asked: Asked) -> Answer:
+        """UDP BIND (sections 5.2.1 and 5.2.2)."""
+        flags = asked.flags
+        inside = bool(flags & Flags.ENCAPSULATED)
+        if not flags & Flags.MULTICAST:
+            # Without it, the draft's associations are those of RFC 1928.
+            raise Unpermitted(Outcome.NOT_SUPPORTED)
+        if not flags & _WAYS or (inside and flags & (Flags.UNICAST | Flags.MM_MODE)):
+            raise Unpermitted(Outcome.BAD_CONTEXT)
+        group, port = asked.remote
+        if not isinstance(group, Address) or not port:
+            raise Unpermitted(Outcome.BAD_GROUP)
+        before = self._known(asked.aid) if asked.aid else None
+        if before is not None:
+            if (before.group, before.port) != (group, port):
+                raise Unpermitted(Outcome.BAD_ASSOCIATION)
+            if before.inside != inside:
+                raise Unpermitted(Outcome.BAD_CONTEXT)
+        elif len(self._memberships.byNumber) >= self._judge.most:
+            raise Unpermitted(Outcome.NOT_ALLOWED)
+        if inside and not self._judge.tunnels:
+            raise Unpermitted(Outcome.NOT_SUPPORTED)
+        if not inside:
+            await self._open()
+        # One that had a way before keeps it.
+        receive = bool(flags & Flags.RECEIVE) or (
+            before is not None and before.receives
+        )
+        ttl = (asked.ttl or 1) if flags & Flags.SEND else None
+        sources = asked.sources if flags & Flags.RECEIVE else ()
+        if before is not None:
+            if ttl is None and before.sends:
+                ttl = before.ttl
+            if not flags & Flags.RECEIVE:
+                sources = before.sources
+        permit = await self._judge.permit(
+            Wanted(group, port, receive, ttl, sources), before
+        )
+        return self._bound(asked, before, permit, inside, sources)
+
+    def _bound(
+        self,
+        asked: Asked,
+        before: Membership | None,
+        permit: GroupPermit,
+        inside: bool,
+        sources: tuple[Address, ...],
+    ) -> Answer:
+        """Have a group's datagrams move, and return what the client is told."""
+        memberships, group = self._memberships, asked.remote[0]
+        assert isinstance(group, Address)
+        membership = before
+        if membership is None:
+            deliver = (
+                self._inside if inside or self.relay is None else self.relay.deliver
+            )
+            membership = Membership(
+                memberships.number(),
+                (group, asked.remote[1]),
+                sources,
+                inside,
+                memberships.settings.watch,
+                deliver,
+            )
+        try:
+            membership.hold(permit)
+        except OSError as e:
+            self._judge.failed(membership, permit, e)
+            raise Unpermitted(Outcome.FAILED) from None
+        membership.sources = sources
+        membership.begin(self._clock())
+        memberships.byNumber[membership.aid] = membership
+        if not inside and not membership.near:
+            membership.near = self._near(asked.local)
+        granted = asked.flags & (_WAYS | Flags.ENCAPSULATED | Flags.SOURCES)
+        return Answer(
+            Outcome.SUCCEEDED,
+            granted | Flags.MULTICAST | Flags.MU_MODE,
+            asked.tid,
+            membership.aid,
+            NOWHERE if inside or self.relay is None else self.relay.told,
+            asked.remote,
+        )
+
+    def _near(self, local: Place) -> int:
+        """
+        Return the client's port, where it says one of its own.
+
+        Another address says nothing here: clients behind an address translation are
+        known by their first datagram.
+        """
+        host, port = local
+        assert self.relay is not None
+        own = isinstance(host, Address) and (host.isUnspecified or host == self._source)
+        return port if own and not self.relay.proves else 0
+
+    async def _open(self) -> None:
+        if self.relay is not None:
+            return
+        try:
+            relayed = await self._judge.open()
+        except SocksError as e:
+            reply = Outcome.FAILED if e.reply is None else Outcome(int(e.reply))
+            raise Unpermitted(reply) from None
+        if self._closed:
+            relayed.socket.close()
+            raise Unpermitted(Outcome.FAILED)
+        self.relay = GroupRelay(
+            relayed,
+            self._source,
+            self._memberships,
+            self._memberships.settings.watch,
+            self._isClients,
+            self._client.ipsec,
+        )
+
+    def _release(self, asked: Asked) -> Answer:
+        """UDP RELEASE (section 4.3.2)."""
+        membership = self._known(asked.aid)
+        if not asked.flags & _WAYS:
+            raise Unpermitted(Outcome.BAD_CONTEXT)
+        receiving = bool(asked.flags & Flags.RECEIVE)
+        sending = bool(asked.flags & Flags.SEND)
+        if (receiving or not membership.receives) and (sending or not membership.sends):
+            self._memberships.end(membership, reason="released")
+        else:
+            membership.drop(receiving, sending)
+        return Answer(Outcome.SUCCEEDED, asked.flags, asked.tid, asked.aid)
+
+    def _scope(self, asked: Asked) -> Answer:
+        """SET TTL (section 5.2.4)."""
+        membership = self._known(asked.aid)
+        permit = membership.permit
+        if permit is None or permit.sender is None:
+            raise Unpermitted(Outcome.BAD_CONTEXT)
+        if not 1 <= asked.ttl <= permit.most:
+            raise Unpermitted(Outcome.BAD_TTL)
+        try:
+            self._judge.scope(membership, asked.ttl)
+        except OSError:
+            raise Unpermitted(Outcome.FAILED) from None
+        return Answer(Outcome.SUCCEEDED, 0, asked.tid, asked.aid)
+
+    # What goes.
+
+    def _inside(self, membership: Membership, datagram: memoryview) -> None:
+        """Send a datagram inside the connection; while it is full it is lost."""
+        if not self._full:
+            payload = bytes(datagram[HEADER:])
+            self._client.connection.write(encodeCarried(membership.aid, payload))
+
+    def pauseProducing(self) -> None:
+        """Drop datagrams from now on: the client does not read."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """Deliver datagrams again: the client reads."""
+        self._full = False
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.callback(None)
+
+    def stopProducing(self) -> None:
+        """Drop datagrams from now on: the client is gone."""
+        self._full = True
+
+    def close(self) -> None:
+        """Let go of the connection, and of the relay socket."""
+        self._closed = True
+        self._waiting.clear()
+        if self._answering is not None:
+            self._answering.cancel()
+        self._client.connection.unregisterProducer()
+        if self.relay is not None:
+            self.relay.close()
+
+
+async def serveGroups(
+    client: Client,
+    source: Address,
+    settings: GroupSettings,
+    judge: GroupJudge,
+    clock: Callable[[], float],
+    isClients: Callable[[tuple[str, int]], bool] | None,
+    early: bytes,
+    tally: Tally,
+) -> None:
+    """
+    Serve a client in Enhanced UDP Mode, until its control connection ends.
+
+    @param source: its address.
+    @param clock: monotonic seconds.
+    @param isClients: as of L{GroupRelay}.
+    @param early: octets that came behind the request; they go first.
+    @param tally: the figures, filled in also when this is cancelled.
+    """
+    end = Ending()
+    memberships = Memberships(settings, judge.ended, end.idle)
+    judge.attach(memberships)
+    channel = _Channel(client, source, judge, memberships, end, isClients, clock)
+    tally.flows = memberships
+    try:
+        if early:
+            channel.dataReceived(early)
+        client.take(channel)
+        if client.ended:
+            channel.readConnectionLost()
+        tally.reason = await end.done
+        # It may be sending, and not read that the connection ends.
+        tally.reset = tally.reason == "protocol"
+    finally:
+        client.take(None)
+        channel.close()
+        memberships.close(tally.reason or "cut")
+        tally.flows = None
+        tally.sent, tally.received = memberships.sent, memberships.received
+        relay = channel.relay
+        outside = 0 if relay is None else relay.strangers
+        tally.strangers = memberships.strangers + outside
