@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.live.clients import Server, connected, four
 from tests.live.postgres import Postgres
-from tests.live.running import OPEN, Running
+from tests.live.running import OPEN, WORKERS, Running
 from tests.live.servers import freePort
 from tests.tools.waiting import until
 
@@ -159,4 +159,5 @@ def test_rowsLinesAndSessionsAgree(tmp_path: Path, postgres: Postgres) -> None:
             "sum(case when end_reason = 'not-recorded' then 1 else 0 end) from sessions"
         )
         assert found == [(len(asked), len(asked), len(asked) - ends)]
-    assert len(asked) - ends >= KILLS
+    # Workers outlive who has started them, and write the ends of their sessions.
+    assert len(asked) - ends >= (KILLS if WORKERS == 1 else 0)
