@@ -713,21 +713,21 @@ def test_aThousandAssociations(gateway: Callable[..., Running]) -> None:
                 assert client.receive() == expected
             assert len({client.place for client in associations}) == count
         until(lambda: not udpPorts(serving), 30)
-        until(lambda: serving.descriptors <= before, 30)
+        until(lambda: serving.sockets <= before, 30)
         whole(serving)
     assert len(serving.journal("flow-end")) == count + 1
 
 
 def _settled(serving: Running, server: Echo) -> int:
-    """The descriptors of a gateway that has served one client, and has none."""
+    """The sockets of a gateway that has served one client, and has none."""
     with Association(serving.port) as client:
         client.echo(server, b"first")
     until(lambda: not udpPorts(serving))
     until(lambda: serving.journal("end"))
-    counts = [serving.descriptors]
+    counts = [serving.sockets]
 
     def same() -> bool:
-        counts.append(serving.descriptors)
+        counts.append(serving.sockets)
         return len(counts) > 20 and len(set(counts[-20:])) == 1
 
     until(same)
