@@ -15,6 +15,7 @@ from socksgw.admin.fields import CHOOSING
 from socksgw.console.auditing import number
 from socksgw.console.explain import optionOf, printed
 from socksgw.console.live import (
+    REFUSED,
     WRONG,
     Live,
     Unreached,
@@ -130,6 +131,14 @@ def operatingCommands(commands: Any) -> None:
         )
         liveOptions(parser)
         parser.set_defaults(run=name)
+        if name == "status":
+            parser.add_argument(
+                "--ready",
+                action="store_true",
+                help="tell only whether clients are to be sent there: it listens, the "
+                "journal can be written, and it does not drain; exit status 1 if not. "
+                "For health checks of containers and load balancers",
+            )
         if name == "drain":
             parser.add_argument(
                 "--undo", action="store_true", help="accept clients again"
@@ -342,7 +351,22 @@ def _cluster(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     ]
 
 
+def _ready(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    status, answer = live.ask("/readyz")
+    if status not in (200, 503):
+        return refusedBy(status, answer)
+    if options.json:
+        print(json.dumps(answer), file=out)
+    elif answer["ready"]:
+        print("ready", file=out)
+    else:
+        print(f"not ready: {shown(', '.join(answer['reasons']))}", file=out)
+    return 0 if answer["ready"] else REFUSED
+
+
 def _status(options: argparse.Namespace, live: Live, out: TextIO) -> int:
+    if options.ready:
+        return _ready(options, live, out)
     status, answer = live.ask("/api/status")
     if status != 200:
         return refusedBy(status, answer)

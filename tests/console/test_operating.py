@@ -94,6 +94,8 @@ def test_status(serving: Serving, client: socket.socket) -> None:
     assert "ready       yes" in out
     assert f"process     {serving.gateway.process.pid}" in out
     assert json.loads(said(serving, "status", "--json"))["sessions"]["live"] == 1
+    assert said(serving, "status", "--ready") == "ready\n"
+    assert json.loads(said(serving, "status", "--ready", "--json"))["ready"] is True
 
 
 def test_reload(serving: Serving) -> None:
@@ -125,6 +127,10 @@ def test_drain(serving: Serving, client: socket.socket) -> None:
         "clients": 0,
     }
     assert "no: the gateway drains" in said(serving, "status")
+    done = socksgw(
+        "status", "--ready", "--config", "gw.toml", cwd=serving.gateway.directory
+    )
+    assert (done.returncode, done.stdout) == (1, "not ready: the gateway drains\n")
     assert said(serving, "drain", "--undo") == "clients are accepted again\n"
 
 
