@@ -53,6 +53,8 @@ class Answers:
     @ivar http: whether clients may speak HTTP, too.
     @ivar users: the file of users, and C{keytab}: that of the service's keys.
     @ivar state: the directory of what the gateway writes.
+    @ivar realm: the Kerberos realm whose users have names without it; empty for none.
+    @ivar admin: whether the gateway can be asked at the usual place.
     """
 
     listen: Sequence[str]
@@ -66,6 +68,8 @@ class Answers:
     users: str
     keytab: str
     state: str
+    realm: str
+    admin: bool
 
 
 def isLocal(sources: Sequence[str]) -> bool:
@@ -81,6 +85,13 @@ def firstFile(answers: Answers) -> Draft:
         {"state_dir": answers.state},
         "Where the journal is written; a relative path begins beside this file.",
     )
+    if answers.admin:
+        draft.add(
+            "[admin]",
+            {},
+            "For socksgw status, sessions and restart: at /run/socksgw/admin.sock, root "
+            "and the gateway's own user (socksgw help admin).",
+        )
     draft.add(
         "[[listen]]",
         {
@@ -122,13 +133,20 @@ def _login(answers: Answers, draft: Draft) -> None:
         draft.add(
             "[[auth.checker]]",
             {"kind": "pam", "service": "socksgw"},
-            "Users of this system, as /etc/pam.d/socksgw says; needs the extra pam.",
+            "Users of this system, as /etc/pam.d/socksgw says (socksgw help directories); "
+            "needs the extra pam.",
         )
     elif answers.login == "kerberos":
         draft.add(
             "[auth]",
-            {"gssapi": {"keytab": answers.keytab}},
+            {
+                "strip_realms": [answers.realm] if answers.realm else None,
+                "gssapi": {"keytab": answers.keytab},
+            },
             "The keys of this service; needs the extra gssapi (socksgw help kerberos).",
+            f"Users of {answers.realm} are called alice, others alice@OTHER.REALM."
+            if answers.realm
+            else "Users are called alice@REALM; of a realm in strip_realms, alice.",
         )
     clear = method == "userpass" and answers.cleartext
     draft.add(

@@ -33,6 +33,14 @@ _THIS_MACHINE: Final = ("127.0.0.0/8", "::1")
 _PORTS: Final = re.compile(r"\d{1,5}(-\d{1,5})?")
 _LOCAL: Final = ("127.0.0.1:1080", "[::1]:1080")
 
+#: Where files are by default: beside the configuration, or as the package has them.
+_HERE: Final = {"users": "users", "keytab": "socksgw.keytab", "state-dir": "var"}
+_INSTALLED: Final = {
+    "users": "/etc/socksgw/users",
+    "keytab": "/etc/socksgw/socksgw.keytab",
+    "state-dir": "/var/lib/socksgw",
+}
+
 Ask = Callable[[str, str], str]
 
 
@@ -84,20 +92,25 @@ def initCommand(commands: Any) -> None:
     )  # fmt: skip
     init.add_argument("--http", action="store_true", help="clients may speak HTTP, too")
     init.add_argument(
-        "--users", metavar="FILE", default="users", help="the file of users"
-    )
+        "--realm", metavar="REALM", default="",
+        help="the Kerberos realm whose users rules name without it: alice, and not "
+        "alice@REALM",
+    )  # fmt: skip
+    for name, metavar, what in (
+        ("users", "FILE", "the file of users"),
+        ("keytab", "FILE", "the keys of the service"),
+        ("state-dir", "DIRECTORY", "what the gateway writes"),
+    ):
+        init.add_argument(
+            f"--{name}",
+            metavar=metavar,
+            help=f"{what}; default: {_HERE[name]}, with --installed {_INSTALLED[name]}",
+        )
     init.add_argument(
-        "--keytab",
-        metavar="FILE",
-        default="socksgw.keytab",
-        help="the keys of the service",
-    )
-    init.add_argument(
-        "--state-dir",
-        metavar="DIRECTORY",
-        default="var",
-        help="what the gateway writes",
-    )
+        "--installed", action="store_true",
+        help="for the gateway of the Debian package, or of its image: files where these "
+        "have them, and [admin]",
+    )  # fmt: skip
     init.add_argument(
         "--built-in", action="store_true",
         help="write what holds without a configuration, in place of all this",
@@ -122,7 +135,9 @@ def initMain(
         answers = _answers(options, ask)
         draft, title = firstFile(answers), "A first configuration: socksgw init."
         _examined(draft)
-        if answers.login == "passwords" and options.output is not None:
+        # The package has made the file of users.
+        isOwn = answers.login == "passwords" and not options.installed
+        if isOwn and options.output is not None:
             users = Path(options.output).parent / answers.users
             with suppress(FileExistsError):
                 os.close(os.open(users, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -232,6 +247,18 @@ def _answers(options: argparse.Namespace, ask: Ask | None) -> Answers:
     who = options.who
     if ask is not None and not who and login != "none":
         who = ask("Which users or @groups (empty: all who log in)?", "").split()
+    realm = options.realm
+    if ask is not None and not realm and login == "kerberos":
+        realm = ask("Users of which Kerberos realm have names without it?", "")
+    if realm and login != "kerberos":
+        raise _wrong("--realm: only with --login kerberos")
+    bare = [each for each in who if "@" not in each]
+    if bare and login == "kerberos" and not realm:
+        raise _wrong(
+            f"--who {bare[0]}: Kerberos calls users {bare[0]}@REALM; write that, or say "
+            "--realm REALM"
+        )
+    places = _INSTALLED if options.installed else _HERE
     if who and login == "none":
         raise _wrong("--who: nobody has a name without a login")
     return Answers(
@@ -243,7 +270,9 @@ def _answers(options: argparse.Namespace, ask: Ask | None) -> Answers:
         who=who,
         cleartext=cleartext,
         http=options.http,
-        users=options.users,
-        keytab=options.keytab,
-        state=options.state_dir,
+        users=options.users or places["users"],
+        keytab=options.keytab or places["keytab"],
+        state=options.state_dir or places["state-dir"],
+        realm=realm,
+        admin=options.installed,
     )

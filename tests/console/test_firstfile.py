@@ -62,6 +62,8 @@ def test_rules(login: str, to: tuple[str, ...], sources: tuple[str, ...]) -> Non
         users="users",
         keytab="k",
         state="var",
+        realm="CORP.EXAMPLE" if login == "kerberos" else "",
+        admin=login == "none",
     )
     made = config(firstFile(answers))
     compiled = Compiler(made, HostAddresses.of(made)).compile()

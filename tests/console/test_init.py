@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from socksgw.login.passwords import setPassword
+from tests.live.kerberos import Realm
 from tests.live.running import environment, socksgw
+from tests.live.servers import package
 
 LAN = ["--from", "10.0.0.0/16", "--listen", "127.0.0.1:1085"]
 
@@ -28,6 +30,7 @@ LAN = ["--from", "10.0.0.0/16", "--listen", "127.0.0.1:1085"]
         [*LAN, "--login", "passwords", "--cleartext-passwords", "--who", "alice"],
         [*LAN, "--login", "none", "--to", ".a.example", "--to", "10.1.0.0/16"],
         [*LAN, "--login", "none", "--port", "443", "--port", "8000-8099"],
+        [*LAN, "--login", "none", "--installed"],
     ],
 )
 def test_checkIsClean(tmp_path: Path, options: list[str]) -> None:
@@ -43,6 +46,57 @@ def test_checkIsClean(tmp_path: Path, options: list[str]) -> None:
     assert "warning" not in done.stdout
     assert "nobody gets in" not in done.stdout
     assert "nothing is allowed" not in done.stdout
+
+
+def test_tickets(tmp_path: Path) -> None:
+    """The keytab that lacks is told with its remedy; with a real KDC's all is clean."""
+    package("gssapi")
+    made = tmp_path / "gw.toml"
+    wanted = ["--login", "kerberos", "--realm", "CORP.TEST", "--who", "alice"]
+    done = socksgw("init", *LAN, *wanted, "-o", str(made))
+    assert done.returncode == 0, done.stderr
+    done = socksgw("check", "--strict", str(made))
+    assert done.returncode == 2
+    assert "socksgw.keytab: No such file or directory; make it with kadmin's ktadd" in (
+        done.stdout
+    )
+    realm = Realm(tmp_path / "realm", "CORP.TEST")
+    realm.services(tmp_path / "socksgw.keytab", "rcmd/gw.corp.test")
+    done = socksgw("check", "--strict", str(made))
+    assert (done.returncode, "is good" in done.stdout) == (0, True), done.stdout
+    assert 'strip_realms = ["CORP.TEST"]' in made.read_text()
+
+
+def test_pam(tmp_path: Path) -> None:
+    """The service that lacks is told with its remedy."""
+    package("pam")
+    made = tmp_path / "gw.toml"
+    done = socksgw(
+        "init", *LAN, "--login", "pam", "--cleartext-passwords", "-o", str(made)
+    )
+    assert done.returncode == 0, done.stderr
+    assert not Path("/etc/pam.d/socksgw").exists()
+    done = socksgw("check", str(made))
+    assert done.returncode == 0
+    assert "there is no file /etc/pam.d/socksgw" in done.stdout
+    text = made.read_text()
+    made.write_text(text.replace('service = "socksgw"', 'service = "login"'))
+    done = socksgw("check", "--strict", str(made))
+    assert (done.returncode, "is good" in done.stdout) == (0, True), done.stdout
+
+
+def test_installed(tmp_path: Path) -> None:
+    """Files are where the package has them, and no file of users is made."""
+    made = tmp_path / "gw.toml"
+    wanted = ["--login", "passwords", "--cleartext-passwords", "--installed"]
+    assert socksgw("init", *LAN, *wanted, "-o", str(made)).returncode == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["gw.toml"]
+    text = made.read_text()
+    for each in (
+        'state_dir = "/var/lib/socksgw"', 'checkers = ["passwd:/etc/socksgw/users"]',
+        "[admin]",
+    ):  # fmt: skip
+        assert each in text
 
 
 def test_usersAreKept(tmp_path: Path) -> None:
@@ -70,6 +124,8 @@ def test_usersAreKept(tmp_path: Path) -> None:
         ([*LAN, "--login", "none", "--to", "somewhere"], "somewhere"),
         ([*LAN, "--login", "none", "--to", "public", "--to", "x"], "stands alone"),
         ([*LAN, "--login", "none", "--who", "alice"], "nobody has a name"),
+        ([*LAN, "--login", "none", "--realm", "A"], "only with --login kerberos"),
+        ([*LAN, "--login", "kerberos", "--who", "alice"], "say --realm REALM"),
     ],
 )
 def test_wrongAnswers(tmp_path: Path, options: list[str], why: str) -> None:

@@ -20,10 +20,10 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from socksgw.interfaces import Answer, IProbed, Settings
+from socksgw.interfaces import Answer, IProbed, IReportingStore, Settings
 from socksgw.login.refusal import WRONG, Refused, busy
 from socksgw.login.stores.keys import PAM
-from socksgw.login.stores.pamprobe import askService
+from socksgw.login.stores.pamprobe import askService, lacking
 from socksgw.login.stores.remote import Turns, Unavailable, nameOf
 from socksgw.system.threads import threadsFor
 
@@ -56,7 +56,7 @@ class _Call:
         self.running = False
 
 
-@implementer(ICredentialsChecker, IProbed)
+@implementer(ICredentialsChecker, IProbed, IReportingStore)
 @final
 class PAMChecker:
     """
@@ -89,6 +89,10 @@ class PAMChecker:
     async def probe(self) -> Sequence[Answer]:
         """As L{IProbed.probe}, without a login."""
         return await self._threads.do(partial(askService, self._service))
+
+    def problems(self) -> Sequence[str]:
+        """As L{IReportingStore.problems}."""
+        return lacking(self._service)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """

@@ -14,7 +14,7 @@ from typing import Final
 
 from socksgw.interfaces import Answer, ProbeFailed
 
-__all__ = ["askService"]
+__all__ = ["askService", "lacking"]
 
 #: Where services are (pam.conf(5)), the first one that has it.
 _SERVICES: Final = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
@@ -26,6 +26,8 @@ _LINE: Final = re.compile(
 )
 #: Files that are included in one another, at most.
 _DEEP: Final = 16
+#: What to do where there is no file.
+_MAKE: Final = "make that file: see socksgw help directories"
 
 
 def askService(service: str, root: Path = Path("/")) -> Sequence[Answer]:
@@ -62,18 +64,34 @@ def askService(service: str, root: Path = Path("/")) -> Sequence[Answer]:
     return [Answer(what, said)]
 
 
+def lacking(service: str, root: Path = Path("/")) -> Sequence[str]:
+    """
+    Return what is wrong with a service whose file is not there; else nothing.
+
+    @param root: where the system's files are.
+    """
+    return [] if _files(service, root) else [f"{_absent(service)}; {_MAKE}"]
+
+
+def _files(service: str, root: Path) -> Sequence[Path]:
+    places = (root / str(each).lstrip("/") / service for each in _SERVICES)
+    return [path for path in places if path.is_file()]
+
+
+def _absent(service: str) -> str:
+    return (
+        f"there is no file {_SERVICES[0] / service}: PAM takes the service `other`, which "
+        "on Debian asks for passwords of this system's users"
+    )
+
+
 def _lines(service: str, root: Path, depth: int) -> Iterator[tuple[str, str]]:
     """Yield types and modules of a service, of what it includes, too."""
     if depth > _DEEP:
         raise ProbeFailed(f"{service} includes itself", "mend the files in /etc/pam.d")
-    found = [path for path in (root / str(p).lstrip("/") / service for p in _SERVICES)
-             if path.is_file()]  # fmt: skip
+    found = _files(service, root)
     if not found:
-        raise ProbeFailed(
-            f"there is no file {_SERVICES[0] / service}: PAM takes the service `other`, "
-            "which refuses everybody",
-            "make that file: see socksgw help directories",
-        )
+        raise ProbeFailed(_absent(service), _MAKE)
     try:
         text = found[0].read_text("utf-8", "replace")
     except OSError as e:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from socksgw.interfaces import ProbeFailed
-from socksgw.login.stores.pamprobe import askService
+from socksgw.login.stores.pamprobe import askService, lacking
 
 
 @pytest.fixture
@@ -52,3 +52,11 @@ def test_wrong(root: Path, service: str, said: str) -> None:
         askService(service, root)
     assert str(caught.value).startswith(said)
     assert caught.value.remedy
+
+
+def test_lacking(root: Path) -> None:
+    """A service without a file is told of; on Debian it lets users of the system in."""
+    assert lacking("good", root) == []
+    (said,) = lacking("absent", root)
+    assert said.startswith("there is no file /etc/pam.d/absent: PAM takes")
+    assert said.endswith("see socksgw help directories")
