@@ -1,9 +1,12 @@
 """
 The Debian package, in a Debian of its own under a real systemd.
+
+SUITE names another Debian than 12.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -21,6 +24,7 @@ from tests.live.servers import Destination, echo, program
 from tests.live.systemd import Systemd, booted
 from tests.tools.waiting import until
 
+SUITE = os.environ.get("SUITE", "bookworm")
 FILE = "/etc/socksgw/gateway.toml"
 #: What an administrator adds, so that the tests' servers are reached.
 CHANGED = '\n[never]\nexcept = ["127.0.0.0/8"]\n'
@@ -83,7 +87,7 @@ def said(client: socket.socket) -> bytes:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return debianPackage("bookworm", tmp_path_factory.mktemp("package"))
+    return debianPackage(SUITE, tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +98,7 @@ def machine(
     directory = tmp_path_factory.mktemp("machine")
     root = directory / "root"
     root.mkdir()
-    subprocess.run(
-        ["tar", "-C", str(root), "-xf", str(cleanRoot("bookworm"))], check=True
-    )
+    subprocess.run(["tar", "-C", str(root), "-xf", str(cleanRoot(SUITE))], check=True)
     with booted(directory, root) as systemd:
         shutil.copy(package, systemd.root / "root" / "one.deb")
         newer = higher(package, tmp_path_factory.mktemp("higher"))
@@ -160,6 +162,67 @@ def test_completion(machine: Machine) -> None:
         "/usr/share/fish/vendor_completions.d/socksgw.fish",
     ):
         assert machine.has(path)
+
+
+def test_reload(machine: Machine) -> None:
+    """
+    It ends when the new configuration is in force, and fails where that is wrong.
+
+    Systemd 253 and later wait for what the gateway says of it (Type=notify-reload).
+    """
+    installed(machine)
+    version = int(machine.run("systemctl", "--version").split()[1])
+    kind = "notify-reload" if version >= 253 else "notify"
+    assert machine.systemd.shown(UNIT, "Type") == kind
+    before = machine.pid()
+    good = (machine.systemd.root / FILE[1:]).read_text()
+    opened = good.replace('"[::1]:1080"', '"[::1]:1080", "127.0.0.1:1090"')
+    machine.systemd.write(FILE, opened)
+    machine.run("systemctl", "reload", "socksgw")
+    with within(machine.systemd.network):
+        raw.dial(1090).close()
+    machine.systemd.write(FILE, f"{good}\nnonsense = 1\n")
+    machine.run("systemctl", "reload", "socksgw", status=1)
+    assert "nonsense" in "\n".join(machine.systemd.journal("-u", UNIT))
+    assert (machine.active(), machine.pid()) == ("active", before)
+    with within(machine.systemd.network):
+        raw.dial(1090).close()
+    machine.systemd.write(FILE, good)
+    machine.run("systemctl", "reload", "socksgw")
+    with within(machine.systemd.network), pytest.raises(ConnectionRefusedError):
+        raw.dial(1090)
+
+
+def test_usersOfTheSystem(machine: Machine) -> None:
+    """They log in by PAM, as the manual says it; init has written the rest."""
+    installed(machine)
+    machine.run("sh", "-c", "useradd bob && echo bob:sesame | chpasswd")
+    done = machine.run(
+        "socksgw", "init", "--installed", "--from", "127.0.0.0/8", "--listen",
+        "127.0.0.1:1080", "--to", "public", "--login", "pam", "-o", "/root/pam.toml",
+    )  # fmt: skip
+    assert "is written" in done
+    assert "there is no file /etc/pam.d/socksgw" in machine.run(
+        "socksgw", "check", "/root/pam.toml"
+    )
+    machine.systemd.write(
+        "/etc/pam.d/socksgw", "@include common-auth\n@include common-account\n"
+    )
+    assert "is good" in machine.run("socksgw", "check", "--strict", "/root/pam.toml")
+    machine.run("cp", "/root/pam.toml", FILE)
+    override = f"/etc/systemd/system/{UNIT}.d/override.conf"
+    machine.systemd.write(override, "[Service]\nSupplementaryGroups=shadow\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "socksgw")
+    for password, status in (("sesame", b"\0"), ("wrong", b"\1")):
+        with within(machine.systemd.network):
+            client = raw.dial(machine.port)
+        with client:
+            client.sendall(raw.GREETING_LOGIN + raw.login(b"bob", password.encode()))
+            assert raw.exactly(client, 4) == b"\x05\x02\x01" + status
+    machine.run("rm", "-r", str(Path(override).parent))
+    machine.run("systemctl", "daemon-reload")
+    machine.run("userdel", "bob")
 
 
 def test_upgraded(machine: Machine) -> None:
