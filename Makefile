@@ -12,7 +12,7 @@ COVERAGE ?=
 # hundred interpreters, and each would compile all of them again.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 
-.PHONY: help run test test-kernel lint man dist deb bench clean
+.PHONY: help run test test-kernel lint man dist deb image bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this text
@@ -88,6 +88,9 @@ REVISION ?= 1
 deb: dist  ## make a Debian package for this Debian, or SUITE, in dist
 	@command -v mmdebstrap >/dev/null || { echo "make deb needs mmdebstrap: apt install mmdebstrap"; exit 1; }
 	etc/packaging/deb "$$(ls -t dist/socksgw-*.tar.gz | head -n 1)" $(SUITE) $(REVISION) dist
+
+image: deb  ## make an image for containers of the same, dist/socksgw-image.tar
+	etc/packaging/image "$$(ls -t dist/socksgw_*.deb | head -n 1)" $(SUITE) dist/socksgw-image.tar
 
 # make bench ARGS=--quick runs each part for some seconds only.
 QUICK := $(filter --quick,$(ARGS))

@@ -20,7 +20,15 @@ from pathlib import Path
 from tests.live.running import ROOT
 from tests.live.servers import missing, program
 
-__all__ = ["FILES", "cleanRoot", "debianPackage", "distributions", "higher", "tracked"]
+__all__ = [
+    "FILES",
+    "cleanRoot",
+    "containerImage",
+    "debianPackage",
+    "distributions",
+    "higher",
+    "tracked",
+]
 
 FILES = [
     ".gitignore", "LICENSE", "MANIFEST.in", "Makefile", "README.rst", "pyproject.toml",
@@ -146,6 +154,20 @@ def debianPackage(suite: str, directory: Path) -> Path:
             _made(ROOT / "etc" / "packaging" / "deb", sdist, suite, "1", new)
             shutil.copytree(new, kept)
     (found,) = kept.glob("*.deb")
+    return found
+
+
+def containerImage(suite: str, directory: Path) -> Path:
+    """
+    Return the image of the package for a Debian: what C{make image} makes.
+
+    @param directory: an empty one, for what is needed on the way.
+    """
+    package = debianPackage(suite, directory)
+    with _alone(f"{suite}-image"):
+        found = package.with_name("image.tar")
+        if not found.exists():
+            _made(ROOT / "etc" / "packaging" / "image", package, suite, found)
     return found
 
 
