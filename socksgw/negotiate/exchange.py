@@ -102,7 +102,7 @@ class Exchange:
         """
         if not self.protects:
             raise AuthenticationFailed(
-                "a login of SOCKS 6 protects nothing of what follows it",
+                "the logins of this protocol protect nothing of what follows",
                 reason="protection",
                 counts=False,
             )

@@ -172,7 +172,7 @@ class Hearing:
         offered = (
             conversation.dialect.offered(event) if login is None else login.offers[0]
         )
-        _, method, code = generation.methods.certain(
+        wanted, method, code = generation.methods.certain(
             record.listener, client.source, offered
         )
         if method is None:
@@ -181,7 +181,7 @@ class Hearing:
             user: User | None = generation.login.anybody(method.name)
             if user is None:
                 return None
-            session.greeted(event)
+            session.greeted(event, wanted)
             record.user, record.method = user.name, user.method
         else:
             if login is None or type(method.authenticator) is not UsernamePassword:
@@ -197,7 +197,7 @@ class Hearing:
             user = generation.login.known(name, password, method.name, client.source)
             if user is None:
                 return None
-            session.greeted(event)
+            session.greeted(event, wanted)
             record.claimed = name
             session.loggedIn(user, began)
         record.chosen = method.name

@@ -213,14 +213,18 @@ class Session(case.Case):
         self.attempted(attempt)
         return await self.logIn(attempt)
 
-    def greeted(self, event: Event) -> Sequence[OfferedMethod]:
+    def greeted(
+        self, event: Event, wanted: Sequence[OfferedMethod] | None = None
+    ) -> Sequence[OfferedMethod]:
         """
         Write down the client's first message.
 
+        @param wanted: what is returned, where that is known already.
         @return: the methods that it may log in by.
         """
         client, record = self.client, self.record
-        wanted = self.generation.methods.wanted(record.listener, client.source)
+        if wanted is None:
+            wanted = self.generation.methods.wanted(record.listener, client.source)
         conversation = client.conversation
         record.opened(conversation.protocol, event, wanted)
         if conversation.login is not None:

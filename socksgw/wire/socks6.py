@@ -6,8 +6,9 @@ Where the authors' unpublished draft -12 differs, that is said at the place.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
-from typing import ClassVar, Final, NamedTuple, final
+from typing import Any, ClassVar, Final, NamedTuple, final
 
 from socksgw.wire.address import UNSPECIFIED4, Address, Host, parseHost
 from socksgw.wire.codes import SOCKS6, AddressType, Command, Reply
@@ -26,6 +27,7 @@ from socksgw.wire.socks6options import (
     readRequestOptions,
 )
 from socksgw.wire.socks6stack import UDP_ERRORS, YES, Leg, Stack, encodeStack
+from socksgw.wire.whole import known
 
 __all__ = [
     "AUTH_REPLY_LIMIT",
@@ -58,6 +60,15 @@ FAILED: Final = 1
 _IPV4: Final = int(AddressType.IPV4)
 _NAME: Final = int(AddressType.NAME)
 _IPV6: Final = int(AddressType.IPV6)
+_CONNECT: Final = int(Command.CONNECT)
+_ASSOCIATE: Final = int(Command.UDP_ASSOCIATE)
+#: Version, command, options' length, port, padding, address type, and four octets: an
+#: IPv4 address, or the length of a name and its beginning.
+_REQUEST: Final = struct.Struct("!BBHHxB4s").unpack_from
+_SHORTEST: Final = 12
+_NAME_AT: Final = 9
+#: Padding and address type, by the octets of the address.
+_KINDS: Final = {4: bytes((0, _IPV4)), 16: bytes((0, _IPV6))}
 #: The code of a connection attempt that timed out, which SOCKS 5 does not have (section
 #: 7), by the reasons of the records.
 _TIMED_OUT: Final = 0x09
@@ -156,12 +167,48 @@ def _message(code: int, host: Address | str, port: int, options: bytes) -> bytes
     return head + port.to_bytes(2, "big") + encodeHost(host) + options
 
 
+def _plainRequest(reader: Reader) -> Socks6Requested | None:
+    """
+    Read the most usual requests at one look: CONNECT without options.
+
+    @return: L{None} for any other, and for one that is not whole.
+    """
+    octets, start = reader.octets, reader.position
+    have = len(octets) - start
+    if have < _SHORTEST:
+        return None
+    version, command, length, port, kind, packed = _REQUEST(octets, start)
+    if length or command != _CONNECT or version != SOCKS6:
+        return None
+    host: Host
+    if kind == _IPV4:
+        end, host = _SHORTEST, known(packed)
+        asked = host.text.encode("ascii")
+    elif kind == _NAME:
+        size = packed[0]
+        end = _SHORTEST + (size & ~3)
+        if have < end:
+            return None
+        name = start + _NAME_AT
+        asked = bytes(octets[name : name + size]).rstrip(b"\0")
+        host = parseHost(asked)
+    else:
+        return None
+    reader.position = start + end
+    request = Socks6Requested(SOCKS6, command, host, port, asked, b"")
+    request.options = NO_OPTIONS
+    return request
+
+
 def readRequest(reader: Reader) -> Socks6Requested:
     """
     Read the client's request (section 4).
 
     Padding is not looked at.
     """
+    plain = _plainRequest(reader)
+    if plain is not None:
+        return plain
     if reader.u8() != SOCKS6:
         raise WireError("not a SOCKS 6 request")
     command = reader.u8()
@@ -235,6 +282,10 @@ def encodeReply(
     reply: int, address: Address | str, port: int, options: bytes = b""
 ) -> bytes:
     """Return the server's operation reply (section 7)."""
+    if not options and isinstance(address, Address):
+        packed = address.packed
+        head = bytes((SOCKS6, reply, 0, 0)) + port.to_bytes(2, "big")
+        return head + _KINDS[len(packed)] + packed
     return _message(reply, address, port, options)
 
 
@@ -265,16 +316,13 @@ class Socks6(Dialect):
         return encodeReply(reply, host, port)
 
     @staticmethod
-    def wantsErrors(request: Socks6Requested, /) -> bool:
+    def wantsErrors(request: Any, /) -> bool:
         """As L{Dialect.wantsErrors}, by an option of the request (section 8.1.8)."""
-        return (
-            request.command == Command.UDP_ASSOCIATE
-            and ERRORS_WANTED in request.options.stack
-        )
+        return request.command == _ASSOCIATE and ERRORS_WANTED in request.options.stack
 
     def answering(self, request: Requested) -> Dialect:
         """As L{Dialect.answering}: an option that is honoured is told."""
-        if isinstance(request, Socks6Requested) and self.wantsErrors(request):
+        if request.command == _ASSOCIATE and self.wantsErrors(request):
             return _TELLING
         return self
 

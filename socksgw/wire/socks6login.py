@@ -14,6 +14,7 @@ from typing import Any, Final, final
 from socksgw.wire.codes import SOCKS6, Method
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from socksgw.wire.socks6options import (
+    NO_OPTIONS,
     Kind,
     RequestOptions,
     encodeAuthData,
@@ -39,6 +40,8 @@ def encodeAuthReply(succeeded: bool, options: bytes = b"") -> bytes:
     return bytes((SOCKS6, not succeeded)) + len(options).to_bytes(2, "big") + options
 
 
+#: Of a request without options: the method that every client has.
+_NOTHING_OFFERED: Final = (bytes((_NONE,)),)
 _LET_IN: Final = encodeAuthReply(True)
 
 
@@ -132,6 +135,8 @@ class Login6:
     def offers(self) -> tuple[bytes, ...]:
         """The methods that the client can have, those first that cost no message."""
         options = self.options
+        if options is NO_OPTIONS:
+            return _NOTHING_OFFERED
         if not options.advertised:
             return (bytes((*options.data, _NONE)),)
         return bytes((*options.data, _NONE)), options.methods

@@ -46,7 +46,7 @@ servers = ["{names}"]
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 half_open_per_source = 4096
 [auth]
 checkers = ["memory:alice:secret"]
@@ -86,6 +86,7 @@ def _handshakes(port: int) -> list[bytes]:
         request4(b"\0\0\0\1", port, b"here.test", b"alice"),
         request4(b"\0\0\0\xff", port, b"127.0.0.1"),
     ]
+    found += _handshakes6(port)
     for host in (b"127.0.0.1", b"[::1]", b"here.test"):
         place = b"%b:%d" % (host, port)
         fields = b" HTTP/1.1\r\nHost: %b\r\n" % place
@@ -96,6 +97,36 @@ def _handshakes(port: int) -> list[bytes]:
             b"POST http://%b/" % place + fields + b"Content-Length: 2\r\n\r\nhi",
             b"PUT http://%b/" % place + fields + CHUNKED,
         ]
+    return found
+
+
+def _handshakes6(port: int) -> list[bytes]:
+    """Those of SOCKS 6 (draft-olteanu-intarea-socks-6-11)."""
+    login = b"\x01\x05alice\x06secret"
+    # A login in an option; another by messages; a session with tokens.
+    presented = bytes.fromhex("0004 0014 02") + login + b"\0"
+    advertised = bytes.fromhex("0002 0008 0004 02 00")
+    session = bytes.fromhex("0005 0004 000b 0008 00000010")
+    errors = bytes.fromhex("0001 0008 85 01 02 00")
+
+    def asking(command: int, where: bytes, options: bytes = b"") -> bytes:
+        number = port if any(where[1:5]) else 0
+        head = bytes((6, command)) + len(options).to_bytes(2, "big")
+        return head + number.to_bytes(2, "big") + b"\0" + where + options
+
+    home, name = four("127.0.0.1"), b"\x03\x09here.test\0\0"
+    nowhere = four("0.0.0.0")
+    datagram = b"\x06\x03\0\x18" + bytes(8) + b"\1\0\0\x09\x7f\0\0\1data"
+    found = [asking(1, where) + b"early" for where in (home, six("::1"), name)]
+    found += [
+        asking(1, home, presented) + b"early",
+        asking(1, home, presented + session),
+        asking(1, name, advertised) + b"data" + login,
+        asking(0, nowhere, presented + session),
+        asking(2, home) + b"early",
+        asking(3, nowhere),
+        asking(3, nowhere, errors) + datagram,
+    ]
     return found
 
 
@@ -206,7 +237,7 @@ def test_mutatedHandshakesHarmNothing(gateway: Gateway) -> None:
         ]
         assert len(allowed) > 500
         spoken = {line["protocol"] for line in allowed}
-        assert spoken == {"socks5", "socks4", "socks4a", "http"}
+        assert spoken == {"socks5", "socks4", "socks4a", "socks6", "http"}
         assert {tuple(line["addresses"]) for line in allowed} == {("127.0.0.1",)}
         assert {line["port"] for line in allowed} == {echo.port}
 

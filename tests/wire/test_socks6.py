@@ -287,3 +287,21 @@ def test_errorsWanted(command: int, option: str, wanted: bool) -> None:
     told = "0008 0050 00 01 c0000207 0001 0008 85 01 02 00"
     expected = told if wanted else "0000 0050 00 01 c0000207"
     assert reply == bytes.fromhex("06 00" + expected)
+
+
+@given(st.one_of(hosts, names), ports, st.integers(0, 3), st.integers(0, 40))
+def test_readAtOneLook(host: Address | str, port: int, padding: int, cut: int) -> None:
+    """The usual request is read as one with an option that means nothing."""
+    whole = bytearray(socks6.encodeRequest(1, host, port))
+    if padding and isinstance(host, str) and len(host) < 250:
+        # As draft -12 has it, with more of it than is needed.
+        whole = whole[: 9 + len(host)] + bytes(-(1 + len(host)) % 4 + 4 * padding)
+        whole[8] = len(whole) - 9
+    ignored = bytes.fromhex("fffe 0004")
+    other = whole[:2] + b"\0\4" + whole[4:] + ignored
+    first, second = Reader(bytes(whole) + b"behind"), Reader(bytes(other))
+    found = socks6.readRequest(first)
+    assert first.position == len(whole)
+    assert found == socks6.readRequest(second)
+    with pytest.raises(NeedMoreData):
+        socks6.readRequest(Reader(bytes(whole[: min(cut, len(whole) - 1)])))
