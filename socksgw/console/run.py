@@ -79,6 +79,7 @@ def runMain(options: argparse.Namespace) -> int:
     program = Program([options.program, *options.arguments], calls, keeper)
 
     from socksgw.run.running import Gateway, run
+    from socksgw.wire.codes import SOCKS5, SOCKS6
 
     gateway = Gateway(
         to.host,
@@ -88,7 +89,7 @@ def runMain(options: argparse.Namespace) -> int:
         to.tls,
         to.certified,
         to.tls is None and options.login != "gssapi",
-        to.protocol == "socks5",
+        {"socks5": SOCKS5, "socks6": SOCKS6}.get(to.protocol, 0),
         options.timeout,
     )
     try:

@@ -31,6 +31,8 @@ __all__ = ["Doors"]
 _PATIENCE: Final = 5000
 #: So many of what has come are taken before others have their turn.
 _AT_ONCE: Final = 64
+#: SO_NETNS_COOKIE of linux/socket.h (Linux 5.14).
+_NETNS_COOKIE: Final = 71
 _BUFFER: Final = 1 << 16
 _ANCILLARY: Final = 256
 
@@ -78,7 +80,8 @@ class Doors:
         self, take: Callable[[socket.socket], None], door: socket.socket
     ) -> Callable[[int], None]:
         def ready(_: int) -> None:
-            with suppress(BlockingIOError):
+            # Nothing is left; or there is no descriptor for it, and it waits.
+            with suppress(OSError):
                 for _ in range(_AT_ONCE):
                     take(door)
 
@@ -90,6 +93,9 @@ class Doors:
         """As L{Joints.join<socksgw.run.standin.Joints.join>}."""
         version = place.address.version
         listening = self._listening[socket.AF_INET if version == 4 else socket.AF_INET6]
+        if _network(own) != _network(listening):
+            # The program has a socket of another network, and we do not connect it.
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
         host = place.address.text
         if version == 4 and own.family == socket.AF_INET6:
             host = f"::ffff:{host}"
@@ -139,6 +145,11 @@ class Doors:
         if answer is not None:
             with self._keeper.open(place.family, place, near) as gate:
                 gate.send(answer)
+
+
+def _network(own: socket.socket) -> bytes:
+    """Return what tells the network namespace of a socket from all others."""
+    return own.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8)
 
 
 def _isAt(near: Any, place: Place) -> bool:

@@ -81,7 +81,11 @@ class Keeper:
 
     def isGone(self, family: int, near: tuple[str, int]) -> bool:
         """As L{socksgw.run.gates.Gates.isGone}."""
-        _, number = self._asked(_TAKEN, family, near, near)
+        try:
+            _, number = self._asked(_TAKEN, family, near, near)
+        except OSError:
+            # The program has ended its keeper.
+            return True
         return number != errno.EADDRINUSE
 
     def _asked(

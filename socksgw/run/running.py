@@ -4,6 +4,7 @@ A program that runs, with its supervisor.
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +36,7 @@ from socksgw.run.way import Way
 from socksgw.system.coroutines import Running
 from socksgw.system.warned import beginWarning
 from socksgw.system.watch import Watch
-from socksgw.wire.codes import Reply
+from socksgw.wire.codes import SOCKS5, Reply
 
 __all__ = ["PREFIX", "Gateway", "run"]
 
@@ -59,7 +60,7 @@ class Gateway(NamedTuple):
     @ivar tls: TLS to it (L{socksgw.system.tlsclient.ClientTLS}); L{None} for none.
     @ivar certified: whether the user's certificate is the login.
     @ivar naked: whether nothing is between the octets and the wire after the reply.
-    @ivar datagrams: whether it can relay datagrams.
+    @ivar datagrams: the version of SOCKS by which it relays datagrams; 0 for none.
     @ivar seconds: for all that comes before a connection is open.
     """
 
@@ -70,7 +71,7 @@ class Gateway(NamedTuple):
     tls: Any
     certified: bool
     naked: bool
-    datagrams: bool
+    datagrams: int
     seconds: float
 
 
@@ -180,11 +181,18 @@ class _Supervised:
         to = self._gateway
         if not to.datagrams:
             return fail(CommandNotSupported(_NO_COMMAND, "its protocol has no UDP"))
+        if to.tls is not None and to.datagrams != SOCKS5:
+            return fail(CommandNotSupported(_NO_COMMAND, "not by SOCKS 6 inside TLS"))
         if to.tls is not None:
             return Deferred.fromCoroutine(self._inside(way, protocol))
         endpoint = HostnameEndpoint(self._reactor, to.host, to.port)
         return associate(
-            self._reactor, endpoint, protocol, login=to.login, timeout=to.seconds
+            self._reactor,
+            endpoint,
+            protocol,
+            login=to.login,
+            version=to.datagrams,
+            timeout=to.seconds,
         )
 
     async def _inside(self, way: Way, protocol: Any) -> Inside:
@@ -221,6 +229,9 @@ def run(program: Program, calls: Calls, gateway: Gateway, verbose: bool) -> int:
     """
     from twisted.internet import reactor
 
+    # The program's own process has been made, and keeps its limit.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     beginWarning(PREFIX)
 
     def say(text: str) -> None:

@@ -42,7 +42,7 @@ servers = ["{names}"]
 [[listen]]
 name = "main"
 address = ["10.9.9.1:1080", "[fd00:9::1]:1080"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [listen.udp]
 [[listen]]
 name = "tls"
@@ -295,6 +295,7 @@ def main(directory: Path, folder: Path) -> None:
         "http": ground.run("curl", "-sS", url, proxy=shutter),
         "six": ground.run("curl", "-sS", url, proxy=six),
         "socks4a": ground.run("curl", "-sS", url, proxy=f"socks4a{six[6:]}"),
+        "socks6": ground.run(str(folder / "musl"), proxy=f"socks6{six[6:]}"),
         "tls": ground.run(
             *ground.login(1443), "-v", sys.executable, str(programs / "tls.py")
         ),

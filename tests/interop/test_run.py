@@ -165,13 +165,14 @@ def test_others(found: Any) -> None:
         assert ended(found[each]) == ["the far page"]
     assert ended(found["git"]) == []
     assert found["cloned"] == "committed"
-    assert found["protocols"] == ["http", "socks4a", "socks5"]
+    assert found["protocols"] == ["http", "socks4a", "socks5", "socks6"]
 
 
 def test_musl(found: Any) -> None:
     """Another C library: it drops answers that come from elsewhere."""
-    # The last goes by TLS, its datagrams inside the connection.
-    for each in (found["musl"], found["isolated"]["musl"], found["inside"]):
+    # Two have their datagrams inside the connection: by TLS, and by SOCKS 6.
+    ways = found["musl"], found["inside"], found["socks6"]
+    for each in (*ways, found["isolated"]["musl"]):
         assert ended(each) == [
             "page the far page",
             "denied.example: Permission denied",

@@ -125,7 +125,8 @@ def test_families(calls: Calls) -> None:
 
 def test_otherConventions(calls: Calls) -> None:
     """Numbers of another architecture, and of x32, would mean something else."""
-    for each in (0x40000003, 0xC00000B7, 0xC000003E):
+    # i386, 32 bits of ARM, aarch64, x86-64.
+    for each in (0x40000003, 0x40000028, 0xC00000B7, 0xC000003E):
         if each != calls.audit:
             assert judged(calls, 1, arch=each) == NONE
     if calls.other:
