@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from socksgw.system.filter import admitMarked
-from tests.tools.namespaces import cable, ip, within
+from tests.tools.namespaces import cable, ip, ipAtOnce, within
 
 BIT = 0x1000000
 PORT = 1080
@@ -45,7 +45,7 @@ def _associate() -> None:
                 f"dir {way} tmpl src {source} dst {target} proto esp reqid 7 "
                 f"mode transport level {level}"
             )
-        ip(*states, *policies, netns=netns)
+        ipAtOnce(*states, *policies, netns=netns)
 
 
 def _serve(listening: socket.socket, marks: list[bool]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["NETNS", "cable", "ip", "within"]
+__all__ = ["NETNS", "cable", "ip", "ipAtOnce", "within"]
 
 NETNS = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
@@ -19,11 +19,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def ip(*lines: str, netns: str = "") -> None:
-    """Run C{ip} with the lines, in a namespace if one is named."""
+    """Run C{ip} with each line, in a namespace if one is named."""
     inside = ["-n", netns] if netns else []
-    subprocess.run(
-        ["ip", *inside, "-batch", "-"], input="\n".join(lines), text=True, check=True
-    )
+    for line in lines:
+        subprocess.run(["ip", *inside, *line.split()], check=True)
+
+
+def ipAtOnce(*lines: str, netns: str) -> None:
+    """Run C{ip} once with many lines; none has an option in front."""
+    told = "\n".join(lines)
+    command = ["ip", "-n", netns, "-batch", "-"]
+    subprocess.run(command, input=told, text=True, check=True)
 
 
 def cable(
@@ -35,11 +41,10 @@ def cable(
     @param near: a namespace (empty for this one), and the name of the interface there.
     @param addresses: with their prefixes, at each end.
     """
-    moves = [
-        f"link set {device} netns {netns}" for netns, device in (near, far) if netns
-    ]
-    ip(f"link add {near[1]} type veth peer name {far[1]}", *moves)
+    ip(f"link add {near[1]} type veth peer name {far[1]}")
     for i, (netns, device) in enumerate((near, far)):
+        if netns:
+            ip(f"link set {device} netns {netns}")
         ip(*(f"addr add {pair[i]} dev {device} {_nodad(pair[i])}" for pair in addresses),
            f"link set {device} up", netns=netns)  # fmt: skip
 
