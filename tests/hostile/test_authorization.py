@@ -231,9 +231,9 @@ ports = [{}]
             association.send(*cutting.place, b"too late")
             assert association.silent()
             assert all(map(lives, spared))
-            for each in (cut, dark):
-                assert verdict5(running.port, four("127.0.0.1"), each.port) == 2
-                assert verdict5(other.port, four("127.0.0.1"), each.port) == 2
+            for server in (cut, dark):
+                assert verdict5(running.port, four("127.0.0.1"), server.port) == 2
+                assert verdict5(other.port, four("127.0.0.1"), server.port) == 2
         for connection in spared:
             connection.close()
     why = 'rule "default": no rule allows it; "{}" matches no longer: {}'
