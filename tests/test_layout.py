@@ -385,6 +385,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "interop/test_selftest.py",
         "it needs a gateway",
     ),
+    **{
+        f"console/selftest/{each}.py": (
+            "interop/test_selftest.py",
+            "it needs a gateway",
+        )
+        for each in ("logins", "others", "probes", "witness")
+    },
     "session/datagrams.py": ("hostile/test_udp.py", "it needs real datagrams"),
     "session/deciding.py": ("session/test_session.py", "every session takes this step"),
     "session/refusing.py": (

@@ -24,7 +24,7 @@ from socksgw.console.verify import verifyMain
 from socksgw.console.wanted import WrongUse, criteriaOf, joined
 from socksgw.system.output import coloured, readable, widthOf
 
-__all__ = ["AUDIT", "auditMain", "configuration", "journalOf", "ran"]
+__all__ = ["AUDIT", "auditMain", "configuration", "journalIn", "journalOf", "ran"]
 
 
 def configuration(file: str | None) -> Config:
@@ -34,7 +34,11 @@ def configuration(file: str | None) -> Config:
 
 def journalOf(file: str | None) -> Path:
     """Return where the journal of a configuration is."""
-    config = configuration(file)
+    return journalIn(configuration(file))
+
+
+def journalIn(config: Config) -> Path:
+    """Return where the journal of a configuration is."""
     return config.directory / config.gateway.state_dir / config.audit.journal
 
 

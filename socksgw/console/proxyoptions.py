@@ -23,10 +23,11 @@ from socksgw.client.errors import (
 )
 from socksgw.client.logins.named import LOGINS, loginBy
 
-__all__ = ["Chosen", "Misused", "chosen", "failed", "proxyOptions"]
+__all__ = ["SCHEMES", "Chosen", "Misused", "chosen", "failed", "proxyOptions"]
 
-#: The kinds of proxies, each with whether TLS is below it.
-_SCHEMES: Final = {
+#: By the scheme of an URL, what the proxy speaks (L{socksgw.client.kinds.KINDS}), and
+#: whether TLS is below it.
+SCHEMES: Final = {
     "socks5": ("socks5", False),
     "socks5+tls": ("socks5", True),
     "socks4a": ("socks4a", False),
@@ -46,7 +47,7 @@ def proxyOptions(parser: argparse.ArgumentParser) -> None:
         "--proxy",
         metavar="URL",
         default=os.environ.get(_PROXY),
-        help=f"{', '.join(f'{each}://' for each in _SCHEMES)} and HOST:PORT; "
+        help=f"{', '.join(f'{each}://' for each in SCHEMES)} and HOST:PORT; "
         f"default: ${_PROXY}, or the agent in agent.toml",
     )
     add("--login", choices=LOGINS, default="", help="default: by the other options")
@@ -197,10 +198,10 @@ def _place(url: str | None) -> tuple[str, bool, str, int]:
     if not url:
         raise Misused(f"name the gateway: --proxy socks5://HOST:1080, or set {_PROXY}")
     scheme, separator, place = url.partition("://")
-    if not separator or scheme not in _SCHEMES:
+    if not separator or scheme not in SCHEMES:
         # It is not repeated: it may have a password in it.
         raise Misused(
-            f"the proxy's URL begins with one of {', '.join(_SCHEMES)}, and ://"
+            f"the proxy's URL begins with one of {', '.join(SCHEMES)}, and ://"
         )
     if "@" in place:
         raise Misused(
@@ -213,7 +214,7 @@ def _place(url: str | None) -> tuple[str, bool, str, int]:
     bracketed = host.startswith("[") and host.endswith("]")
     if not host or (":" in host and not bracketed):
         raise Misused("the proxy's URL has a host; an IPv6 address in brackets")
-    return *_SCHEMES[scheme], host.strip("[]"), int(port)
+    return *SCHEMES[scheme], host.strip("[]"), int(port)
 
 
 def _login(options: argparse.Namespace, where: str, reactor: Callable[[], Any]) -> Any:

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from tests.live import upstreams
+from tests.live.kerberos import Realm, within
 from tests.live.netns import served
 from tests.live.running import Running, environment, running, socksgwProcess
-from tests.live.servers import Daemon, freePort
-from tests.tools.certificates import SERVER, Authority, dns, pemOf
+from tests.live.servers import Daemon, freePort, package
+from tests.tools.certificates import CLIENT, SERVER, Authority, dns, email, pemOf
+from tests.tools.tokens import AUDIENCE, ISSUER, Issuer, setOf
 
 #: Nobody else connects from there, so that ports that are free stay so.
 GATEWAY = """
@@ -88,7 +90,13 @@ def test_everyListener(gateway: Running) -> None:
     )
     assert [each for each in found if each["state"] != "ok"] == []
     assert status == 0
-    connects = [each["what"] for each in found if "own client" in each["what"]]
+    wanted = [e["what"] for e in found if e["said"] == "a login is wanted of this host"]
+    assert len(wanted) == 2
+    connects = [
+        each["what"]
+        for each in found
+        if "CONNECT by" in each["what"] and "login is wanted" not in each["said"]
+    ]
     assert [each.partition(":")[0] for each in connects] == [
         *("socks5", "socks4", "http", "socks6") * 2,
         *("socks5", "http"),
@@ -99,6 +107,7 @@ def test_everyListener(gateway: Running) -> None:
         "listen[0].address[0]",
         "listen[0].address[1]",
         "listen[1].address[0]",
+        "audit.journal",
     }
     denied = [line["asked"] for line in gateway.journal("decision")]
     assert "192.0.2.1" in denied
@@ -146,6 +155,193 @@ def test_wrong(gateway: Running, tmp_path: Path) -> None:
     done = socksgwProcess("selftest", "--proxy", f"socks5://127.0.0.1:{freePort()}")
     assert done.returncode == 1
     assert "does the gateway run there?" in done.stdout
+
+
+LOGINS = """
+[[listen]]
+name = "realm"
+address = ["127.77.0.1:{ports[0]}"]
+protocols = ["socks5", "http"]
+[[listen]]
+name = "challenge"
+address = ["127.77.0.1:{ports[1]}"]
+[[listen]]
+name = "partners"
+address = ["127.77.0.1:{ports[2]}"]
+protocols = ["socks5", "socks4", "socks6", "http"]
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+client_ca = "ca.pem"
+client_certificate = "required"
+[[listen]]
+name = "front"
+address = ["127.77.0.1:{ports[3]}", "unix:{directory}/front.sock"]
+proxy_protocol_from = ["127.0.0.1"]
+[[listen]]
+name = "jobs"
+address = ["127.77.0.1:{ports[4]}"]
+protocols = ["http"]
+[auth]
+checkers = ["secrets:secrets"]
+strip_realms = ["{realm.name}"]
+gssapi = {{ keytab = "{realm.keytab}" }}
+[[auth.checker]]
+kind = "jwt"
+issuer = "{issuer}"
+audience = "{audience}"
+keys = "keys.json"
+[[auth.choose]]
+listener = ["realm"]
+methods = ["gssapi"]
+[[auth.choose]]
+listener = ["challenge"]
+methods = ["chap"]
+[[auth.choose]]
+listener = ["partners"]
+methods = ["certificate"]
+[[auth.choose]]
+listener = ["jobs"]
+methods = ["token"]
+[[auth.choose]]
+listener = ["front"]
+from = ["127.0.0.0/8"]
+methods = ["none"]
+[[rule]]
+id = "all"
+allow = ["connect", "bind", "udp"]
+[never]
+except = ["127.0.0.0/8", "0.0.0.0"]
+"""
+
+
+@pytest.fixture(scope="module")
+def everyLogin(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Running, Realm]]:
+    """A gateway with a listener for each login, and the realm of its tickets."""
+    package("gssapi")
+    directory = tmp_path_factory.mktemp("logins")
+    root, issuer = Authority(), Issuer()
+    root.issue(dns("gw.example"), usage=(SERVER,)).write(directory, "gw")
+    mine = root.issue(email("alice@corp.example"), usage=(CLIENT,))
+    mine.write(directory, "alice")
+    (directory / "ca.pem").write_bytes(pemOf(root.certificate))
+    (directory / "keys.json").write_bytes(setOf(issuer))
+    realm = Realm(directory / "realm", "CORP.EXAMPLE")
+    realm.services(realm.keytab, "HTTP/localhost", "rcmd/localhost")
+    realm.user("alice")
+    realm.services(directory / "alice.keytab", "carol")
+    for name, text in (("password", "a password"), ("token", issuer.token().decode())):
+        (directory / name).write_text(f"{text}\n")
+        (directory / name).chmod(0o600)
+    secrets = str(directory / "secrets")
+    done = socksgwProcess("passwd", "--secrets", secrets, "alice", stdin="a password\n")
+    assert done.returncode == 0, done.stderr
+    with realm.running():
+        text = LOGINS.format(
+            ports=[freePort() for _ in range(5)], directory=directory, realm=realm,
+            issuer=ISSUER, audience=AUDIENCE,
+        )  # fmt: skip
+        with contextmanager(running)(directory, text, extra=realm.environment) as made:
+            yield made, realm
+
+
+def test_everyLogin(everyLogin: tuple[Running, Realm]) -> None:
+    """
+    Each login for which there is material is tried with each command; behind PROXY
+    headers, too. The journal has it.
+    """
+    gateway, realm = everyLogin
+    here = gateway.directory
+    tickets = realm.tickets("alice")
+    with within(tickets):
+        status, found = tried(
+            gateway,
+            *("--user", "alice", "--password-file", str(here / "password")),
+            *("--ca", str(here / "ca.pem"), "--server-name", "gw.example"),
+            *(
+                "--certificate",
+                str(here / "alice.pem"),
+                "--key",
+                str(here / "alice.key"),
+            ),
+            *("--token-file", str(here / "token"), "--service", "localhost"),
+            *("--ccache", tickets["KRB5CCNAME"]),
+        )
+    others = [each for each in found if each["state"] != "ok"]
+    assert [(each["place"], each["what"], each["said"]) for each in others] == [
+        (f"listen[{i}].address[0]", "6 exchanges behind a login",
+         "not tried: vectors log in by user and password alone")
+        for i in (0, 1)
+    ]  # fmt: skip
+    assert status == 0
+    ours = {
+        each["what"].replace(" by socksgw's own client", ""): each["said"]
+        for each in found
+        if "own client" in each["what"] and each["place"] != "listen[3].address[1]"
+    }
+    connects, bind = "it connects, and what is sent arrives", "it listens at"
+    assert [what for what, said in ours.items() if said == connects] == [
+        "socks5: CONNECT, by GSSAPI", "http: CONNECT, by Negotiate",
+        "socks5: CONNECT, as alice by CHAP",
+        "socks5: CONNECT, by a certificate", "socks4: CONNECT, by a certificate",
+        "socks6: CONNECT, by a certificate", "http: CONNECT, by a certificate",
+        "socks5: CONNECT", "socks4: CONNECT", "http: CONNECT, by a token",
+    ]  # fmt: skip
+    binds = [what for what, said in ours.items() if said.startswith(bind)]
+    assert {"socks5: BIND, by GSSAPI", "socks5: BIND, as alice by CHAP"} <= set(binds)
+    relays = [what for what, said in ours.items() if said.startswith("it relays")]
+    assert {"socks5: UDP ASSOCIATE, by GSSAPI", "socks5: UDP ASSOCIATE"} <= set(relays)
+    users = {(e["method"], e["user"]) for e in gateway.journal("decision")}
+    assert users >= {
+        ("gssapi", "alice"), ("chap", "alice"), ("certificate", "alice@corp.example"),
+    }  # fmt: skip
+    proxied = [e for e in gateway.journal("decision") if e["listener"] == "front"]
+    assert all(each["told"] and each["sender"] for each in proxied)
+
+
+def test_aKeytab(everyLogin: tuple[Running, Realm]) -> None:
+    """A user's keys do in the place of a cache; what there is none for is told."""
+    gateway, realm = everyLogin
+    here = gateway.directory
+    with within(realm.environment):
+        status, found = tried(
+            gateway,
+            *("--client-keytab", str(here / "alice.keytab"), "--user", "carol"),
+            *("--ca", str(here / "ca.pem"), "--service", "localhost"),
+        )
+    assert status == 0, [each for each in found if each["state"] == "failed"]
+    users = {e["user"] for e in gateway.journal("decision") if e["method"] == "gssapi"}
+    assert "carol" in users
+    told = {
+        each["what"]: (each["said"], each["remedy"])
+        for each in found
+        if each["state"] == "warning" and "needs" in each["said"]
+    }
+    assert told["socks5: login by chap"][1] == "--user and --password-file"
+    assert told["http: login by token"] == (
+        "not tried: it needs a bearer token", "--token-file",
+    )  # fmt: skip
+
+
+def test_theJournal(gateway: Running, tmp_path: Path) -> None:
+    """That of another gateway lacks what was tried; one that is not there is told."""
+    file = gateway.directory / "other.toml"
+    text = (gateway.directory / "gw.toml").read_text()
+    for make, state, words in (
+        (False, "warning", "is not there"),
+        (True, "failed", "it lacks"),
+    ):
+        state_dir = tmp_path / "state"
+        if make:
+            (state_dir / "audit").mkdir(parents=True)
+        file.write_text(f'{text}\n[gateway]\nstate_dir = "{state_dir}"\n')
+        more = ("--json", "--target", (gateway.directory / "target").read_text())
+        done = socksgwProcess("selftest", str(file), *more)
+        (found,) = (e for e in json.loads(done.stdout) if e["place"] == "audit.journal")
+        assert found["state"] == state
+        assert words in found["said"]
 
 
 def test_microsocks(tmp_path: Path) -> None:

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from socksgw.config.schema import Config
-from socksgw.console.proxyoptions import Misused
+from socksgw.console.proxyoptions import SCHEMES, Misused
 from socksgw.console.selftest.places import KINDS, Place, placesOf
+
+if TYPE_CHECKING:
+    from socksgw.console.selftest.logins import Material
 
 __all__ = ["DESCRIPTION", "EPILOG", "HELP", "options", "selftestMain"]
 
@@ -24,8 +26,10 @@ HELP: Final = (
 DESCRIPTION: Final = (
     "Connect to each listener of a configuration, whose gateway runs on this host, or to "
     "one proxy. Conformance vectors, written from the RFCs, are said in each protocol, "
-    "and the answers compared; then a connection is made by socksgw's own client. "
-    "Nothing reaches a destination but --target. The proxy records what is tried: "
+    "and the answers compared; then socksgw's own client logs in by each method that "
+    "there is material for, connects, has the proxy listen (BIND) and relay a datagram "
+    "(UDP ASSOCIATE). At last the journal is looked at for what was tried. Nothing "
+    "reaches a destination but --target and this host. The proxy records it all: "
     "refusals of 192.0.2.1 and selftest.invalid, and one login that has no method."
 )
 EPILOG: Final = (
@@ -33,17 +37,6 @@ EPILOG: Final = (
     "if something is not, 2 for wrong use or configuration. See socksgw help "
     "troubleshooting."
 )
-#: What each scheme of --proxy speaks, and whether TLS is below it.
-_SCHEMES: Final = {
-    "socks5": ("socks5", False),
-    "socks5+tls": ("socks5", True),
-    "socks4a": ("socks4", False),
-    "socks4a+tls": ("socks4", True),
-    "socks6": ("socks6", False),
-    "socks6+tls": ("socks6", True),
-    "http": ("http", False),
-    "https": ("http", True),
-}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add(
         "--proxy",
         metavar="URL",
-        help=f"instead of a configuration: {', '.join(f'{each}://' for each in _SCHEMES)} "
+        help=f"instead of a configuration: {', '.join(f'{each}://' for each in SCHEMES)} "
         "and HOST:PORT",
     )
     add(
@@ -65,6 +58,32 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         help="the user's password is its first line; nobody else may read it",
+    )
+    add(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="a bearer token, for HTTP where a token is taken",
+    )
+    add(
+        "--ccache",
+        metavar="CACHE",
+        default="",
+        help="a credential cache of Kerberos, as KRB5CCNAME has it, for GSSAPI and "
+        "Negotiate",
+    )
+    add(
+        "--client-keytab",
+        metavar="FILE",
+        type=Path,
+        help="instead of a cache: the keys of a user, who is --user, or its first",
+    )
+    add(
+        "--service",
+        metavar="NAME",
+        default="",
+        help="the gateway's service in Kerberos, or its host: then it is rcmd@NAME, for "
+        "HTTP HTTP@NAME; default: the host of --server-name",
     )
     add(
         "--ca",
@@ -114,56 +133,76 @@ def _run(options: argparse.Namespace) -> int:
     """
     from twisted.internet import reactor
 
+    from socksgw.console.auditcommand import journalIn
     from socksgw.console.probe import askedMain
+    from socksgw.console.selftest.connecting import Means
+    from socksgw.console.selftest.probes import probesOf
+    from socksgw.console.selftest.witness import Witness
     from socksgw.gateway.probing.asking import Asking
     from socksgw.system.watch import Watch
 
-    places = list(_places(options))
+    config = _config(options)
+    places = list(_places(options, config))
     target = None if options.target is None else _target(options.target)
-    user = _user(options)
     if not 0 < options.timeout <= 600:
         raise Misused("--timeout is more than 0, and 600 at most")
+    material = _material(options, reactor)
+    witness = Witness(None if config is None else journalIn(config))
     watch = Watch(reactor)
     # A protocol has some twenty exchanges, one after the other.
     asking = Asking(reactor, 20 * options.timeout)
+    means = Means(watch, asking.aside, target, options.timeout, witness)
 
     def probes() -> Sequence[Any]:
         watch.start()
-        return list(_probes(places, options, user, target, asking, watch))
+        return list(probesOf(places, options, material, means))
 
     status = askedMain("selftest", asking, probes, options.json, sys.stdout, sys.stderr)
     watch.stop()
     return status
 
 
-def _places(options: argparse.Namespace) -> Iterator[Place]:
+def _config(options: argparse.Namespace) -> Config | None:
     """
-    Yield where to go.
+    Return the configuration that is named; L{None} where a proxy is.
 
-    @raise Misused: neither a proxy nor a configuration is named, or both are.
+    @raise Misused: neither is, or both are.
     """
     file = options.config or options.file
     if (file is None) == (options.proxy is None):
         raise Misused("name the configuration: socksgw selftest FILE; or --proxy URL")
-    if file is not None:
-        from socksgw.config.loading import load
+    if file is None:
+        return None
+    from socksgw.config.loading import load
 
-        config: Config = load(file)
-        for place in placesOf(config, options.certificate is not None):
+    return load(file)
+
+
+def _places(options: argparse.Namespace, config: Config | None) -> Iterator[Place]:
+    """
+    Yield where to go.
+
+    @raise Misused: C{--proxy} cannot be used.
+    """
+    if config is not None:
+        for place in placesOf(
+            config, options.certificate is not None, _senders(config)
+        ):
             yield place._replace(
                 name=options.server_name or place.name, ca=options.ca or place.ca
             )
         return
     scheme, _, rest = options.proxy.partition("://")
-    if scheme not in _SCHEMES or "@" in rest:
+    if scheme not in SCHEMES or "@" in rest:
         raise Misused(
-            f"--proxy is {', '.join(f'{each}://' for each in _SCHEMES)} and HOST:PORT, "
+            f"--proxy is {', '.join(f'{each}://' for each in SCHEMES)} and HOST:PORT, "
             "without a user"
         )
     host, port = _hostAndPort("--proxy", rest.removesuffix("/"))
-    protocol, secured = _SCHEMES[scheme]
+    protocol, secured = SCHEMES[scheme]
+    spoken = next(word for word, kind in KINDS.items() if kind == protocol)
     yield Place(
-        "--proxy", options.proxy, (host, port), (protocol,), secured,
+        "--proxy", options.proxy, (host, port), (spoken,), secured,
         options.server_name or host, options.ca,
     )  # fmt: skip
 
@@ -208,6 +247,9 @@ def _user(options: argparse.Namespace) -> tuple[str, str] | None:
     from socksgw.system.files import FileError
     from socksgw.system.secretfile import SecretFile
 
+    if options.user and options.password_file is None and options.client_keytab:
+        # Whose key it is that is used.
+        return None
     if bool(options.user) != (options.password_file is not None):
         raise Misused("--user and --password-file go together")
     if not options.user:
@@ -221,65 +263,75 @@ def _user(options: argparse.Namespace) -> tuple[str, str] | None:
     return options.user, password
 
 
-def _probes(
-    places: Sequence[Place],
-    options: argparse.Namespace,
-    user: tuple[str, str] | None,
-    target: Any,
-    asking: Any,
-    watch: Any,
-) -> Iterator[Any]:
+def _material(options: argparse.Namespace, reactor: Any) -> Material:
     """
-    Yield what is tried at each place, in each protocol.
+    Return what the caller has given to log in.
 
-    @raise Misused: a file of TLS cannot be used.
+    @raise Misused: it cannot be used.
     """
-    from socksgw.client.logins.password import PasswordLogin
-    from socksgw.console.selftest.connecting import Means, connects
-    from socksgw.console.selftest.speaking import Access, Speaker, tlsFor
-    from socksgw.console.selftest.vectors import VECTORS
-    from socksgw.gateway.probing.asking import Probe
-    from socksgw.interfaces import Answer
-    from socksgw.system.tlsclient import ClientTLS
+    from socksgw.console.selftest.logins import Material, tokenIn
+    from socksgw.system.files import FileError
 
-    login = None if user is None else PasswordLogin(*user)
-    means = Means(
-        watch, asking.aside, login, user[0] if user else "", target, options.timeout
+    try:
+        token = options.token_file and tokenIn(options.token_file)
+    except FileError as e:
+        raise Misused(str(e)) from None
+    return Material(
+        _user(options),
+        token,
+        _tickets(options, reactor),
+        options.certificate is not None,
     )
-    for place in places:
-        if place.skipped:
 
-            async def told(place: Place = place) -> list[Answer]:
-                return [Answer(place.shown, place.skipped, "warning", place.remedy)]
 
-            yield Probe(place.path, place.shown, told)
-            continue
-        context = client = None
-        if place.secured:
-            try:
-                context = tlsFor(place.ca, options.certificate, options.key)
-                client = ClientTLS(
-                    place.name, place.ca, options.certificate, options.key
-                )
-            except (OSError, ValueError) as e:
-                raise Misused(f"--ca, --certificate or --key: {e}") from None
-        for protocol in place.protocols:
-            vectors = [each for each in VECTORS if each.protocol == protocol]
-            access = Access(place.where, context, place.name, user)
+def _tickets(
+    options: argparse.Namespace, reactor: Any
+) -> Callable[[str, str], Any] | None:
+    """
+    Return what makes a login by tickets; L{None} where there are none.
 
-            def said(access: Access = access, vectors: Any = vectors) -> list[Answer]:
-                return Speaker(access, options.timeout).all(vectors)
+    @raise Misused: they cannot be used.
+    """
+    keytab = options.client_keytab
+    if keytab is None and not options.ccache:
+        return None
+    from socksgw.client.logins.gssapi import GssapiLogin
+    from socksgw.client.logins.negotiate import NegotiateLogin
+    from socksgw.system.files import FileError
 
-            async def vectored(said: Any = said) -> list[Answer]:
-                found: list[Answer] = await asking.aside(said)
-                return found
+    try:
+        from socksgw.client.logins.kerberos import Kerberos
+    except (ImportError, OSError) as e:
+        raise Misused(
+            f"tickets need the Kerberos library ({e}): pip install 'socksgw[gssapi]'"
+        ) from None
+    try:
+        user = options.user if keytab is not None else ""
+        tickets = Kerberos(reactor, user, keytab, options.ccache)
+    except (FileError, OSError) as e:
+        raise Misused(f"--client-keytab: {e}") from None
 
-            if vectors:
-                yield Probe(place.path, f"{place.shown} {protocol}", vectored)
-            if protocol in KINDS:
-                connect = partial(connects, place, protocol, client, means)
+    def login(method: str, host: str) -> Any:
+        name = options.service or host
+        if "@" not in name:
+            name = f"{'HTTP' if method == 'negotiate' else 'rcmd'}@{name}"
+        kind = NegotiateLogin if method == "negotiate" else GssapiLogin
+        return kind(tickets, name)
 
-                async def connected(connect: Any = connect) -> list[Answer]:
-                    return [await connect()]
+    return login
 
-                yield Probe(place.path, f"{place.shown} {protocol}", connected)
+
+def _senders(config: Config) -> Callable[[str, Any], bool]:
+    """Return what tells whether a listener believes PROXY headers from an address."""
+    from socksgw.gateway.host import HostAddresses
+    from socksgw.policy.document import Compiler
+
+    compiler = Compiler(config, HostAddresses.of(config))
+    compiler.compile()
+
+    def believes(name: str, source: Any) -> bool:
+        (listen,) = (each for each in config.listen if each.name == name)
+        found = compiler.addresses(listen.proxy_protocol_from, name)
+        return found is not None and found.covers(source)
+
+    return believes

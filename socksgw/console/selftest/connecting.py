@@ -7,127 +7,237 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
-from socksgw.client.dialling import dialled, through
+from socksgw.client.dialling import dialled, protected, reached
 from socksgw.client.errors import (
+    CommandNotSupported,
     LoginFailed,
     LoginWanted,
     NoMethodAccepted,
+    NotAllowed,
     ProxyError,
     ProxyRefused,
 )
 from socksgw.client.kinds import proxyOf
+from socksgw.console.selftest.logins import Way
 from socksgw.console.selftest.places import KINDS, Place
+from socksgw.console.selftest.witness import Expected, Witness
 from socksgw.interfaces import Answer, ProbeFailed
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
+from socksgw.wire.proxywriter import proxyHeader
 
-__all__ = ["Means", "connects"]
+__all__ = ["TEXT", "Entered", "Means", "Unwanted", "connects", "enters", "headerOf"]
 
-_TEXT = b"socksgw selftest"
+T = TypeVar("T")
+
+TEXT: Final = b"socksgw selftest"
 
 
 class Means(NamedTuple):
     """
-    What connections are tried with.
+    What is tried with.
 
     @ivar watch: watches sockets.
     @ivar aside: does in a thread what blocks.
-    @ivar login: how to log in; L{None} for not.
-    @ivar user: who that is, for people.
     @ivar target: the destination; L{None}: a listener of ours, by loopback.
     @ivar seconds: that a connection may take.
+    @ivar witness: is told what the journal has to have.
     """
 
     watch: Watcher
     aside: Callable[[Callable[[], Any]], Awaitable[Any]]
-    login: Any
-    user: str
     target: tuple[Address | str, int] | None
     seconds: float
+    witness: Witness
 
 
-async def connects(place: Place, protocol: str, tls: Any, means: Means) -> Answer:
+class Entered(NamedTuple):
+    """
+    A place, and how it is entered.
+
+    @ivar protocol: of the place.
+    @ivar tls: to the place (L{socksgw.system.tlsclient.ClientTLS}); L{None} for none.
+    """
+
+    place: Place
+    protocol: str
+    tls: Any
+    way: Way
+
+    def named(self, what: str) -> str:
+        """Return what people call an attempt."""
+        name = f"{self.protocol}: {what} by socksgw's own client"
+        return f"{name}, {self.way.called}" if self.way.called else name
+
+
+class Unwanted(Exception):
+    """The proxy does not offer this host the login; the text says what it wants."""
+
+
+async def enters(
+    entered: Entered,
+    means: Means,
+    asked: Expected,
+    ask: Callable[[Any, Any], Awaitable[T]],
+) -> tuple[Any, T]:
+    """
+    Ask a proxy for something, and have the journal looked at for it.
+
+    @param asked: what the journal has of it, if it is allowed.
+    @param ask: asks a L{Proxy<socksgw.client.proxy.Proxy>} by a link.
+    @return: the link, and the answer.
+    @raise ProxyRefused: it says no.
+    @raise Unwanted: it wants another login, or none.
+    @raise ProbeFailed: it does not work.
+    """
+    place, way = entered.place, entered.way
+    source = ""
+
+    async def dial() -> socket.socket:
+        nonlocal source
+        found: socket.socket = await means.aside(lambda: _dialled(place, means.seconds))
+        source = clientOf(found)
+        return found
+
+    logins = () if way.login is None else (way.login,)
+    try:
+        proxy = proxyOf(KINDS[entered.protocol], *logins)
+        found = await reached(
+            dial, means.watch, entered.tls, proxy, ask, certified=way.certified
+        )
+    except ProxyRefused as e:
+        # What is refused before it is decided has another line.
+        if not isinstance(e, CommandNotSupported):
+            verdict = "deny" if isinstance(e, NotAllowed) else ""
+            means.witness.expects(asked._replace(client=source, verdict=verdict))
+        raise
+    except (LoginWanted, NoMethodAccepted) as e:
+        raise Unwanted(str(e)) from None
+    except LoginFailed as e:
+        raise ProbeFailed(str(e), _REMEDIES.get(way.method, _REMEDY)) from None
+    except ProxyError as e:
+        raise ProbeFailed(str(e), "does the gateway run there?") from None
+    means.witness.expects(asked._replace(client=source))
+    return found
+
+
+_REMEDY: Final = "are --user and the password right?"
+_REMEDIES: Final = {
+    "gssapi": "is the ticket for this gateway (--service), and has its keytab the key?",
+    "token": "is the token right, and still valid?",
+    "certificate": "does the listener's client_ca sign --certificate?",
+}
+
+
+def clientOf(connected: socket.socket) -> str:
+    """Return what the journal calls a client."""
+    if connected.family == socket.AF_UNIX:
+        return "127.0.0.1:0"
+    host, port = connected.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _dialled(place: Place, seconds: float) -> socket.socket:
+    """
+    Return a socket that is connected to a place, and has said its header.
+
+    @raise ProxyUnreachable: there is nobody.
+    @raise OSError: likewise, on a Unix socket.
+    """
+    if isinstance(place.where, tuple):
+        made = dialled(*place.where, seconds)
+    else:
+        made = socket.socket(socket.AF_UNIX)
+        try:
+            made.connect(place.where)
+        except OSError:
+            made.close()
+            raise
+        made.setblocking(False)
+    if place.headed:
+        made.send(headerOf(made))
+    return made
+
+
+def headerOf(connected: socket.socket) -> bytes:
+    """Return a PROXY header that tells of a client which is this host itself."""
+    if connected.family == socket.AF_UNIX:
+        own = there = (Address.parse("127.0.0.1"), 0)
+    else:
+        own, there = (
+            (Address.parse(name[0].partition("%")[0]), name[1])
+            for name in (connected.getsockname(), connected.getpeername())
+        )
+    return proxyHeader("v2", own, there)
+
+
+async def connects(entered: Entered, means: Means) -> Answer:
     """
     Connect, and return what is to be told.
 
-    @param protocol: of the place.
-    @param tls: to the place (L{socksgw.system.tlsclient.ClientTLS}); L{None} for none.
     @raise ProbeFailed: it does not work.
     """
     if means.target is not None:
-        return await _tried(place, protocol, tls, means, *means.target, None)
+        return await _tried(entered, means, *means.target, None)
     with closing(socket.create_server(("127.0.0.1", 0))) as own:
         own.settimeout(means.seconds)
         host, port = own.getsockname()
-        return await _tried(place, protocol, tls, means, Address.parse(host), port, own)
+        return await _tried(entered, means, Address.parse(host), port, own)
 
 
 async def _tried(
-    place: Place,
-    protocol: str,
-    tls: Any,
+    entered: Entered,
     means: Means,
     host: Address | str,
     port: int,
     own: socket.socket | None,
 ) -> Answer:
-    name = f"{protocol}: CONNECT by socksgw's own client"
-    login = None if protocol == "socks4" else means.login
-    if login is not None:
-        name += f", as {means.user}"
+    name = entered.named("CONNECT")
     shown = host.text if isinstance(host, Address) else host
-
-    async def dial() -> socket.socket:
-        where = place.where
-
-        def work() -> socket.socket:
-            if isinstance(where, tuple):
-                return dialled(*where, means.seconds)
-            made = socket.socket(socket.AF_UNIX)
-            try:
-                made.connect(where)
-            except OSError:
-                made.close()
-                raise
-            made.setblocking(False)
-            return made
-
-        found: socket.socket = await means.aside(work)
-        return found
-
-    logins = () if login is None else (login,)
     try:
-        proxy = proxyOf(KINDS[protocol], *logins)
-        connection, _ = await through(dial, means.watch, tls, proxy, host, port)
+        link, accepted = await enters(
+            entered,
+            means,
+            Expected("connect", shown, port),
+            lambda proxy, link: proxy.connect(link, host, port),
+        )
+    except Unwanted as e:
+        return unwanted(entered, name, str(e))
     except ProxyRefused as e:
         return _refused(name, f"{shown} port {port}: {e}", own is not None)
-    except (LoginWanted, NoMethodAccepted):
-        if login is not None:
-            # It may let everybody in.
-            alone = means._replace(login=None)
-            return await _tried(place, protocol, tls, alone, host, port, own)
-        return Answer(
-            name,
-            "not tried: a login is wanted",
-            "warning",
-            "name a user of the proxy: --user and --password-file",
-        )
-    except LoginFailed as e:
-        raise ProbeFailed(str(e), "are --user and the password right?") from None
-    except ProxyError as e:
-        raise ProbeFailed(str(e), "does the gateway run there?") from None
+    connection = protected(link, accepted)
     try:
         if own is None:
             return Answer(name, f"it connects to {shown} port {port}")
-        connection.write(_TEXT)
-        came = await means.aside(lambda: _taken(own))
+        connection.write(TEXT)
+        came = await means.aside(lambda: taken(own.accept()[0], means.seconds))
     finally:
         connection.abortConnection()
-    if came != _TEXT:
+    if came != TEXT:
         raise ProbeFailed("what is sent does not arrive")
     return Answer(name, "it connects, and what is sent arrives")
+
+
+def unwanted(entered: Entered, name: str, why: str) -> Answer:
+    """Return what is told of a login that is not offered to this host."""
+    if entered.way.login is not None:
+        return Answer(
+            name,
+            f"not tried: this host is not offered it ({why})",
+            "warning",
+            "run this on a host that its [[auth.choose]] matches, with --proxy",
+        )
+    methods = entered.place.methods
+    if methods is not None and any(each not in ("none", "peer") for each in methods):
+        return Answer(name, "a login is wanted of this host")
+    return Answer(
+        name,
+        "not tried: a login is wanted",
+        "warning",
+        "name a user of the proxy: --user and --password-file",
+    )
 
 
 def _refused(name: str, why: str, own: bool) -> Answer:
@@ -143,12 +253,11 @@ def _refused(name: str, why: str, own: bool) -> Answer:
     )
 
 
-def _taken(own: socket.socket) -> bytes:
-    """Return what a connection to our listener brings first."""
-    client, _ = own.accept()
-    with client:
-        client.settimeout(own.gettimeout())
+def taken(peer: socket.socket, seconds: float) -> bytes:
+    """Return what a connection brings first, and close it."""
+    with peer:
+        peer.settimeout(seconds)
         came = b""
-        while len(came) < len(_TEXT) and (octets := client.recv(100)):
+        while len(came) < len(TEXT) and (octets := peer.recv(100)):
             came += octets
         return came

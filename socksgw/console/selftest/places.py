@@ -4,7 +4,7 @@ Where C{socksgw selftest} goes: each listener of a configuration, or one proxy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,6 +12,9 @@ from cryptography import x509
 
 from socksgw.config.listening import UNIX, parseListenAddress, parseUnixAddress
 from socksgw.config.schema import Config, Listen
+from socksgw.errors import ConnectFailed
+from socksgw.route.probe import localTowards
+from socksgw.wire.address import Address
 
 __all__ = ["KINDS", "Place", "placesOf"]
 
@@ -22,6 +25,8 @@ KINDS: Final = {
     "http": "http",
     "socks6": "socks6",
 }
+#: What a rule for any command allows, of what is tried.
+_COMMANDS: Final = ("connect", "bind", "udp")
 _LOOPBACK: Final = {4: "127.0.0.1", 6: "::1"}
 
 
@@ -36,6 +41,10 @@ class Place(NamedTuple):
     @ivar secured: whether TLS is below that.
     @ivar name: whose certificate it has.
     @ivar ca: who has signed that, where it is known; L{None}: the system's authorities.
+    @ivar methods: those that some clients of the listener may log in by; L{None} where
+        that is not known.
+    @ivar commands: those that some rule allows; L{None} where that is not known.
+    @ivar headed: whether a connection begins with a PROXY header.
     @ivar skipped: why nothing is tried there; empty where it is.
     @ivar remedy: what helps then.
     """
@@ -47,18 +56,31 @@ class Place(NamedTuple):
     secured: bool = False
     name: str = ""
     ca: Path | None = None
+    methods: Sequence[str] | None = None
+    commands: frozenset[str] | None = None
+    headed: bool = False
     skipped: str = ""
     remedy: str = ""
 
 
-def placesOf(config: Config, certified: bool) -> Iterator[Place]:
+def placesOf(
+    config: Config, certified: bool, sends: Callable[[str, Address], bool]
+) -> Iterator[Place]:
     """
     Yield every place where a gateway listens.
 
     @param certified: whether there is a certificate to show.
+    @param sends: whether a listener believes PROXY headers from an address.
     """
+    commands = frozenset(
+        command
+        for rule in config.rule
+        for command in (_COMMANDS if rule.allow == "any" else rule.allow or ())
+    )
     for i, listen in enumerate(config.listen):
         skipped, remedy = _skipped(listen, certified)
+        methods = _methods(config, listen)
+        headed = listen.proxy_protocol_from is not None
         if listen.endpoint:
             yield Place(
                 f"listen[{i}].endpoint", listen.endpoint, "", (),
@@ -70,12 +92,18 @@ def placesOf(config: Config, certified: bool) -> Iterator[Place]:
             where = _where(text)
             if where is None:
                 skipped = skipped or "not tried: it listens on any port"
+            if headed and not skipped and not _believed(listen, where, sends):
+                skipped = (
+                    "not tried: it reads PROXY headers, and this host is none of "
+                    "proxy_protocol_from"
+                )
+                remedy = "name the balancer by --proxy"
             name, ca = _certificate(config, listen)
             if not name and isinstance(where, tuple):
                 name = where[0]
             yield Place(
                 path, text, where or "", listen.protocols, listen.tls is not None,
-                name, ca, skipped, remedy,
+                name, ca, methods, commands, headed, skipped, remedy,
             )  # fmt: skip
 
 
@@ -95,11 +123,6 @@ def _skipped(listen: Listen, certified: bool) -> tuple[str, str]:
     """Return why nothing is tried at a listener, and what helps; empty where it is."""
     if listen.transparent is not None:
         return "not tried: it serves diverted clients alone", "try it from one of them"
-    if listen.proxy_protocol_from is not None:
-        return (
-            "not tried: it reads PROXY headers, and serves balancers alone",
-            "name the balancer by --proxy",
-        )
     if listen.netns:
         return (
             f"not tried: it is in the network namespace {listen.netns}",
@@ -109,6 +132,31 @@ def _skipped(listen: Listen, certified: bool) -> tuple[str, str]:
     if tls is not None and tls.client_certificate == "required" and not certified:
         return "not tried: it wants a client certificate", "--certificate and --key"
     return "", ""
+
+
+def _methods(config: Config, listen: Listen) -> tuple[str, ...]:
+    """Return the methods that some clients of a listener are offered."""
+    found: dict[str, None] = {}
+    for choose in config.auth.choose:
+        if choose.listener is None or listen.name in choose.listener:
+            found.update(dict.fromkeys(choose.methods))
+            if choose.from_ is None:
+                break
+    return tuple(found)
+
+
+def _believed(
+    listen: Listen,
+    where: tuple[str, int] | str | None,
+    sends: Callable[[str, Address], bool],
+) -> bool:
+    """Return whether a listener believes what this host says of clients."""
+    try:
+        own = localTowards(Address.parse(where[0] if isinstance(where, tuple) else ""))
+    except (ConnectFailed, ValueError):
+        # A Unix socket counts as loopback.
+        own = Address.parse(_LOOPBACK[4])
+    return sends(listen.name, own)
 
 
 def _certificate(config: Config, listen: Listen) -> tuple[str, Path | None]:

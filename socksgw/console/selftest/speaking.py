@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, final
+from typing import Final, Literal, NamedTuple, final
 
-from socksgw.console.selftest.vectors import LOGIN, Vector
+from socksgw.console.selftest.connecting import clientOf, headerOf
+from socksgw.console.selftest.vectors import DESTINATION, LOGIN, Vector
+from socksgw.console.selftest.witness import Expected
 from socksgw.interfaces import Answer, ProbeFailed
 from socksgw.report.words import counted
+from socksgw.wire.codes import Method
+from socksgw.wire.socks6options import encodeAuthData
 from socksgw.wire.userpass import encodeRequest
 
 __all__ = ["Access", "Speaker", "tlsFor"]
@@ -26,6 +30,8 @@ _PAUSE: Final = 0.002
 #: The most octets of an answer that are looked at.
 _MOST: Final = 4096
 _NONE, _PASSWORD = b"\x05\x00", b"\x05\x02"
+#: An authentication reply of SOCKS 6 that lets nobody in (its draft, section 6).
+_FAILED6: Final = b"\x06\x01"
 
 
 class Access(NamedTuple):
@@ -36,12 +42,16 @@ class Access(NamedTuple):
     @ivar tls: TLS below the protocol; L{None} for none.
     @ivar name: whose certificate it has to be.
     @ivar user: the name and password of a user; L{None} for nobody.
+    @ivar headed: whether a connection begins with a PROXY header.
+    @ivar witness: is told what the journal has to have.
     """
 
     place: tuple[str, int] | str
     tls: ssl.SSLContext | None = None
     name: str = ""
     user: tuple[str, str] | None = None
+    headed: bool = False
+    witness: Callable[[Expected], object] = lambda _: None
 
 
 def tlsFor(
@@ -103,9 +113,7 @@ class Speaker:
             found.append(
                 Answer(
                     f"{counted(unsaid, 'exchange')} behind a login",
-                    "not tried: a login is wanted",
-                    "warning",
-                    "name a user of the proxy: --user and --password-file",
+                    *_unsaid(self._access.user is None),
                 )
             )
         return found
@@ -118,10 +126,20 @@ class Speaker:
         @raise ProbeFailed: as of L{all}.
         """
         with self._dialled() as proxy:
-            if vector.before == LOGIN and not self._enters(proxy):
+            six = vector.protocol == "socks6"
+            if vector.before == LOGIN and not (six or self._enters(proxy)):
                 return None
-            self._send(proxy, vector)
+            self._send(proxy, self._octets(vector), vector.slowly)
             answer = self._answer(proxy, vector.holds)
+            failed = six and answer.startswith(_FAILED6) and not vector.holds(answer)
+            if failed and vector.before == LOGIN:
+                if self._access.user is None:
+                    return None
+                raise _refused()
+            decided = b" 407 " not in answer[:20]
+            if vector.name == DESTINATION and decided and vector.holds(answer):
+                client = clientOf(proxy)
+                self._access.witness(Expected("connect", "192.0.2.1", 9, client, ""))
         if vector.holds(answer):
             return Answer(_named(vector), _shown(answer))
         return Answer(
@@ -141,6 +159,8 @@ class Speaker:
             else:
                 made = socket.create_connection(access.place, self._seconds)
                 made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if access.headed:
+                made.sendall(headerOf(made))
             if access.tls is None:
                 return made
             return access.tls.wrap_socket(made, server_hostname=access.name)
@@ -159,19 +179,31 @@ class Speaker:
             proxy.sendall(encodeRequest(user[0].encode(), user[1].encode()))
             status = self._answer(proxy, lambda octets: len(octets) == 2)
             if status[1:] != b"\x00":
-                raise ProbeFailed(
-                    "the login is refused", "are --user and the password right?"
-                )
+                raise _refused()
             return True
         return chosen == _NONE
 
+    def _octets(self, vector: Vector) -> bytes:
+        """
+        Return what a vector says; of a request of SOCKS 6 behind a login, with that.
+
+        The options are at its end (draft-olteanu-intarea-socks-6-11 section 4).
+        """
+        user, octets = self._access.user, vector.octets
+        if vector.protocol != "socks6" or vector.before != LOGIN or user is None:
+            return octets
+        message = encodeRequest(user[0].encode(), user[1].encode())
+        login = encodeAuthData(Method.USERNAME_PASSWORD, message)
+        size = int.from_bytes(octets[2:4], "big") + len(login)
+        return octets[:2] + size.to_bytes(2, "big") + octets[4:] + login
+
     @staticmethod
-    def _send(proxy: socket.socket, vector: Vector) -> None:
-        size = 1 if vector.slowly else len(vector.octets)
+    def _send(proxy: socket.socket, octets: bytes, slowly: bool) -> None:
+        size = 1 if slowly else len(octets)
         # A proxy may close before everything is said: what it has answered counts.
         with suppress(OSError):
-            for at in range(0, len(vector.octets), size):
-                proxy.sendall(vector.octets[at : at + size])
+            for at in range(0, len(octets), size):
+                proxy.sendall(octets[at : at + size])
                 time.sleep(_PAUSE)
 
     def _answer(self, proxy: socket.socket, whole: Callable[[bytes], bool]) -> bytes:
@@ -202,6 +234,25 @@ class Speaker:
                 return answer
             answer += came
         return answer
+
+
+def _unsaid(nobody: bool) -> tuple[str, Literal["warning"], str]:
+    """Return what is said of what is behind a login, and what helps."""
+    if nobody:
+        return (
+            "not tried: a login is wanted",
+            "warning",
+            "name a user of the proxy: --user and --password-file",
+        )
+    return (
+        "not tried: vectors log in by user and password alone",
+        "warning",
+        "what socksgw's own client does tries the other logins",
+    )
+
+
+def _refused() -> ProbeFailed:
+    return ProbeFailed("the login is refused", "are --user and the password right?")
 
 
 def _named(vector: Vector) -> str:

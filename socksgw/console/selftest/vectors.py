@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["ADDRESS", "LOGIN", "VECTORS", "Vector"]
+__all__ = ["ADDRESS", "DESTINATION", "LOGIN", "VECTORS", "Vector"]
 
 #: A reply of SOCKS 5 that refuses: REP within 1 to 8, and an address of any type.
 _REFUSED5: Final = (
@@ -20,9 +20,21 @@ _REFUSED5: Final = (
 #: The same with one REP.
 _REP: Final = rb"\x05%s\x00(?:\x01.{6}|\x04.{18}|\x03(?:\x00.{2}|.{3,257})|\x00.{6})"
 _REFUSED4: Final = rb"\x00[\x5b-\x5d].{6}"
+#: In SOCKS 6 the address has an octet of padding before it, and options behind it; the
+#: reply follows an authentication reply, which may have options, too (sections 6, 7).
+_REP6: Final = (
+    rb"\x06\x00(?:\x00\x00|\x00[\x04-\xfc].{4,252})"
+    rb"\x06%s\x00\x00.{2}\x00(?:\x01.{4}|\x04.{16})"
+)
+_REFUSED6: Final = _REP6 % rb"[\x01-\x09]"
+#: The session is not valid (section 8.4): kind 9, of 4 octets.
+_INVALID6: Final = rb"\x06\x01\x00\x04\x00\x09\x00\x04"
+_DRAFT: Final = "draft-olteanu-intarea-socks-6-11"
 _STATUS: Final = rb"HTTP/1\.[01] (?:%s) .*"
 #: 192.0.2.1 port 9.
 ADDRESS: Final = b"\xc0\x00\x02\x01\x00\x09"
+#: What is looked for in the journal: a request for that.
+DESTINATION: Final = "a destination of documentation"
 #: Before a vector that is of requests: log in.
 LOGIN: Final = "login"
 
@@ -31,7 +43,7 @@ class Vector(NamedTuple):
     """
     One exchange.
 
-    @ivar protocol: C{"socks5"}, C{"socks4"} or C{"http"}.
+    @ivar protocol: C{"socks5"}, C{"socks4"}, C{"http"} or C{"socks6"}.
     @ivar name: what it is about.
     @ivar source: the text that demands the answer.
     @ivar octets: what is sent.
@@ -87,7 +99,7 @@ VECTORS: Final = (
         b"\x05\x01\x00\x02" + ADDRESS, _REP % rb"\x08", before=LOGIN,
     ),
     Vector(
-        "socks5", "a destination of documentation", "RFC 1928 section 6",
+        "socks5", DESTINATION, "RFC 1928 section 6",
         b"\x05\x01\x00\x01" + ADDRESS, _REFUSED5, before=LOGIN,
     ),
     Vector(
@@ -103,7 +115,7 @@ VECTORS: Final = (
         b"\x05\x01\x00\x03\x00\x00\x09", _REFUSED5, before=LOGIN, closes=True,
     ),
     Vector(
-        "socks4", "a destination of documentation", "SOCKS 4: 91, 92 or 93",
+        "socks4", DESTINATION, "SOCKS 4: 91, 92 or 93",
         b"\x04\x01\x00\x09\xc0\x00\x02\x01selftest\x00", _REFUSED4,
     ),
     Vector(
@@ -117,6 +129,46 @@ VECTORS: Final = (
     Vector(
         "socks4", "an unknown command", "SOCKS 4: 91",
         b"\x04\x77\x00\x09\xc0\x00\x02\x01\x00", _REFUSED4, closes=True,
+    ),
+    Vector(
+        "socks6", DESTINATION, f"{_DRAFT} section 7",
+        b"\x06\x01\x00\x00\x00\x09\x00\x01\xc0\x00\x02\x01", _REFUSED6, before=LOGIN,
+    ),
+    Vector(
+        "socks6", "a request octet by octet", f"{_DRAFT} sections 4 and 7",
+        b"\x06\x01\x00\x00\x00\x09\x00\x01\xc0\x00\x02\x01", _REFUSED6,
+        slowly=True, before=LOGIN,
+    ),
+    Vector(
+        "socks6", "a name with its padding", f"{_DRAFT} section 4: address type 3",
+        b"\x06\x01\x00\x00\x00\x09\x00\x03\x10selftest.invalid\x00\x00\x00",
+        _REFUSED6, before=LOGIN,
+    ),
+    Vector(
+        "socks6", "an option that nobody knows", f"{_DRAFT} section 8: it is ignored",
+        b"\x06\x01\x00\x08\x00\x09\x00\x01\xc0\x00\x02\x01"
+        b"\xfe\xdc\x00\x08self", _REFUSED6, before=LOGIN,
+    ),
+    Vector(
+        "socks6", "an unknown command", f"{_DRAFT} section 7: X'07'",
+        b"\x06\x77\x00\x00\x00\x09\x00\x01\xc0\x00\x02\x01", _REP6 % rb"\x07",
+        before=LOGIN,
+    ),
+    Vector(
+        "socks6", "a NOOP", f"{_DRAFT} section 7: X'00', or X'07'",
+        b"\x06\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00",
+        _REP6 % rb"[\x00\x07]", before=LOGIN,
+    ),
+    Vector(
+        "socks6", "a session that nobody has", f"{_DRAFT} section 8.4: session invalid",
+        b"\x06\x01\x00\x0c\x00\x09\x00\x01\xc0\x00\x02\x01"
+        b"\x00\x06\x00\x0cselftest", rb"(?:%s|%s)" % (_INVALID6, _REFUSED6),
+        before=LOGIN,
+    ),
+    Vector(
+        "socks6", "another version", f"{_DRAFT} section 5: X'06'",
+        b"\x09\x01\x00\x00\x00\x09\x00\x01\xc0\x00\x02\x01",
+        rb"(?!\x06\x00).*", closes=True,
     ),
     Vector(
         "http", "a CONNECT without a port", "RFC 9110 section 9.3.6: 400",
@@ -134,7 +186,7 @@ VECTORS: Final = (
         _STATUS % rb"400", closes=True,
     ),
     Vector(
-        "http", "a destination of documentation", "RFC 9110 section 15: 4xx or 5xx",
+        "http", DESTINATION, "RFC 9110 section 15: 4xx or 5xx",
         b"CONNECT 192.0.2.1:9 HTTP/1.1\r\nHost: 192.0.2.1:9\r\n\r\n",
         rb"HTTP/1\.[01] (?:407 (?i:.*\r\nproxy-authenticate: .*)|(?!407)[45].. .*)",
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from socksgw.config.loading import load
 from socksgw.console.selftest.places import placesOf
+from socksgw.wire.address import Address
 from tests.tools.certificates import SERVER, Authority, dns
 
 TEXT = """
@@ -47,12 +48,17 @@ endpoint = "tcp:1085"
 """
 
 
+def believes(listener: str, source: Address) -> bool:
+    """One that believes no header of this host."""
+    return False
+
+
 def test_places(tmp_path: Path) -> None:
     """Each address, where it is reached from this host, or why it is not tried."""
     (tmp_path / "gw.toml").write_text(TEXT)
     Authority().issue(dns("gw.example"), usage=(SERVER,)).write(tmp_path, "gw")
     config = load(str(tmp_path / "gw.toml"))
-    found = list(placesOf(config, False))
+    found = list(placesOf(config, False, believes))
     assert [each.where for each in found[:5]] == [
         ("127.0.0.1", 1080),
         ("::1", 1080),
@@ -66,14 +72,14 @@ def test_places(tmp_path: Path) -> None:
     why = [each.skipped for each in found[5:]]
     words = (
         "any port",
-        "balancers",
+        "PROXY headers",
         "diverted",
         "namespace blue",
         "client cert",
         "endp",
     )
     assert [word in text for word, text in zip(words, why, strict=True)] == [True] * 6
-    partners = list(placesOf(config, True))[9]
+    partners = list(placesOf(config, True, believes))[9]
     assert (partners.secured, partners.name, partners.skipped) == (
         True,
         "gw.example",
