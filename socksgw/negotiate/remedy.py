@@ -15,9 +15,11 @@ _HELP: Final = ": socksgw help clients"
 #: Of a login by user and password, or by a challenge.
 _WITH_PASSWORD: Final = (Method.USERNAME_PASSWORD, Method.CHAP)
 
+#: Nothing in such an offer tells which program it is.
 _NO_LOGIN: Final = (
-    "the client has no user and password in its settings, or cannot log in by SOCKS, "
-    "as nc, msmtp, Firefox and Chromium cannot"
+    "the client has no user and password in its settings (torsocks: SOCKS5Username and "
+    "SOCKS5Password in torsocks.conf; WeeChat: at the end of /proxy add; others: in the "
+    "proxy's URL), or cannot log in by SOCKS, as nc, msmtp, Firefox and Chromium cannot"
 )
 #: libcurl with GSSAPI offers it to every proxy.
 _LIBCURL: Final = (

@@ -30,7 +30,7 @@ from tests.interop.speaking import (
 from tests.live.browser import headless
 from tests.live.registries import FileServer
 from tests.live.running import Running, environment
-from tests.live.servers import Destination
+from tests.live.servers import Destination, program
 
 
 @pytest.fixture
@@ -180,6 +180,43 @@ def test_withoutUser(
     assert line["why"].endswith("socksgw help clients")
     # As the foreground and "audit follow" print it.
     assert REMEDIES[offers] in (humanLine(line, False) or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("torsocks", "torsocks: SOCKS5Username and SOCKS5Password in torsocks.conf"),
+        ("weechat-headless", "WeeChat: at the end of /proxy add"),
+    ],
+)
+def test_whichSetting(
+    named: Running, quiet: dict[str, str], tmp_path: Path, name: str, setting: str
+) -> None:
+    """
+    Where nothing in the offer tells the program, each one's setting is named;
+    test_clientconfig.py has them log in by it.
+    """
+    before, port = unhurried(named), named.ports[1]
+    command = [program(name, name)]
+    if name == "torsocks":
+        (tmp_path / "torsocks.conf").write_text(
+            f"TorAddress 127.0.0.1\nTorPort {port}\n"
+        )
+        quiet = {**quiet, "TORSOCKS_CONF_FILE": str(tmp_path / "torsocks.conf")}
+        command += ["getent", "ahostsv4", NAME]
+    else:
+        lines = [
+            f"/proxy add gw socks5 127.0.0.1 {port}",
+            f"/server add s {NAME}/9 -notls -proxy=gw",
+            "/connect s",
+            "/wait 2s /quit",
+        ]
+        command += ["--stdout", "--temp-dir"]
+        command += [word for line in lines for word in ("-r", line)]
+    subprocess.run(command, env=quiet, capture_output=True, timeout=60, check=False)
+    line = refused(named, before)
+    assert line["offered"] == [0]
+    assert setting in line["why"]
 
 
 @pytest.mark.parametrize("word", [w for w, s in SPEAKERS.items() if s.insists])

@@ -17,9 +17,9 @@ OPENVPN_WITH_USER = b"\x02"
 @pytest.mark.parametrize(
     ("offered", "wanted", "words"),
     [
-        (NC, {2}, "no user and password in its settings, or cannot log in"),
-        (NC, {2, 1}, "no user and password in its settings, or cannot log in"),
-        (FIREFOX, {3}, "no user and password in its settings, or cannot log in"),
+        (NC, {2}, "torsocks: SOCKS5Username and SOCKS5Password in torsocks.conf;"),
+        (NC, {2, 1}, "WeeChat: at the end of /proxy add;"),
+        (FIREFOX, {3}, "no user and password in its settings"),
         (CURL, {2}, "programs on libcurl"),
         (CURL, {3, 2}, "programs on libcurl"),
         (OPENVPN_WITH_USER, {0}, "take user and password out"),
