@@ -298,7 +298,8 @@ def test_everyLogin(everyLogin: tuple[Running, Realm]) -> None:
         ("gssapi", "alice"), ("chap", "alice"), ("certificate", "alice@corp.example"),
     }  # fmt: skip
     proxied = [e for e in gateway.journal("decision") if e["listener"] == "front"]
-    assert all(each["told"] and each["sender"] for each in proxied)
+    assert proxied
+    assert all(each["sender"] for each in proxied)
 
 
 def test_aKeytab(everyLogin: tuple[Running, Realm]) -> None:
