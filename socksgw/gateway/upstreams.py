@@ -203,21 +203,33 @@ class Upstreams:
             check.start()
 
     def _prober(
-        self, hop: Hop, before: Opener, names: Names, listener: str = ""
+        self,
+        hop: Hop,
+        before: Opener,
+        names: Names,
+        listener: str = "",
+        nowhere: tuple[str, int] | None = None,
     ) -> Prober:
         table = self._tables[hop.name].check
+        own = parsePlace(table.target) if table and table.target else None
         return Prober(
             hop,
             before,
-            parsePlace(table.target) if table and table.target else None,
+            own or nowhere,
             self._timeout,
             self._clock,
             names,
             Asker(ANYBODY, UNSPECIFIED4, listener),
+            own is None,
         )
 
     def prober(
-        self, name: str, before: Sequence[Sequence[str]], connect: Connect, names: Names
+        self,
+        name: str,
+        before: Sequence[Sequence[str]],
+        connect: Connect,
+        names: Names,
+        nowhere: tuple[str, int] | None = None,
     ) -> Prober:
         """
         Return what tries an upstream, once or again.
@@ -225,13 +237,16 @@ class Upstreams:
         @param before: the upstreams of each place that leads to it.
         @param connect: connects to the first of them, or to it.
         @param names: what looks their names up.
+        @param nowhere: a name and a port that it is asked for where its table has no
+            target; it looks the name up.
         """
         order = BALANCES["sessions"](self._random)
         places = [
             Place([self._hopTo(each, OWN) for each in place], order) for place in before
         ]
         ground = Ground(connect, lambda *_: False)
-        return self._prober(self._hopTo(name, OWN), chained(ground, places), names)
+        hop = self._hopTo(name, OWN)
+        return self._prober(hop, chained(ground, places), names, nowhere=nowhere)
 
     def _checked(self, standing: Standing, domain: Domain, reason: str) -> None:
         """Take note of a check, and tell other processes of it."""

@@ -5,13 +5,16 @@ C{socksgw check --probe} with real servers: right ones, and each typical mistake
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,20 @@ import pytest
 
 from tests.interop.directory import GROUPS, Directory
 from tests.live import upstreams
+from tests.live.balancers import MODULE, HAProxy
 from tests.live.postgres import Postgres
 from tests.live.redisserver import LiveRedis
-from tests.live.running import HEAD, OPEN, socksgw, socksgwProcess, withPlugins
+from tests.live.running import (
+    HEAD,
+    OPEN,
+    environment,
+    socksgw,
+    socksgwProcess,
+    withPlugins,
+)
 from tests.live.servers import Certificate, Daemon, freePort, package, program
+from tests.live.sshd import Sshd
+from tests.tools.certificates import SERVER, Authority, dns, pemOf
 
 ANSWERS = {
     "/login": (200, {"allow": False}),
@@ -325,6 +338,208 @@ def test_mistakes(world: World) -> None:
     assert "Traceback" not in printed
 
 
+def certified(where: Path) -> dict[str, Path]:
+    """
+    Certificates of TLS upstreams, with their keys: right, for another name, expired.
+    Their authority is in C{ca.pem}, another one in C{other.pem}.
+    """
+    root = Authority()
+    (where / "ca.pem").write_bytes(pemOf(root.certificate))
+    (where / "other.pem").write_bytes(pemOf(Authority().certificate))
+    days = timedelta(days=1)
+    issued = {
+        "right": root.issue(dns("localhost"), usage=(SERVER,)),
+        "elsewhere": root.issue(dns("elsewhere.example"), usage=(SERVER,)),
+        "expired": root.issue(
+            dns("localhost"), usage=(SERVER,), before=-3 * days, after=-days
+        ),
+    }
+    return {name: each.writeTogether(where, name) for name, each in issued.items()}
+
+
+class Others:
+    """
+    Upstreams of others that run, and what the configuration says of each.
+
+    @ivar tables: their tables of C{[[upstream]]}.
+    @ivar said: by their names, the state, and words of the answer and the remedy.
+    """
+
+    def __init__(self, stack: ExitStack, where: Path) -> None:
+        self._stack = stack
+        self._where = where
+        self.tables = ""
+        self.said: dict[str, tuple[str, str, str]] = {}
+
+    def serve(self, command: Callable[[int, Path], list[str]]) -> int:
+        """Run a program with a folder of its own, and return its port."""
+        port = freePort(kind=socket.SOCK_STREAM)
+        folder = self._where / str(port)
+        folder.mkdir()
+        # Dante and squid give up root.
+        folder.chmod(0o777)
+        log = self._where / f"{port}.log"
+        self._stack.enter_context(
+            Daemon(command(port, folder), port, log, environment())
+        )
+        return port
+
+    def has(
+        self, name: str, url: str, said: tuple[str, str, str], more: str = ""
+    ) -> None:
+        """Add an upstream, and what is to be said of it."""
+        number = len(self.said)
+        self.tables += f'[[upstream]]\nname = "u{number}"\nurl = "{url}"\n{more}\n'
+        self.said[name] = said
+
+
+IN = ("ok", "lets us in", "")
+WRONG = ("failed", "does not accept the user and password", "the secret")
+OTHER = ("failed", "it wants another login than ours", "login.method")
+NONE = ("failed", "it takes none of our methods", "login.method")
+CLOSES = ("failed", "it closes the connection instead of an answer", "the protocol")
+SILENT = ("failed", "no answer in time, though it accepts", "is it of that kind?")
+SPEAKS = ("failed", "it does not speak that protocol", "the protocol")
+PLAIN = ("failed", "TLS: ", "TLS")
+LOGIN = 'login = { method = "userpass", user = "edge", password_file = "wrong" }'
+
+
+def _dante(text: str, other: str) -> Callable[[int, Path], list[str]]:
+    """Dante with a line of its configuration replaced."""
+
+    def command(port: int, folder: Path) -> list[str]:
+        found = upstreams.dante(port, folder)
+        file = folder / "danted.conf"
+        assert text in file.read_text()
+        file.write_text(file.read_text().replace(text, other))
+        return found
+
+    return command
+
+
+def _socks(others: Others) -> None:
+    here = "socks5://127.0.0.1"
+    port = others.serve(upstreams.dante)
+    others.has("dante", f"{here}:{port}", IN)
+    others.has("dante, login", f"{here}:{port}", NONE, LOGIN)
+    others.has("dante, http", f"http://127.0.0.1:{port}", CLOSES)
+    # SOCKS 4 has one word for what is refused and for what fails.
+    others.has("dante, 4", f"socks4a://127.0.0.1:{port}", IN)
+    others.has("dante, tls", f"socks5+tls://127.0.0.1:{port}", PLAIN)
+    port = others.serve(_dante("socksmethod: none", "socksmethod: username"))
+    others.has("dante for users", f"{here}:{port}", NONE)
+    others.has("dante, wrong", f"{here}:{port}", WRONG, LOGIN)
+    port = others.serve(_dante("client pass", "client block"))
+    others.has("dante for others", f"{here}:{port}", CLOSES)
+
+
+def _http(others: Others, users: Path) -> None:
+    here = "http://127.0.0.1"
+    port = others.serve(upstreams.squid)
+    others.has("squid", f"{here}:{port}", IN)
+    others.has("squid, 5", f"socks5://127.0.0.1:{port}", SILENT)
+    others.has("squid, tls", f"https://127.0.0.1:{port}", PLAIN)
+    port = others.serve(
+        lambda at, folder: upstreams.squid(at, folder, "http_access deny all")
+    )
+    denied = ("warning", "its rules refuse a name that nobody has", "target")
+    others.has("squid for nobody", f"{here}:{port}", denied)
+    lines = (
+        f"auth_param basic program /usr/lib/squid/basic_ncsa_auth {users}\n"
+        "acl users proxy_auth REQUIRED\nhttp_access allow users"
+    )
+    port = others.serve(lambda at, folder: upstreams.squid(at, folder, lines))
+    others.has("squid for users", f"{here}:{port}", OTHER)
+    others.has("squid, wrong", f"{here}:{port}", WRONG, LOGIN)
+    port = others.serve(lambda at, folder: upstreams.tinyproxy(folder, "", at))
+    others.has("tinyproxy", f"{here}:{port}", IN)
+    line = "BasicAuth edge right"
+    port = others.serve(lambda at, folder: upstreams.tinyproxy(folder, line, at))
+    others.has("tinyproxy for users", f"{here}:{port}", OTHER)
+    others.has("tinyproxy, wrong", f"{here}:{port}", WRONG, LOGIN)
+
+
+def _nginx(behind: int, port: int, folder: Path) -> list[str]:
+    """nginx, which forwards connections."""
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"load_module {MODULE};\ndaemon off;\npid {folder}/pid;\n"
+        f"error_log {folder}/log;\nevents {{}}\nstream {{ server {{ "
+        f"listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{behind}; }} }}\n"
+    )
+    return [program("nginx", "nginx"), "-p", str(folder), "-c", str(file)]
+
+
+def _stunnel(pem: Path, behind: int, port: int, folder: Path) -> list[str]:
+    return upstreams.stunnel(folder, pem, f"connect = 127.0.0.1:{behind}", port)
+
+
+def test_realUpstreams(tmp_path: Path) -> None:
+    """
+    What is said of programs that people have in front, behind balancers and TLS, and of
+    the wrong protocol, login or certificate for them.
+    """
+    (tmp_path / "wrong").write_text("not-this-one-66\n")
+    (tmp_path / "wrong").chmod(0o600)
+    (tmp_path / "users").write_text("edge:$apr1$abcdefgh$wqvAEJCRhkAuxu8xRGTfN1\n")
+    tmp_path.chmod(0o755)
+    with ExitStack() as stack:
+        others = Others(stack, tmp_path)
+        _socks(others)
+        _http(others, tmp_path / "users")
+        (tmp_path / "ssh").mkdir()
+        sshd = Sshd(tmp_path / "ssh", environment())
+        stack.callback(sshd.stop)
+        sshd.ready()
+        port = others.serve(lambda at, _: upstreams.ssh(at, sshd))
+        others.has("ssh", f"socks5://127.0.0.1:{port}", IN)
+        others.has("ssh, login", f"socks5://127.0.0.1:{port}", CLOSES, LOGIN)
+        others.has("sshd", f"socks5://127.0.0.1:{sshd.port}", SPEAKS)
+        behind = others.serve(lambda at, _: upstreams.microsocks(at))
+        dead = freePort(kind=socket.SOCK_STREAM)
+        for name, port, said in (("good", behind, IN), ("dead", dead, CLOSES)):
+            (tmp_path / name).mkdir()
+            haproxy = HAProxy(tmp_path / name, {"way": ("", f"127.0.0.1:{port}")})
+            stack.enter_context(haproxy)
+            place = f"socks5://127.0.0.1:{haproxy.ports['way']}"
+            others.has(f"HAProxy, {name}", place, said)
+            place = f"socks5://127.0.0.1:{others.serve(partial(_nginx, port))}"
+            others.has(f"nginx, {name}", place, said)
+        for name, pem in certified(tmp_path).items():
+            port = others.serve(partial(_stunnel, pem, behind))
+            url = f"socks5+tls://localhost:{port}"
+            refused = "TLS: its certificate is refused: "
+            said = {
+                "right": IN,
+                "elsewhere": ("failed", f"{refused}it is for elsewhere.example, and not "
+                              "for localhost", "DNS:localhost"),
+                "expired": ("failed", f"{refused}it has expired", "the clock"),
+            }[name]  # fmt: skip
+            others.has(f"tls, {name}", url, said, 'ca = "ca.pem"')
+            if name == "right":
+                said = ("failed", f"{refused}no trusted authority", '"ca"')
+                others.has("tls, of others", url, said, 'ca = "other.pem"')
+        file = tmp_path / "gw.toml"
+        file.write_text(f'{OPEN}[gateway]\nstate_dir = "state"\n{others.tables}')
+        done = socksgwProcess("check", "--probe", "--json", "--timeout", "8", str(file))
+    assert "not-this-one-66" not in done.stdout + done.stderr
+    names = list(others.said)
+    wrong = []
+    for each in json.loads(done.stdout):
+        found = re.fullmatch(r"upstream\[(\d+)\]", each["place"])
+        if found:
+            name = names.pop(0)
+            state, words, remedy = others.said[name]
+            if not (
+                each["state"] == state
+                and words in each["said"]
+                and remedy in each["remedy"]
+            ):
+                wrong.append((name, each))
+    assert not wrong
+    assert not names
+
+
 #: A checker of another project, which says what it has been answered.
 PLUGIN = """
 from twisted.cred.credentials import IUsernamePassword
@@ -363,7 +578,7 @@ def test_text(tmp_path: Path) -> None:
     What is said for people; whoever is silent is named while it is waited for, and no
     longer than was said. Plug-ins are asked, too.
     """
-    environment = withPlugins(tmp_path, "twisted.plugins", oracle_cred=PLUGIN)
+    surroundings = withPlugins(tmp_path, "twisted.plugins", oracle_cred=PLUGIN)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         port = silent.getsockname()[1]
         (tmp_path / "gw.toml").write_text(
@@ -375,7 +590,7 @@ def test_text(tmp_path: Path) -> None:
         began = time.monotonic()
         done = subprocess.run(
             [*command, "--timeout", "3", str(tmp_path / "gw.toml")],
-            env=environment,
+            env=surroundings,
             capture_output=True,
             text=True,
             timeout=60,
@@ -387,7 +602,7 @@ def test_text(tmp_path: Path) -> None:
     at = lines.index("WARN  auth.checkers[0]  the oracle")
     assert lines[at + 1 : at + 3] == ["      speaks in riddles", "      → listen"]
     at = lines.index("FAIL  upstream[0]  silent")
-    assert lines[at + 1] == "      no answer in time"
+    assert lines[at + 1] == "      no answer in time, though it accepts connections"
     assert lines[-1].endswith(", 1 failed")
     assert "waiting for upstream[0] (silent)" in done.stderr
     assert not (tmp_path / "state").exists()

@@ -11,6 +11,7 @@ from typing import Any, Final
 from twisted.internet.task import LoopingCall
 
 from socksgw.config.schema import Config
+from socksgw.errors import UpstreamRefused
 from socksgw.gateway.examination import Examination
 from socksgw.gateway.probing.asking import Asking, Probe
 from socksgw.gateway.upstreams import Upstreams
@@ -23,6 +24,7 @@ from socksgw.route.upstreams.probing import said
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.usage import Holding, UsagePool
 from socksgw.system.watch import Watch
+from socksgw.wire.codes import Reply
 
 __all__ = ["upstreamProbes"]
 
@@ -60,7 +62,8 @@ def upstreamProbes(
     dialer = Dialer(reactor, watch, deadlines.set, config.timeouts.connect)
     for i, table in enumerate(config.upstream):
         before = _before(config, table.name)
-        prober = upstreams.prober(table.name, before, dialer.open, names)
+        target = None if table.url.startswith(_GREETED) else _NOWHERE
+        prober = upstreams.prober(table.name, before, dialer.open, names, target)
         yield Probe(
             f"upstream[{i}]",
             table.name,
@@ -85,6 +88,10 @@ def _before(config: Config, name: str) -> list[list[str]]:
     return found or []
 
 
+#: SOCKS 5 alone has a login that is over before the request.
+_GREETED: Final = "socks5"
+#: Where the others are asked to connect to: nobody has that name (RFC 2606).
+_NOWHERE: Final = ("socksgw-probe.invalid", 443)
 #: The part of the time of a probe that the upstream has.
 _SHARE: Final = 0.9
 _THROUGH: Final = "it was asked through"
@@ -96,6 +103,8 @@ async def _ask(
     way = "" if not before else f"{_THROUGH} {' → '.join(each[0] for each in before)}; "
     try:
         works = await prober.probe()
+    except UpstreamRefused as e:
+        return [_refused(url, way, e)]
     except Exception as e:
         words = said(e)
         raise ProbeFailed(way + words.said, words.remedy) from None
@@ -108,3 +117,17 @@ async def _ask(
         "accepts connections, and gets its clients' logins" if passing else "lets us in"
     )
     return [Answer(url, way + done)]
+
+
+def _refused(url: str, way: str, error: UpstreamRefused) -> Answer:
+    """Return what the answer to a request means that leads nowhere."""
+    text = str(error).partition('": ')[2]
+    if error.reply != Reply.NOT_ALLOWED:
+        return Answer(url, f"{way}lets us in; of a name that nobody has: {text}")
+    return Answer(
+        url,
+        f"{way}answers, and its rules refuse a name that nobody has: {text}",
+        "warning",
+        "its rules may come before its login: have it connect to what they allow, by "
+        'check = { target = "HOST:PORT" }',
+    )

@@ -184,7 +184,10 @@ class Prober:
 
     shown: Final = None
 
-    __slots__ = ("_before", "_clock", "_hop", "_names", "_seconds", "_target", "asker")
+    __slots__ = (
+        "_before", "_clock", "_hop", "_names", "_seconds", "_target", "_there",
+        "asker",
+    )  # fmt: skip
 
     local: Final = None
     port: Final = 0
@@ -199,6 +202,7 @@ class Prober:
         clock: Callable[[], float],
         names: Names,
         asker: Asker,
+        there: bool = False,
     ) -> None:
         """
         Take the parts.
@@ -208,8 +212,11 @@ class Prober:
         @param seconds: that a probe may take.
         @param clock: monotonic seconds.
         @param names: what looks up the names of upstreams here.
+        @param there: whether the upstream looks the target's name up, whatever it does
+            else.
         """
         self._hop = hop
+        self._there = there
         self._before = before
         self._target = target
         self._seconds = seconds
@@ -227,7 +234,7 @@ class Prober:
         """
         trip = Trip(self, self._seconds, self._clock, self._names)
         try:
-            await self._hop.probe(self._before, self._target, trip)
+            await self._hop.probe(self._before, self._target, trip, self._there)
         except UpstreamFailed as e:
             if e.upstream != self._hop.name:
                 return False

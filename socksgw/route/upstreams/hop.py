@@ -152,7 +152,11 @@ class Hop:
         return leg
 
     async def probe(
-        self, before: Opener, target: tuple[Address | str, int] | None, trip: Trip
+        self,
+        before: Opener,
+        target: tuple[Address | str, int] | None,
+        trip: Trip,
+        there: bool = False,
     ) -> None:
         """
         See whether it works: log in, and have it connect to a target if there is one.
@@ -161,12 +165,14 @@ class Hop:
         to, and no more.
 
         @param before: as of L{open}.
+        @param there: whether it looks the target's name up, whatever it does else.
         @raise UpstreamFailed: it does not work, or what is before it does not.
         @raise SocksError: it does not open the connection.
         """
         manner = self._manner
         if target is not None and manner.impersonal:
-            leg = await self.open(before, *target, trip, trip.left)
+            open_ = self._open if there else self.open
+            leg = await open_(before, *target, trip, trip.left)
             leg.connection.loseConnection()
             # Nothing counts a probe as one of its own sessions.
             for each in leg.used[:-1]:

@@ -15,12 +15,13 @@ __all__ = ["said"]
 #: By the word of the journal.
 _WORDS: Final[Mapping[str, Words]] = {
     "upstream-timeout": Words(
-        "no answer in time", "does it run, and does a packet filter let us reach it?"
+        "no answer in time, though it accepts connections",
+        "does it run, and is it of that kind? check the protocol and the port in url",
     ),
     "upstream-closed": Words(
         "it closes the connection instead of an answer",
         "check the protocol and the port in url; it may want TLS (socks5+tls://, "
-        "https://), or let in other hosts only",
+        "https://), let in other hosts only, or take no login (ssh -D)",
     ),
     "upstream-protocol": Words(
         "it does not speak that protocol", "check the protocol and the port in url"
