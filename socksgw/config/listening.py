@@ -11,6 +11,7 @@ from socksgw.wire.address import Address
 __all__ = [
     "UNIX",
     "isRoutable",
+    "isScoped",
     "isWithin",
     "parseListenAddress",
     "parseUnixAddress",
@@ -20,6 +21,17 @@ __all__ = [
 UNIX: Final = "unix:"
 #: Octets of the longest path or abstract name (C{sun_path} of unix(7), less one).
 _LONGEST: Final = 107
+#: fe80::/64 (RFC 4291 section 2.5.6).
+_LINK_LOCAL: Final = b"\xfe\x80" + bytes(6)
+
+
+def isScoped(address: Address) -> bool:
+    """
+    Return whether an address means something only together with an interface.
+
+    That is link-local IPv6 (RFC 4007 section 6).
+    """
+    return address.version == 6 and address.packed[:8] == _LINK_LOCAL
 
 
 def parseListenAddress(text: str) -> tuple[Address, int]:

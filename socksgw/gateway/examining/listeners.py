@@ -17,6 +17,7 @@ from socksgw.accept.unixport import modeOf, ownerOf
 from socksgw.config.listening import (
     UNIX,
     isRoutable,
+    isScoped,
     parseListenAddress,
     parseUnixAddress,
 )
@@ -70,7 +71,12 @@ def _where(path: str, listen: Listen, reactor: Any, problems: Problems) -> None:
             if address.startswith(UNIX):
                 parseUnixAddress(address)
             else:
-                parseListenAddress(address)
+                literal, _ = parseListenAddress(address)
+                if isScoped(literal) and not listen.device:
+                    raise ValueError(
+                        "a link-local address means something only at an interface: "
+                        'name that as device = "NAME"'
+                    )
         except ValueError as e:
             problems.wrong(f"{path}.address[{n}]", f'"{address}": {e}')
     _permissions(path, listen, problems)

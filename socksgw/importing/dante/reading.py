@@ -129,8 +129,15 @@ class Reading:
         port = place.ports[0][0] if not place.isAnyPort else 1080
         addresses: Sequence[str] = (str(said.values[0]),)
         if place.networks is None:
-            addresses = self._addresses(place.name, "internal.protocol")
-            if not addresses:
+            every = self._addresses(place.name, "internal.protocol")
+            addresses = [each for each in every if not _isScoped(each)]
+            if len(addresses) < len(every):
+                why = (
+                    "not at its link-local addresses; a [[listen]] of their own, with "
+                    f'device = "{place.name}", does that'
+                )
+                self.draft.leave(said.line, f"internal: {place.name}", why)
+            if not every:
                 why = "this host has no such interface: write its addresses"
                 self.draft.leave(said.line, f"internal: {place.name}", why)
         for address in addresses:
@@ -233,7 +240,7 @@ class Reading:
                 if not addresses:
                     why = "this host has no such interface: its routes decide"
                     self.draft.leave(said.line, f"external: {name}", why)
-                yield from addresses
+                yield from (each for each in addresses if not _isScoped(each))
 
     def _addresses(self, interface: str, keyword: str) -> list[str]:
         """Return the addresses of an interface, of the families that are wanted."""
@@ -255,6 +262,12 @@ class Reading:
                 why = "there is no such login here: nobody logs in so"
                 self.draft.leaveOnce(line, word, why)
         return list(found)
+
+
+def _isScoped(text: str) -> bool:
+    """Return whether an address means something only together with an interface."""
+    address = ip_address(text)
+    return address.version == 6 and address.is_link_local
 
 
 def _said(block: Block, keyword: str) -> Said:

@@ -75,6 +75,7 @@ def test_unix(where: str) -> None:
         ("unix:/run/x", 'mode = "rw"\n', "mode", "octal"),
         ("unix:/run/x", 'owner = "no-such-user"\n', "owner", "there is no user"),
         ("127.0.0.1:1", 'mode = "600"\n', "mode", "goes with an address"),
+        ("[fe80::1]:1", "", "address[0]", 'name that as device = "NAME"'),
     ],
 )
 def test_unixThatIsWrong(where: str, more: str, path: str, said: str) -> None:

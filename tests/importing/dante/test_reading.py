@@ -20,9 +20,9 @@ HOST = Host(
 )
 
 
-def drafted(text: str) -> tuple[dict[str, Any], Draft]:
+def drafted(text: str, host: Host = HOST) -> tuple[dict[str, Any], Draft]:
     """What is written, and the draft."""
-    draft = draftOf(text, HOST)
+    draft = draftOf(text, host)
     return tomllib.loads("\n".join(draft.lines("x"))), draft
 
 
@@ -39,6 +39,16 @@ def test_interfaces() -> None:
         ["10.0.0.1:1085"], ["[fd00::1]:1085"],
     ]  # fmt: skip
     assert "external: eth8" in told(draft)
+
+
+def test_linkLocal() -> None:
+    """Such an address is listened on at its interface alone, which is told."""
+    host = HOST._replace(interface=lambda _: ["10.0.0.1", "fe80::1"])
+    text = "internal: eth7 port = 1085\nexternal: eth7\nsocksmethod: none\n"
+    made, draft = drafted(text + CLIENTS, host)
+    assert [each["address"] for each in made["listen"]] == [["10.0.0.1:1085"]]
+    assert made["listen"][0]["leave_by"] == ["10.0.0.1"]
+    assert 'device = "eth7"' in told(draft)["internal: eth7"]
 
 
 def test_groups() -> None:
