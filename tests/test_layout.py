@@ -142,6 +142,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         f"handover/{each}.py": ("interop/test_restart.py", "two processes have it")
         for each in ("leaving", "program", "succession", "taking", "transfer")
     },
+    "session/stacking.py": ("interop/test_stacks6.py", "packets have to be seen"),
     "session/moving.py": ("interop/test_restart.py", "two processes have it"),
     "gateway/relief.py": ("interop/test_restart.py", "two processes have it"),
     "warehouse/errors.py": ("warehouse/test_engines.py", "its texts are told there"),

@@ -4,7 +4,7 @@ Endpoints that lead through a proxy, for any Twisted program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -20,6 +20,7 @@ from socksgw.client.socks import Socks4Proxy, Socks5Proxy
 from socksgw.client.socks6 import Socks6Proxy
 from socksgw.wire.address import Address, BadHost, parseHost
 from socksgw.wire.codes import SOCKS4, SOCKS5, SOCKS6
+from socksgw.wire.socks6stack import Stack
 
 __all__ = [
     "TIMEOUT",
@@ -69,6 +70,7 @@ def socksProxy(
     login: Login | Iterable[Login] | None,
     userId: str | bytes,
     initial: bytes = b"",
+    stack: Sequence[Stack] = (),
 ) -> Socks4Proxy | Socks5Proxy | Socks6Proxy:
     """
     Return what speaks with a SOCKS proxy.
@@ -79,7 +81,9 @@ def socksProxy(
     if userId and version != SOCKS4:
         raise ValueError(f"SOCKS {version} has no user id: log in by user and password")
     if version == SOCKS6:
-        return Socks6Proxy(*logins, initial=initial)
+        return Socks6Proxy(*logins, initial=initial, stack=stack)
+    if stack:
+        raise ValueError(f"SOCKS {version} has no stack options: use version 6")
     if initial:
         raise ValueError(f"SOCKS {version} has no initial data: use version 6")
     if version == SOCKS5:
@@ -169,6 +173,7 @@ class SocksClientEndpoint(_ProxyEndpoint):
         version: int = SOCKS5,
         userId: str | bytes = b"",
         initial: bytes = b"",
+        stack: Sequence[Stack] = (),
         timeout: float | None = TIMEOUT,
     ) -> None:
         """
@@ -185,6 +190,8 @@ class SocksClientEndpoint(_ProxyEndpoint):
         @param version: 5, 4 (which is 4a where the host is a name), or 6.
         @param userId: a claim that SOCKS 4 has instead of a login.
         @param initial: octets that version 6 sends with its request, 16 KiB at most.
+        @param stack: how version 6 wants IP and TCP of the proxy's connections to be
+            (L{socksgw.wire.socks6stack.Stack}); the proxy may do otherwise.
             The destination gets them before the protocol knows of the connection: it
             does not write them again.
         @param timeout: seconds for all that comes before the connection is open;
@@ -192,7 +199,7 @@ class SocksClientEndpoint(_ProxyEndpoint):
         @raise ValueError: the host, the port, or the login is none that can be asked
             for.
         """
-        proxy = socksProxy(version, login, userId, initial)
+        proxy = socksProxy(version, login, userId, initial, stack)
         super().__init__(reactor, host, port, proxyEndpoint, proxy, timeout)
 
 

@@ -7,7 +7,7 @@ saves the round trips.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar, final
 
@@ -31,9 +31,12 @@ from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from socksgw.wire.socks6 import AuthReplied
 from socksgw.wire.socks6options import (
     INITIAL_LIMIT,
+    Kind,
     encodeAdvertisement,
     encodeAuthData,
+    encodeOption,
 )
+from socksgw.wire.socks6stack import Stack, encodeStack
 
 __all__ = ["Socks6Proxy"]
 
@@ -59,7 +62,8 @@ class _Dialogue:
     """
 
     __slots__ = (
-        "_answer", "_conversation", "_early", "_link", "_method", "_methods", "_said",
+        "_answer", "_conversation", "_early", "_link", "_method", "_methods", "_options",
+        "_said",
     )  # fmt: skip
 
     #: No datagrams go beside it.
@@ -73,11 +77,13 @@ class _Dialogue:
         conversation: ClientConversation6,
         methods: bytes,
         early: bytes,
+        options: bytes,
     ) -> None:
         self._link = link
         self._conversation = conversation
         self._methods = methods
         self._early = early
+        self._options = options
         self._method = _NONE
         # What the login has said that is not sent yet.
         self._said = b""
@@ -127,6 +133,7 @@ class _Dialogue:
         @raise _Selected: the proxy wants a login by messages, from its beginning.
         """
         conversation = self._conversation
+        options += self._options
         if self._methods:
             options += encodeAdvertisement(self._methods, len(self._early))
         self._link.write(conversation.start(options) + self._early)
@@ -268,7 +275,9 @@ def _read(decoder: Callable[[Reader], M], octets: bytes) -> M:
 class Socks6Proxy:
     """A proxy that speaks SOCKS 6."""
 
-    def __init__(self, *logins: Login, initial: bytes = b"") -> None:
+    def __init__(
+        self, *logins: Login, initial: bytes = b"", stack: Sequence[Stack] = ()
+    ) -> None:
         """
         Make what any number of requests use.
 
@@ -276,11 +285,16 @@ class Socks6Proxy:
             default there is none, and the proxy has to let the client in without.
         @param initial: what goes to the destination with the request, before it is
             known whether that is granted.
+        @param stack: how the stacks are to be, of the proxy's connections to the client
+            and to the destination; it may do otherwise.
         @raise ValueError: SOCKS 6 cannot have one of the logins, or not so many octets.
         """
         if len(initial) > INITIAL_LIMIT:
             raise ValueError(f"initial data has {INITIAL_LIMIT} octets at most")
         self._initial = initial
+        self._stack = b"".join(
+            encodeOption(Kind.STACK, encodeStack(each)) for each in stack
+        )
         self._logins: dict[int, Login] = {}
         for login in logins or (NO_LOGIN,):
             if not login.methods:
@@ -299,7 +313,7 @@ class Socks6Proxy:
         """
         if not self._logins:
             return
-        dialogue = self._dialogue(link, Command.NOOP, UNSPECIFIED4, 0)
+        dialogue = self._dialogue(link, Command.NOOP, UNSPECIFIED4, 0, b"", b"")
         await dialogue.enter(self._logins)
         # A proxy need not have that command (section 7): it has let us in.
         with suppress(CommandNotSupported):
@@ -323,10 +337,11 @@ class Socks6Proxy:
         command: int,
         host: Address | str,
         port: int,
-        initial: bytes = b"",
+        initial: bytes,
+        options: bytes,
     ) -> _Dialogue:
         conversation = ClientConversation6(command, host, port)
-        return _Dialogue(link, conversation, bytes(self._logins), initial)
+        return _Dialogue(link, conversation, bytes(self._logins), initial, options)
 
     async def _ask(
         self,
@@ -336,7 +351,7 @@ class Socks6Proxy:
         port: int,
         initial: bytes = b"",
     ) -> tuple[_Dialogue, Accepted]:
-        dialogue = self._dialogue(link, command, host, port, initial)
+        dialogue = self._dialogue(link, command, host, port, initial, self._stack)
         await dialogue.enter(self._logins)
         return dialogue, await dialogue.replied()
 

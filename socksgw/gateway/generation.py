@@ -4,7 +4,7 @@ A generation: everything that is built from one configuration.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, final
 
@@ -419,6 +419,11 @@ class Generation:
         One that is removed serves its clients no groups any more.
         """
         return self._groups.get(listener, _NO_GROUPS)
+
+    def stackOf(self, listener: str) -> Collection[str]:
+        """Return what clients of a listener may have of the stacks below."""
+        listen = self._listens.get(listener)
+        return () if listen is None else listen.stack
 
     def start(self) -> None:
         """

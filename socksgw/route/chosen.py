@@ -4,6 +4,7 @@ Ways that differ between the sessions of one rule, by the address that they leav
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, final
 
@@ -66,6 +67,14 @@ class Chosen:
     ) -> Awaitable[PlainOutlet]:
         """As L{Ways.reach}."""
         return self.of(traveller).reach(name, port, seconds, traveller)
+
+    def dressed(
+        self, dress: Callable[[socket.socket], None], multipath: bool
+    ) -> Chosen:
+        """As L{Ways.dressed}."""
+        return Chosen(
+            self._leaveBy, lambda near: self._make(near).dressed(dress, multipath)
+        )
 
     def reached(self, whose: object, destination: Address) -> None:
         """

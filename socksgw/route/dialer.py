@@ -4,6 +4,7 @@ From judged literals to one connected socket. No name ever comes here.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
@@ -16,6 +17,7 @@ from socksgw.route.race import Race
 from socksgw.route.single import Single
 from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import HERE, Sockets
+from socksgw.system.stack import Dressed
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -50,6 +52,18 @@ class Dialer:
         self._watch = watch
         self._setDeadline = setDeadline
         self._timeout = timeout
+
+    def dressed(
+        self, dress: Callable[[socket.socket], None], multipath: bool
+    ) -> Dialer:
+        """Return another one, whose sockets are as of L{Dressed}."""
+        return Dialer(
+            self._reactor,
+            self._watch,
+            self._setDeadline,
+            self._timeout,
+            Dressed(self._sockets, dress, multipath),
+        )
 
     async def open(
         self,

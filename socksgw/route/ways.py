@@ -181,6 +181,16 @@ class Ways(Protocol):
         @raise SocksError: as L{connect}.
         """
 
+    def dressed(self, dress: Callable[[socket.socket], None], multipath: bool) -> Ways:
+        """
+        Return the same, whose connections have their sockets otherwise.
+
+        Through upstreams that cannot be had.
+
+        @param dress: called with each socket before it is connected.
+        @param multipath: whether they are to be MPTCP where that can be.
+        """
+
     def reached(self, whose: object, destination: Address) -> None:
         """
         Remember where a client's connection leads.
@@ -277,6 +287,20 @@ class Direct:
         self._watch = watch
         self._setDeadline = setDeadline
         self._bindTimeout = bindTimeout
+
+    def dressed(
+        self, dress: Callable[[socket.socket], None], multipath: bool
+    ) -> Direct:
+        """As L{Ways.dressed}."""
+        return Direct(
+            self._dialer.dressed(dress, multipath),
+            self._outward,
+            self._watch,
+            self._setDeadline,
+            self._bindTimeout,
+            self._sockets,
+            self._departure,
+        )
 
     async def _connect(
         self,

@@ -4,7 +4,7 @@ The facts of one session that its commands and flows read and change.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from socksgw.accept.inbound import Inbound
@@ -105,6 +105,9 @@ class Generation(Protocol):
 
         @param listener: as of L{udpOf}; one that is gone serves no groups.
         """
+
+    def stackOf(self, listener: str) -> Collection[str]:
+        """Return the C{stack} of a listener."""
 
 
 class Gateway(Protocol):

@@ -11,6 +11,7 @@ from socksgw.policy.decision import Decision
 from socksgw.session.case import Case
 from socksgw.session.command import Command
 from socksgw.session.commands import commandFor
+from socksgw.session.stacking import stacked
 from socksgw.wire.events import Requested
 
 __all__ = ["decide", "limited", "settled"]
@@ -50,6 +51,10 @@ def _asked(case: Case, request: Requested) -> Command:
     command = case.command = commandFor(
         conversation.dialect.commands, request.command, tunnels
     )
+    login = conversation.login
+    if login is not None and login.stack:
+        allowed = case.generation.stackOf(record.listener)
+        command = case.command = stacked(command, login.stack, allowed)
     record.command, record.protocol = command.name, conversation.protocol
     if isinstance(request.host, str):
         record.name = request.host

@@ -166,7 +166,9 @@ class Hearing:
         @return: L{None} where that takes more.
         """
         session, login = self._session, conversation.login
-        if login is not None and (login.begins or login.resumes or login.ends):
+        if login is not None and (
+            login.begins or login.resumes or login.ends or login.stack
+        ):
             return None
         client, generation, record = session.client, session.generation, session.record
         offered = (

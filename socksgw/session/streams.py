@@ -5,10 +5,11 @@ The commands that end in a stream of octets: CONNECT and BIND.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, final
+from typing import Final
 
 from socksgw.errors import LeadsHere, LimitReached, SocksError
 from socksgw.policy.decision import Decision
+from socksgw.policy.leaving import Leaving
 from socksgw.policy.questions import UNSEEN, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.tally import Tally
@@ -151,14 +152,20 @@ class Dialling(Command):
             addresses = addresses or record.addresses
             if len(addresses) == 1:
                 verdict = case.verdicts[addresses[0]]
-                ways = case.generation.waysOf(
-                    record.listener, verdict.obligations.leaving
-                )
+                ways = self._waysOf(case, verdict.obligations.leaving)
                 outlet = await ways.connect(addresses, record.port, admit, case)
             else:
                 outlet, ways = await self._first(case, addresses, admit)
             reached(case, outlet, ways)
         return outlet
+
+    def _waysOf(self, case: Case, leaving: Leaving | None) -> Ways:
+        """Return the ways by which a session leaves."""
+        return self.ways(case, case.generation.waysOf(case.record.listener, leaving))
+
+    def ways(self, case: Case, ways: Ways) -> Ways:
+        """Return the ways that this request takes in place of those of all."""
+        return ways
 
     async def _reach(self, case: Case) -> Outlet:
         """
@@ -193,7 +200,7 @@ class Dialling(Command):
         ]
         if others:
             addresses = [each for each in addresses if each not in others]
-        ways = case.generation.waysOf(record.listener, leaving)
+        ways = self._waysOf(case, leaving)
         try:
             return await ways.connect(addresses, record.port, admit, case), ways
         except SocksError:
@@ -202,7 +209,6 @@ class Dialling(Command):
         return await self._first(case, others, admit)
 
 
-@final
 class Connect(Dialling):
     """CONNECT (RFC 1928 section 4)."""
 
@@ -222,7 +228,6 @@ class Connect(Dialling):
 CONNECT: Final = Connect()
 
 
-@final
 class Bind(Command):
     """BIND: two replies, one listener, one peer (RFC 1928 section 4)."""
 

@@ -11,6 +11,7 @@ from socksgw.wire.address import UNSPECIFIED4
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader
+from socksgw.wire.socks6stack import Stack
 from socksgw.wire.whole import Whole
 
 __all__ = ["UNBOUND", "Dialect", "Exchange", "Login"]
@@ -162,6 +163,15 @@ class Login(Protocol):
 
     def spent(self, granted: bool) -> None:
         """Tell the client whether its token was spent by this request."""
+
+    # How the stacks below are to be.
+
+    @property
+    def stack(self) -> Sequence[Stack]:
+        """What the client wants of them; nothing for what they have."""
+
+    def stacked(self, told: Sequence[Stack]) -> None:
+        """Tell the client how they are, in the reply to its request."""
 
     # Its methods.
 

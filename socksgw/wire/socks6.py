@@ -52,7 +52,6 @@ AUTH_REPLY_LIMIT: Final = 4 + OPTIONS_LIMIT
 #: That the client wants to hear what ICMP tells (section 8.1.8); the reply says the
 #: same where it will.
 ERRORS_WANTED: Final = Stack(Leg.REMOTE, UDP_ERRORS, YES)
-_ERRORS_TOLD: Final = encodeOption(Kind.STACK, encodeStack(ERRORS_WANTED))
 #: Types of an authentication reply (section 6).
 SUCCEEDED: Final = 0
 FAILED: Final = 1
@@ -320,17 +319,19 @@ class Socks6(Dialect):
         """As L{Dialect.wantsErrors}, by an option of the request (section 8.1.8)."""
         return request.command == _ASSOCIATE and ERRORS_WANTED in request.options.stack
 
-    def answering(self, request: Requested) -> Dialect:
-        """As L{Dialect.answering}: an option that is honoured is told."""
-        if request.command == _ASSOCIATE and self.wantsErrors(request):
-            return _TELLING
-        return self
-
     def called(self, request: Requested) -> str:
         """Return C{socks6}; the credentials have done their work."""
         if isinstance(request, Socks6Requested) and request.options is not NO_OPTIONS:
             request.options.data = {}
         return self.protocol
+
+    def answering(self, request: Requested) -> Dialect:
+        """As L{Dialect.answering}: a client that wants something of the stacks hears."""
+        if not isinstance(request, Socks6Requested) or not request.options.stack:
+            return self
+        if self.wantsErrors(request):
+            request.options.told = (ERRORS_WANTED,)
+        return _Stacked(request.options)
 
     def login(self, request: Socks6Requested | None) -> Login6:
         """As L{Dialect.login}."""
@@ -348,13 +349,15 @@ class Socks6(Dialect):
 
 
 @final
-class _Telling(Socks6):
-    """SOCKS 6 to a client that wants to hear what ICMP tells."""
+class _Stacked(Socks6):
+    """What answers one request, and tells how the stacks are (section 8.1)."""
 
-    @staticmethod
-    def encodeReply(reply: Reply, host: Address | str, port: int, /) -> bytes:
-        """As L{Dialect.encodeReply}: it will (section 8.1.8)."""
-        return encodeReply(reply, host, port, _ERRORS_TOLD)
+    def __init__(self, options: RequestOptions) -> None:
+        self._options = options
 
-
-_TELLING: Final = _Telling()
+    def encodeReply(  # type: ignore[override]
+        self, reply: Reply, host: Address | str, port: int, /
+    ) -> bytes:
+        """As L{Dialect.encodeReply}."""
+        told = [encodeOption(Kind.STACK, encodeStack(s)) for s in self._options.told]
+        return encodeReply(reply, host, port, b"".join(told))

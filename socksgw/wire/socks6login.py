@@ -8,7 +8,7 @@ takes part in a login by messages, they follow the request and its initial data.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from socksgw.wire.codes import SOCKS6, Method
@@ -22,6 +22,7 @@ from socksgw.wire.socks6options import (
     encodeSelected,
     encodeWindow,
 )
+from socksgw.wire.socks6stack import Stack
 
 __all__ = ["Login6", "encodeAuthReply"]
 
@@ -109,6 +110,15 @@ class Login6:
     def window(self) -> int:
         """The size of the window that is asked for."""
         return self.options.window
+
+    @property
+    def stack(self) -> Sequence[Stack]:
+        """How the client wants the stacks (section 8.1)."""
+        return self.options.stack
+
+    def stacked(self, told: Sequence[Stack]) -> None:
+        """Tell how they are, in the operation reply."""
+        self.options.told = tuple(told)
 
     def begun(self, key: bytes) -> None:
         """Tell the session's ID: among the session options of this reply (8.4)."""

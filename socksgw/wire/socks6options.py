@@ -83,11 +83,12 @@ class RequestOptions:
     @ivar window: the size of the window of tokens that it asks for; 0 for none.
     @ivar token: the token that it spends; L{None} for none.
     @ivar stack: how it wants the stacks.
+    @ivar told: how they are, which the client is to be told.
     """
 
     __slots__ = (
         "advertised", "data", "endsSession", "initial", "methods", "session", "stack",
-        "token", "wantsSession", "window",
+        "token", "told", "wantsSession", "window",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -101,6 +102,7 @@ class RequestOptions:
         self.window = 0
         self.token: int | None = None
         self.stack: tuple[Stack, ...] = ()
+        self.told: tuple[Stack, ...] = ()
 
 
 @final

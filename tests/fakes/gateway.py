@@ -257,6 +257,7 @@ class Gateway:
         ways = SimpleNamespace(
             begin=self._begin, connect=self._open, reached=lambda *_: None
         )
+        ways.dressed = lambda *_: ways
         self.generation: Any = SimpleNamespace(
             methods=Methods([Choice(wanted, None, None)]),
             login=Login([self.checker], {"staff": ["alice"]}, 60, self.clock),
@@ -274,6 +275,7 @@ class Gateway:
             ),
             inspection=SimpleNamespace(always=False),
             udpOf=lambda name: UDPOptions(ListenUDP()),
+            stackOf=lambda name: (),
         )
         self.changes = 0
         self.expiring: dict[Session, None] = {}

@@ -156,6 +156,9 @@ class Listen:
     @ivar protocols: What clients may speak, told apart by their first octets.
         C{"socks4"} includes 4a; C{"socks6"} is the draft of a next version
         (C{socksgw help socks6}); C{"http"} is HTTP as to a proxy.
+    @ivar stack: What clients of SOCKS 6 may choose of IP and TCP below (C{socksgw help
+        socks6}): C{"tos"}, C{"ttl"}, C{"no-fragmentation"}, C{"happy-eyeballs"},
+        C{"multipath"}.
     @ivar transparent: How the kernel diverts clients here that know no proxy, so that
         where they were going is their request. C{"redirect"}: a rule changes the
         destination of their connections (SO_ORIGINAL_DST). C{"tproxy"}: a rule leaves
@@ -208,6 +211,9 @@ class Listen:
         "socks5",
         "socks4",
     )
+    stack: tuple[
+        Literal["tos", "ttl", "no-fragmentation", "happy-eyeballs", "multipath"], ...
+    ] = ("no-fragmentation", "happy-eyeballs")
     transparent: Literal["redirect", "tproxy"] | None = None
     device: str = ""
     netns: str = ""

@@ -4,6 +4,7 @@ The ways that lead through other gateways.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, final
 
@@ -178,6 +179,12 @@ class Through:
             for each in leg.used:
                 traveller.parts(each)
             raise
+
+    def dressed(
+        self, dress: Callable[[socket.socket], None], multipath: bool
+    ) -> Through:
+        """As L{Ways.dressed}: upstreams do not hear of it."""
+        return self
 
     async def datagrams(
         self,
