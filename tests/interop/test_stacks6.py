@@ -4,7 +4,9 @@ Stack options of SOCKS 6 (section 8.1) with a real gateway, and the packets that
 
 from __future__ import annotations
 
+import ctypes
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -63,13 +65,26 @@ class Packet(NamedTuple):
 
 
 class Wire:
-    """What goes over the loopback device, by the ports of TCP."""
+    """What goes over the loopback device from or to one port of TCP."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)
+    #: BPF_LDX | BPF_MSH of the length of the header, the ports behind it, and the
+    #: answers (linux/filter.h): others fill the buffer else.
+    FILTER = (
+        (0xB1, 0, 0, 0), (0x48, 0, 0, 2), (0x15, 2, 0, None), (0x48, 0, 0, 0),
+        (0x15, 0, 1, None), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0),
+    )  # fmt: skip
+
+    def __init__(self, port: int) -> None:
+        octets = b"".join(
+            struct.pack("HBBI", code, yes, no, port if value is None else value)
+            for code, yes, no, value in self.FILTER
         )
-        self._socket.bind(("lo", 0))
+        kept = ctypes.create_string_buffer(octets)
+        program = struct.pack("HL", len(self.FILTER), ctypes.addressof(kept))
+        # Without a protocol nothing comes before the filter is there.
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+        self._socket.bind(("lo", 0x0800))
         self._socket.settimeout(20)
 
     def first(self, source: int = 0, destination: int = 0) -> Packet:
@@ -101,10 +116,22 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield from running(tmp_path_factory.mktemp("stacks"), text)
 
 
+class Echo(NamedTuple):
+    """
+    What clients reach.
+
+    @ivar wire: what comes there.
+    """
+
+    port: int
+    wire: Wire
+
+
 @pytest.fixture
-def wire() -> Iterator[Wire]:
-    with closing(Wire()) as made:
-        yield made
+def echoing(destination: Callable[..., Destination]) -> Iterator[Echo]:
+    port = destination(echo).port
+    with closing(Wire(port)) as wire:
+        yield Echo(port, wire)
 
 
 def granted(
@@ -135,26 +162,23 @@ ASKED = (
 )
 
 
-def test_chosen(
-    gateway: Running, wire: Wire, destination: Callable[..., Destination]
-) -> None:
+def test_chosen(gateway: Running, echoing: Echo) -> None:
     """
     Packets of both sides are as they were wanted, from the first on, and the client is
     told so. An unknown option, and TFO, are ignored.
     """
-    echoing = destination(echo)
     options = ASKED + option(FAR, (1, 99), 7) + b"\xfb\xff\0\x08what"
     options += bytes((0, 1, 0, 8, FAR << 6 | 4, 1, 0, 0))
     asked = raw.request6("127.0.0.1", echoing.port, options=options)
     client, told = granted(gateway.ports[0], asked, b"hello")
     with closing(client):
-        assert wire.first(destination=echoing.port) == (0x28, 9, False)
+        assert echoing.wire.first(destination=echoing.port) == (0x28, 9, False)
         assert told == {
             (FAR, *TOS): 0x28, (FAR, *TTL): 9, (FAR, *WHOLE): NO,
             (NEAR, *TOS): 0x48, (NEAR, *TTL): 33,
         }  # fmt: skip
         assert raw.exactly(client, 5) == b"hello"
-        with closing(Wire()) as later:
+        with closing(Wire(client.getsockname()[1])) as later:
             client.sendall(b"again")
             found = later.first(gateway.ports[0], client.getsockname()[1])
             assert found[:2] == (0x48, 33)
@@ -173,17 +197,15 @@ def test_both(gateway: Running, destination: Callable[..., Destination]) -> None
     }
 
 
-def test_notAllowed(
-    gateway: Running, wire: Wire, destination: Callable[..., Destination]
-) -> None:
+def test_notAllowed(gateway: Running, echoing: Echo) -> None:
     """What the operator does not allow stays as it is, and that is what is told."""
-    port = destination(echo).port
+    port = echoing.port
     usual = int(Path("/proc/sys/net/ipv4/ip_default_ttl").read_text())
     client, told = granted(
         gateway.ports[1], raw.request6("127.0.0.1", port, options=ASKED)
     )
     client.close()
-    assert wire.first(destination=port)[:2] == (0, usual)
+    assert echoing.wire.first(destination=port)[:2] == (0, usual)
     assert told == {
         (FAR, *TOS): 0, (FAR, *TTL): usual, (FAR, *WHOLE): NO,
         (NEAR, *TOS): 0, (NEAR, *TTL): usual,
@@ -275,15 +297,13 @@ react(lambda reactor, *a: Deferred.fromCoroutine(main(reactor, *a)), sys.argv[1:
 """
 
 
-def test_ourClient(
-    gateway: Running, wire: Wire, destination: Callable[..., Destination]
-) -> None:
+def test_ourClient(gateway: Running, echoing: Echo) -> None:
     """C{SocksClientEndpoint(…, stack=…)} says what is wanted."""
-    port = destination(echo).port
+    port = echoing.port
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(gateway.ports[0]), str(port)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert wire.first(destination=port).tos == 0x68
+    assert echoing.wire.first(destination=port).tos == 0x68
     until(lambda: gateway.journal("end"))
