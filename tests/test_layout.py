@@ -46,6 +46,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     **{
         f"{each}.py": ("interop/test_multicast.py", "the kernel's memberships count")
         for each in (
+            "client/multicast",
             "relay/groups",
             "relay/membership",
             "route/groups",

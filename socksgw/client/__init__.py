@@ -25,11 +25,14 @@ from socksgw.client.logins.password import PasswordLogin
 if TYPE_CHECKING:
     from socksgw.client.binding import Listening, bind
     from socksgw.client.datagrams import Association, associate
+    from socksgw.client.multicast import Group, Groups, groups
     from socksgw.client.tls import overTLS
     from socksgw.client.web import proxyAgent
 
 __all__ = [
     "Association",
+    "Group",
+    "Groups",
     "HTTPClientEndpoint",
     "Listening",
     "Login",
@@ -37,6 +40,7 @@ __all__ = [
     "SocksClientEndpoint",
     "associate",
     "bind",
+    "groups",
     "overTLS",
     "proxyAgent",
 ]
@@ -44,9 +48,12 @@ __all__ = [
 #: Where the other names are: what they need is not loaded for programs without them.
 _LATER: Final = {
     "Association": "datagrams",
+    "Group": "multicast",
+    "Groups": "multicast",
     "Listening": "binding",
     "associate": "datagrams",
     "bind": "binding",
+    "groups": "multicast",
     "overTLS": "tls",
     "proxyAgent": "web",
 }

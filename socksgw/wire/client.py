@@ -10,9 +10,10 @@ from typing import Any, final
 
 from socksgw.wire import socks4, socks5
 from socksgw.wire.address import Address
-from socksgw.wire.codes import SOCKS4, SOCKS5, Method
+from socksgw.wire.codes import SOCKS4, SOCKS5, Command, Method
 from socksgw.wire.conversation import Conversation, OutOfOrder
 from socksgw.wire.events import Decoded, MethodSelected, Replied
+from socksgw.wire.multicast import readEntered
 from socksgw.wire.reader import Reader, WireError
 
 __all__ = ["ClientConversation", "ClientState"]
@@ -48,7 +49,7 @@ class ClientConversation(Conversation):
     @ivar state: where it is.
     """
 
-    __slots__ = ("_methods", "_request", "state")
+    __slots__ = ("_command", "_methods", "_request", "state")
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class ClientConversation(Conversation):
         self.version = version
         self.state = ClientState.START
         self._methods = methods
+        self._command = command
         if version == SOCKS5:
             self._request = socks5.encodeRequest(command, host, port)
         elif version == SOCKS4:
@@ -150,6 +152,8 @@ class ClientConversation(Conversation):
     def _awaitReply(self) -> None:
         if self.version == SOCKS4:
             self._await(socks4.readReply, socks4.REPLY_LIMIT)
+        elif self._command == Command.ENHANCED_UDP_MODE:
+            self._await(readEntered, socks5.REQUEST_LIMIT)
         else:
             self._await(socks5.readAnswer, socks5.REQUEST_LIMIT)
 

@@ -16,7 +16,8 @@ from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
 from socksgw.wire.address import UNSPECIFIED4, Address, Host
-from socksgw.wire.codes import AddressType
+from socksgw.wire.codes import SOCKS5, AddressType
+from socksgw.wire.events import Replied
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from socksgw.wire.socks5 import encodeHost, encodeReply, readHost
 
@@ -40,6 +41,7 @@ __all__ = [
     "encodeHeader",
     "readAnswer",
     "readAsked",
+    "readEntered",
     "readHeader",
 ]
 
@@ -313,6 +315,22 @@ def encodeCarried(aid: int, payload: bytes) -> bytes:
 def encodeHeader(aid: int) -> bytes:
     """Return the header of a datagram that stands alone (section 4.5)."""
     return bytes(4) + aid.to_bytes(4, "big")
+
+
+def readEntered(reader: Reader) -> Replied:
+    """
+    Read the reply to the request for this mode, as far as it counts.
+
+    A server that does not know the command answers with the version of SOCKS.
+    """
+    if reader.u8() not in (VERSION, SOCKS5):
+        raise WireError("the reply's version is neither that of the mode nor 5")
+    code = reader.u8()
+    if code:
+        return Replied(SOCKS5, code, UNSPECIFIED4, 0)
+    reader.u8()
+    host, _ = readHost(reader)
+    return Replied(SOCKS5, code, host, reader.u16())
 
 
 def readHeader(octets: bytes | memoryview) -> int | None:

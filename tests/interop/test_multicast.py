@@ -16,6 +16,7 @@ from tests.interop.grouped import GATEWAY, GROUP, LISTEN, PORT, RULES
 from tests.live.groups import INSIDE, MU, MULTICAST, RECEIVE, SEND, SOURCES
 from tests.live.netns import alone
 from tests.live.running import socksgw
+from tests.live.servers import program
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +205,34 @@ def test_journal(found: Any) -> None:
     assert whys["10.9.2.2"] == "10.9.2.2 is not a multicast group"
     assert whys["224.0.0.251"].endswith("is a group of the local network (special)")
     assert any(each.get("senders") == ["10.9.2.2"] for each in flows)
+
+
+@pytest.fixture(scope="module")
+def watched() -> Any:
+    """Return what programs and players have got."""
+    program("ffmpeg", "ffmpeg")
+    return json.loads(alone("tests.interop.televised"))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_television(watched: Any, version: int) -> None:
+    """A picture and its sound, by RTP, with the program of the manual."""
+    assert watched[f"television {version}"] == {"mpeg2video": True, "mp2": True}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("version", [4, 6])
+def test_programs(watched: Any, version: int, inside: bool) -> None:
+    """C{socksgw.client.groups}: what comes, what goes, and what is refused."""
+    told = watched[f"client {version} {inside}"]
+    assert told["came"] == ["good", [GROUP[version], PORT]]
+    assert told["others"] == ["other", "good"]
+    assert told["heard"] == "up"
+    denied = "the proxy's rules do not allow it"
+    assert told["ttl"] == f"{denied} (so high a TTL)"
+    assert told["denied"] == f"{denied} (to receive from the group)"
+    assert told["left"] == [True, True]
+    assert told["stopped"]
 
 
 def test_asking(tmp_path: Path) -> None:
