@@ -196,6 +196,13 @@ class _Inside(Association):
         """As L{Association.getHost}: from the connection's own end."""
         return self._control.transport.getHost()
 
+    def stopListening(self) -> Deferred[BaseException | None]:
+        """As L{Association.stopListening}."""
+        if self._control is not None:
+            # TLS ends no connection before its producer has gone.
+            self._control.transport.unregisterProducer()
+        return super().stopListening()
+
     def pauseProducing(self) -> None:
         """Send nothing: the proxy does not read."""
         self._full = True

@@ -207,6 +207,10 @@ def test_insideAProxyThatDoesNotRead(world: World) -> None:
     assert world.carrier.taken() == MESSAGE + b"query"
     with pytest.raises(ValueError, match="octets"):
         association.write(bytes(65536), ("192.0.2.7", 53))
+    # TLS ends no connection that has a producer.
+    ended = association.stopListening()
+    assert world.carrier.producer is None
+    assert ended is association.ended
 
 
 @pytest.mark.parametrize("broken", [b"\5" + bytes(20), b"\6\3\0\0" + bytes(20)])
