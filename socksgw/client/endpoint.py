@@ -20,7 +20,7 @@ from socksgw.client.socks import Socks4Proxy, Socks5Proxy
 from socksgw.client.socks6 import Socks6Proxy
 from socksgw.wire.address import Address, BadHost, parseHost
 from socksgw.wire.codes import SOCKS4, SOCKS5, SOCKS6
-from socksgw.wire.socks6stack import Stack
+from socksgw.wire.stacks import Stack
 
 __all__ = [
     "TIMEOUT",
@@ -191,7 +191,7 @@ class SocksClientEndpoint(_ProxyEndpoint):
         @param userId: a claim that SOCKS 4 has instead of a login.
         @param initial: octets that version 6 sends with its request, 16 KiB at most.
         @param stack: how version 6 wants IP and TCP of the proxy's connections to be
-            (L{socksgw.wire.socks6stack.Stack}); the proxy may do otherwise.
+            (L{socksgw.wire.stacks.Stack}); the proxy may do otherwise.
             The destination gets them before the protocol knows of the connection: it
             does not write them again.
         @param timeout: seconds for all that comes before the connection is open;

@@ -36,7 +36,7 @@ from socksgw.wire.socks6options import (
     encodeAuthData,
     encodeOption,
 )
-from socksgw.wire.socks6stack import Stack, encodeStack
+from socksgw.wire.stacks import Stack, encodeStack
 
 __all__ = ["Socks6Proxy"]
 

@@ -1,5 +1,5 @@
 """
-CONNECT and BIND of clients that say how the stacks below are to be (SOCKS 6).
+CONNECT and BIND of clients that say how the stacks below are to be.
 
 What an operator does not allow stays as it is. The client is told what each connection
 has, by the kernel's word. Through upstreams nobody here knows it, and nothing is told.
@@ -19,7 +19,7 @@ from socksgw.session.streams import CONNECT, Bind, Connect
 from socksgw.system.stack import MULTIPATH, found, wear
 from socksgw.wire.address import Address
 from socksgw.wire.events import Requested
-from socksgw.wire.socks6stack import (
+from socksgw.wire.stacks import (
     BACKLOG,
     HAPPY_EYEBALLS,
     NO,
@@ -31,7 +31,7 @@ from socksgw.wire.socks6stack import (
     Stack,
     StackCode,
 )
-from socksgw.wire.socks6stack import MULTIPATH as MULTIPATH_CODE
+from socksgw.wire.stacks import MULTIPATH as MULTIPATH_CODE
 
 __all__ = ["stacked"]
 

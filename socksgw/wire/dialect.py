@@ -11,7 +11,7 @@ from socksgw.wire.address import UNSPECIFIED4
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader
-from socksgw.wire.socks6stack import Stack
+from socksgw.wire.stacks import Stack
 from socksgw.wire.whole import Whole
 
 __all__ = ["UNBOUND", "Dialect", "Exchange", "Login"]

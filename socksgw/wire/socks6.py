@@ -26,7 +26,7 @@ from socksgw.wire.socks6options import (
     readAuthOptions,
     readRequestOptions,
 )
-from socksgw.wire.socks6stack import UDP_ERRORS, YES, Leg, Stack, encodeStack
+from socksgw.wire.stacks import UDP_ERRORS, YES, Leg, Stack, encodeStack
 from socksgw.wire.whole import known
 
 __all__ = [

@@ -22,7 +22,7 @@ from socksgw.wire.socks6options import (
     encodeSelected,
     encodeWindow,
 )
-from socksgw.wire.socks6stack import Stack
+from socksgw.wire.stacks import Stack
 
 __all__ = ["Login6", "encodeAuthReply"]
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Final, final
 
 from socksgw.wire.reader import WireError
-from socksgw.wire.socks6stack import Stack, readStacks
+from socksgw.wire.stacks import Stack, readStacks
 
 __all__ = [
     "INITIAL_LIMIT",

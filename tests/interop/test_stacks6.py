@@ -282,7 +282,7 @@ from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import react
 from socksgw.client.endpoint import SocksClientEndpoint
-from socksgw.wire.socks6stack import TOS, Leg, Stack
+from socksgw.wire.stacks import TOS, Leg, Stack
 
 async def main(reactor, gateway, port):
     proxy = HostnameEndpoint(reactor, "127.0.0.1", int(gateway))

@@ -36,9 +36,13 @@ NEUTRAL = (
     *("session", "limits", "gateway"),
 )
 #: Where the protocol of an upstream is read off its URL: no session's.
-UPSTREAMS = ("upstreamclients.py", "carrying.py", "identities.py", "passing.py")
+UPSTREAMS = (
+    "upstreamclients.py", "carrying.py", "identities.py", "passing.py", "upstreams.py"
+)  # fmt: skip
 #: What people are told to say to their programs.
-ADVICE = re.compile(r'socks5(h|-gssapi|\+tls)|SOCKS 4a, remote DNS|"socks5", "http"')
+ADVICE = re.compile(
+    r'socks5(h|-gssapi|\+tls)|SOCKS5(Username|Password)|SOCKS 4a, remote DNS|"socks5", "http"'
+)
 
 
 @pytest.mark.parametrize("folder", NEUTRAL)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socksgw.wire import socks6stack as wire
+from socksgw.wire import stacks as wire
 from socksgw.wire.reader import WireError
-from socksgw.wire.socks6stack import Leg, Stack
+from socksgw.wire.stacks import Leg, Stack
 
 #: The data of an option: leg and level, code, two octets more; from the figures.
 VECTORS: dict[str, Stack] = {
