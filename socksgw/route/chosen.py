@@ -69,11 +69,12 @@ class Chosen:
         return self.of(traveller).reach(name, port, seconds, traveller)
 
     def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool
+        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
     ) -> Chosen:
         """As L{Ways.dressed}."""
         return Chosen(
-            self._leaveBy, lambda near: self._make(near).dressed(dress, multipath)
+            self._leaveBy,
+            lambda near: self._make(near).dressed(dress, multipath, inTurn),
         )
 
     def reached(self, whose: object, destination: Address) -> None:

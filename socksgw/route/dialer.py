@@ -30,7 +30,9 @@ class Dialer:
     Opens outlets.
     """
 
-    __slots__ = ("_reactor", "_setDeadline", "_sockets", "_timeout", "_watch")
+    __slots__ = (
+        "_inTurn", "_reactor", "_setDeadline", "_sockets", "_timeout", "_watch",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Dialer:
         setDeadline: SetDeadline,
         timeout: float,
         sockets: Sockets = HERE,
+        inTurn: bool = False,
     ) -> None:
         """
         Make a dialler.
@@ -46,23 +49,26 @@ class Dialer:
         @param timeout: seconds for all attempts at one destination, where nothing
             else is said of an address.
         @param sockets: where they come from.
+        @param inTurn: whether they are made one after the other.
         """
         self._sockets = sockets
+        self._inTurn = inTurn
         self._reactor = reactor
         self._watch = watch
         self._setDeadline = setDeadline
         self._timeout = timeout
 
     def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool
+        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
     ) -> Dialer:
-        """Return another one, whose sockets are as of L{Dressed}."""
+        """Return another one, as of L{socksgw.route.ways.Ways.dressed}."""
         return Dialer(
             self._reactor,
             self._watch,
             self._setDeadline,
             self._timeout,
             Dressed(self._sockets, dress, multipath),
+            inTurn,
         )
 
     async def open(
@@ -134,6 +140,7 @@ class Dialer:
             port,
             seconds,
             self._sockets,
+            self._inTurn,
         )
         race.start()
         return race.done

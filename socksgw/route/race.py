@@ -2,7 +2,8 @@
 Non-blocking connects, raced as RFC 8305 ("Happy Eyeballs") has it.
 
 The families take turns, a new attempt starts when the last one failed or after a
-quarter of a second, and the first that connects wins.
+quarter of a second, and the first that connects wins. Where that is not wanted, one
+attempt is made after the other, within the same time.
 """
 
 from __future__ import annotations
@@ -126,8 +127,8 @@ class Race:
     """
 
     __slots__ = (
-        "_admit", "_barred", "_began", "_delay", "_left", "_reactor", "_running", "_worst", "done",
-        "port", "setDeadline", "sockets", "watch",
+        "_admit", "_barred", "_began", "_delay", "_inTurn", "_left", "_reactor",
+        "_running", "_worst", "done", "port", "setDeadline", "sockets", "watch",
     )  # fmt: skip
 
     def __init__(
@@ -139,10 +140,16 @@ class Race:
         port: int,
         admit: Admit,
         sockets: Sockets = HERE,
+        inTurn: bool = False,
     ) -> None:
         """
+        Begin nothing yet.
+
         @param admit: as L{Dialer.open}'s, but always with a number.
+        @param inTurn: whether there is one attempt at a time: each has an equal part
+            of the time that is left.
         """
+        self._inTurn = inTurn
         self.sockets = sockets
         self._reactor = reactor
         self._admit = admit
@@ -171,6 +178,8 @@ class Race:
                     # The attempts before it took all of its time.
                     self._worst = late()
                     continue
+                if self._inTurn:
+                    left /= len(self._left) + 1
                 attempt = _Attempt(self, address)
                 code = attempt.start(left)
             except SocksError as e:
@@ -187,7 +196,7 @@ class Race:
                 code = e.errno or errno.EINVAL
             if code == 0:
                 self._running.append(attempt)
-                if self._left:
+                if self._left and not self._inTurn:
                     self._delay = self._reactor.callLater(ATTEMPT_DELAY, self.start)
                 return
             self._worst = worse(self._worst, failureFor(code))

@@ -181,14 +181,18 @@ class Ways(Protocol):
         @raise SocksError: as L{connect}.
         """
 
-    def dressed(self, dress: Callable[[socket.socket], None], multipath: bool) -> Ways:
+    def dressed(
+        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
+    ) -> Ways:
         """
-        Return the same, whose connections have their sockets otherwise.
+        Return the same, whose connections are made otherwise.
 
         Through upstreams that cannot be had.
 
         @param dress: called with each socket before it is connected.
         @param multipath: whether they are to be MPTCP where that can be.
+        @param inTurn: whether the addresses of L{connect} are dialled one after the
+            other, in the same time.
         """
 
     def reached(self, whose: object, destination: Address) -> None:
@@ -289,11 +293,11 @@ class Direct:
         self._bindTimeout = bindTimeout
 
     def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool
+        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
     ) -> Direct:
         """As L{Ways.dressed}."""
         return Direct(
-            self._dialer.dressed(dress, multipath),
+            self._dialer.dressed(dress, multipath, inTurn),
             self._outward,
             self._watch,
             self._setDeadline,

@@ -11,13 +11,11 @@ import socket
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, final
 
-from socksgw.errors import SocksError
-from socksgw.route.ways import Outlet, Ways
+from socksgw.route.ways import Ways
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed
 from socksgw.session.streams import CONNECT, Bind, Connect
 from socksgw.system.stack import MULTIPATH, found, wear
-from socksgw.wire.address import Address
 from socksgw.wire.events import Requested
 from socksgw.wire.stacks import (
     BACKLOG,
@@ -81,13 +79,15 @@ class _Connect(Connect):
         self._far = _leg(asked, Leg.REMOTE)
         self._allowed = allowed
         self._raced: bool | None = None
+        self._inTurn = False
         self._multipath = (
             MULTIPATH in allowed and self._far.get(MULTIPATH_CODE, NO) == YES
         )
 
     async def route(self, case: Case, request: Requested) -> Routed:
         """Dial, tell how the stacks are, and relay what both say."""
-        outlet = await self._dialled(case)
+        self._chooses(case)
+        outlet = await self.dial(case)
         login = case.client.conversation.login
         assert login is not None
         told: list[Stack] = []
@@ -96,46 +96,31 @@ class _Connect(Connect):
             if MULTIPATH_CODE in self._far:
                 multipath = found(outlet.plain, MULTIPATH)
                 told += _said(Leg.REMOTE, MULTIPATH_CODE, multipath, True)
+        if not outlet.path and HAPPY_EYEBALLS in self._far and self._raced is not None:
+            told += _said(Leg.REMOTE, HAPPY_EYEBALLS, self._raced, True)
         near = case.client.connection.plain
         if near is not None:
             self._dress(near, self._near)
             told += self._of(Leg.CLIENT, near, self._near)
-        if HAPPY_EYEBALLS in self._far and self._raced is not None:
-            told += _said(Leg.REMOTE, HAPPY_EYEBALLS, self._raced, True)
         login.stacked(told)
         return Routed(outlet.bound, self.relay(case, outlet))
 
-    async def _dialled(self, case: Case) -> Outlet:
-        addresses = case.record.addresses
+    def _chooses(self, case: Case) -> None:
+        """Take note of whether the addresses of a name are tried at once."""
         if case.record.name is None or case.record.judged:
             # There is nothing to choose from, or an upstream chooses.
-            return await self.dial(case)
-        wanted = self._far.get(HAPPY_EYEBALLS, YES)
-        if wanted != NO or _EYEBALLS not in self._allowed or len(addresses) < 2:
-            self._raced = len(addresses) > 1
-            return await self.dial(case)
-        self._raced = False
-        return await self._inTurn(case, addresses)
-
-    async def _inTurn(self, case: Case, addresses: Sequence[Address]) -> Outlet:
-        """
-        Dial one address after the other.
-
-        @raise SocksError: none can be reached.
-        """
-        *others, last = addresses
-        for each in others:
-            try:
-                return await self.dial(case, [each])
-            except SocksError:
-                # As in a race, the failure of the last one counts.
-                continue
-        return await self.dial(case, [last])
+            return
+        several = len(case.record.addresses) > 1
+        unwanted = self._far.get(HAPPY_EYEBALLS, YES) == NO
+        self._inTurn = several and unwanted and _EYEBALLS in self._allowed
+        self._raced = several and not self._inTurn
 
     def ways(self, case: Case, ways: Ways) -> Ways:
         """As L{Dialling.ways}: their sockets are as the client wants them."""
         return ways.dressed(
-            lambda opened: self._dress(opened, self._far), self._multipath
+            lambda opened: self._dress(opened, self._far),
+            self._multipath,
+            self._inTurn,
         )
 
     def _dress(

@@ -167,6 +167,27 @@ def test_eachAddressHasItsTime(world: Dialling) -> None:
     world.until(lambda: world.outlets)
 
 
+def test_inTurn(world: Dialling) -> None:
+    """
+    Where a client wants it so, one address is dialled after the other, and all of them
+    together have the time of one: each has an equal part of what is left.
+    """
+    world.dialler = world.dialler.dressed(lambda opened: None, False, True)
+    world.dial(MUTE, ANSWERS)
+    world.advance(4.8)
+    world.settle()
+    assert not world.outlets
+    assert len(world.watcher.calls) == 1
+    world.advance(0.3)
+    world.until(lambda: world.outlets)
+    assert [outlet.address for outlet in world.outlets] == [ANSWERS]
+    world.dial(*[MUTE] * 4)
+    world.advance(9.8)
+    assert not world.failures
+    world.advance(0.3)
+    assert [failure.reason for failure in world.failures] == ["connect-timeout"]
+
+
 def test_whoIsNotAdmittedIsNotDialled(world: Dialling) -> None:
     """The next one is; if there is none, why is told."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -25,7 +26,16 @@ from socksgw.wire.given import GivenConversation
 from socksgw.wire.reader import Reader
 from socksgw.wire.server import DIALECTS
 from socksgw.wire.transparent import connection
-from tests.fakes.gateway import BOUND, TARGET, USERPASS, Gateway, well
+from tests.fakes.gateway import (
+    BOUND,
+    TARGET,
+    USERPASS,
+    Gateway,
+    answer,
+    option6,
+    request6,
+    well,
+)
 
 #: What comes of a session is the same by both lanes.
 pytestmark = pytest.mark.usefixtures("lane")
@@ -170,4 +180,20 @@ def test_aClientThatHearsNothing() -> None:
     (line,) = gateway.lines("refused")
     assert (line["reason"], line["reply"]) == ("no-acceptable-method", 0)
     assert "cannot log in" in line["why"]
+    well(gateway)
+
+
+@pytest.mark.parametrize("path", ["", "gw2"])
+def test_howAddressesWereTried(path: str) -> None:
+    """Whoever wants to know it is told, but not how an upstream has done it."""
+    gateway = Gateway()
+    verdict = Verdict(True, "all", "it may")
+    gateway.decision = Decision(verdict, (TARGET, Address.parse("198.51.100.10")))
+    gateway.outlet.path = path
+    gateway.outlet.local = SimpleNamespace(address=BOUND[0])
+    eyeballs = bytes((2 << 6 | 1, 2, 2, 0))
+    told = option6(1, eyeballs) if not path else b""
+    sent = gateway.connect(request6(option6(1, eyeballs))).value()
+    octets = answer("socks6", 0, BOUND)
+    assert sent == octets[:6] + len(told).to_bytes(2, "big") + octets[8:] + told
     well(gateway)

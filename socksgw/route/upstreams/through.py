@@ -181,7 +181,7 @@ class Through:
             raise
 
     def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool
+        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
     ) -> Through:
         """As L{Ways.dressed}: upstreams do not hear of it."""
         return self
