@@ -186,12 +186,9 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         for each in (
             *(
                 "datagrams",
-                "doors",
-                "enclosure",
                 "gates",
                 "inside",
                 "isolated",
-                "keeper",
                 "known",
                 "notrun",
                 "program",

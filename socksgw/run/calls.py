@@ -34,6 +34,8 @@ class Calls(NamedTuple):
     io_uring_setup: int
     seccomp: int
     pidfd_getfd: int
+    ioctl: int
+    request_key: int
 
 
 #: By the machine's name (uname): x86-64 of arch/x86/entry/syscalls/syscall_64.tbl,
@@ -55,6 +57,8 @@ ARCHITECTURES: Final = {
         io_uring_setup=425,
         seccomp=317,
         pidfd_getfd=438,
+        ioctl=16,
+        request_key=249,
     ),
     "aarch64": Calls(
         audit=0xC00000B7,
@@ -72,6 +76,8 @@ ARCHITECTURES: Final = {
         io_uring_setup=425,
         seccomp=277,
         pidfd_getfd=438,
+        ioctl=29,
+        request_key=218,
     ),
 }
 

@@ -22,6 +22,7 @@ from socksgw.run.names import Names
 from socksgw.run.standin import CONNECTING
 from socksgw.run.way import begun
 from socksgw.system.plain import socketName
+from socksgw.system.sockets import resetting
 from socksgw.system.transparent import originalOfDatagram
 from socksgw.system.watch import READ, Watcher
 
@@ -121,6 +122,11 @@ class Doors:
 
     def _came(self, near: socket.socket) -> None:
         there = socketName(near.getsockname())
+        if there.address.isLoopback:
+            # It is to the door itself: what the gateway has there is not meant.
+            resetting(near)
+            near.close()
+            return
         self._unasked(near, Place(near.family, there.address, there.port))
 
     # Datagrams.
@@ -135,7 +141,7 @@ class Doors:
         with suppress(OSError):
             if place.port == DNS:
                 self._answer(place, near, octets)
-            else:
+            elif not place.address.isLoopback:
                 bundle = self._bundles.at(place, near)
                 bundle.out(bundle.gate(place), octets)
 

@@ -13,6 +13,7 @@ import ctypes
 import os
 import shutil
 import socket
+import stat
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from socksgw.run.notrun import NotRun
 from socksgw.system.transparent import bindForeign, foreign, receiveOriginals
 from socksgw.wire.address import Address
 
-__all__ = ["OWN", "enclose", "openDoors", "renounce"]
+__all__ = ["OWN", "disinherit", "enclose", "openDoors", "renounce"]
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 #: unshare(2).
@@ -40,6 +41,8 @@ OWN: Final = {4: "192.0.0.8", 6: "100::2"}
 #: Where the sockets of TPROXY are, which nobody else reaches.
 _DOOR: Final = 1
 _BACKLOG: Final = 1024
+#: The last of the standard streams.
+_STANDARD: Final = 2
 
 _ADDRESSES: Final = f"""\
 link set lo up
@@ -177,6 +180,21 @@ def openDoors() -> list[socket.socket]:
     except OSError as e:
         raise NotRun(f"the namespace has no sockets of TPROXY: {e}") from None
     return doors
+
+
+def disinherit() -> None:
+    """
+    Close what this process has inherited that leads past its network.
+
+    Sockets are of the network outside, and directories of its mounts, where nothing is
+    covered. Files and pipes remain, and so do the standard streams.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        # The directory that is read here is closed already.
+        with suppress(OSError):
+            mode = os.fstat(int(name)).st_mode
+            if int(name) > _STANDARD and (stat.S_ISSOCK(mode) or stat.S_ISDIR(mode)):
+                os.close(int(name))
 
 
 def renounce(ids: tuple[int, int]) -> None:

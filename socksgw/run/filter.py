@@ -50,6 +50,11 @@ _PROTOCOLS: Final = {
 }
 
 
+#: By these a program types on its terminal what the shell outside reads after it:
+#: TIOCSTI and TIOCLINUX of ioctl_tty(2).
+_TYPING: Final = (0x5412, 0x541C)
+
+
 class Instruction(NamedTuple):
     """One instruction: C{struct sock_filter} of linux/filter.h."""
 
@@ -98,6 +103,16 @@ def _ifEqual(number: int, wanted: Mapping[int, int]) -> list[Instruction]:
         last = 2 * (len(wanted) - i) - 1
         rows += [_load(_ARGUMENTS + 8 * argument), Instruction(_EQUALS, 0, last, value)]
     rows += [_returns(NOTIFY), _returns(ALLOW)]
+    return [Instruction(_EQUALS, 0, len(rows), number), *rows]
+
+
+def _ifAmong(
+    number: int, argument: int, values: tuple[int, ...], result: int
+) -> list[Instruction]:
+    """Have a call fail one of whose arguments is one of some words."""
+    among = [Instruction(_EQUALS, len(values) - i, 0, each)
+             for i, each in enumerate(values)]  # fmt: skip
+    rows = [_load(_ARGUMENTS + 8 * argument), *among, _returns(ALLOW), _returns(result)]
     return [Instruction(_EQUALS, 0, len(rows), number), *rows]
 
 
@@ -151,7 +166,11 @@ def program(calls: Calls, isolated: bool = False) -> list[Instruction]:
         rows += _always(each, NOTIFY)
     # The fifth argument is an address.
     rows += _ifGiven(calls.sendto, 4)
-    if not isolated:
+    if isolated:
+        # The kernel has a key looked for by a program of root, outside: a name, too.
+        rows += _always(calls.request_key, refused)
+        rows += _ifAmong(calls.ioctl, 1, _TYPING, failing(errno.EPERM))
+    else:
         for each in (calls.getpeername, calls.recvmsg, calls.recvmmsg):
             rows += _always(each, NOTIFY)
         rows += _ifGiven(calls.recvfrom, 4)

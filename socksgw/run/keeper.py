@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, final
 
-from socksgw.run.enclosure import enclose, openDoors, renounce
+from socksgw.run.enclosure import disinherit, enclose, openDoors, renounce
 from socksgw.run.memory import Place
 from socksgw.run.notrun import NotRun
 from socksgw.system.transparent import bindForeign, foreign
@@ -44,6 +44,7 @@ class Keeper:
     def __init__(self) -> None:
         """Make both ends of what they speak by; the process is made afterwards."""
         self._own, self._its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._questions = 0
 
     # The supervisor's side.
 
@@ -97,12 +98,20 @@ class Keeper:
         @return: the socket if there is one, and the error number.
         @raise OSError: it does not answer.
         """
-        self._own.send(json.dumps([what, int(family), here, there]).encode())
-        said, found, _, _ = socket.recv_fds(self._own, _MESSAGE, 1)
-        if not said:
-            raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
-        made = socket.socket(fileno=found[0]) if found else None
-        return made, int(said)
+        self._questions += 1
+        asked = [self._questions, what, int(family), here, there]
+        self._own.send(json.dumps(asked).encode())
+        while True:
+            said, found, _, _ = socket.recv_fds(self._own, _MESSAGE, 1)
+            if not said:
+                raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
+            made = socket.socket(fileno=found[0]) if found else None
+            question, number = map(int, said.split())
+            if question == self._questions:
+                return made, number
+            # It is of an earlier question, for which nobody waited any longer.
+            if made is not None:
+                made.close()
 
     # The keeper's side.
 
@@ -142,7 +151,12 @@ class Keeper:
         program = os.fork()
         if not program:
             self._its.close()
-            become(lambda: renounce(ids))
+
+            def first() -> None:
+                disinherit()
+                renounce(ids)
+
+            become(first)
         for each in told:
             os.close(each)
         self._heed(program)
@@ -168,8 +182,9 @@ class Keeper:
     def _serve(self) -> None:
         """Answer the supervisor, until it has ended."""
         while asked := self._its.recv(_MESSAGE):
-            what, family, here, there = json.loads(asked)
+            question, what, family, here, there = json.loads(asked)
             bound = None
+            number, given = 0, []
             try:
                 bound = socket.socket(family, socket.SOCK_DGRAM)
                 if what == _OPEN:
@@ -178,12 +193,13 @@ class Keeper:
                     bindForeign(bound, Address.parse(here[0]), here[1])
                     if there[1]:
                         bound.connect(tuple(there))
-                    socket.send_fds(self._its, [b"0"], [bound.fileno()])
+                    given.append(bound.fileno())
                 else:
                     bound.bind(tuple(here))
-                    self._its.send(b"0")
             except OSError as e:
-                self._its.send(str(e.errno or errno.EIO).encode())
+                number = e.errno or errno.EIO
+            try:
+                socket.send_fds(self._its, [b"%d %d" % (question, number)], given)
             finally:
                 if bound is not None:
                     bound.close()

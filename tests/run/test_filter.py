@@ -88,6 +88,25 @@ def test_isolated(calls: Calls) -> None:
     assert judged(calls, 1, arch=0x40000003, isolated=True) == NONE
 
 
+def test_outside(calls: Calls) -> None:
+    """
+    Of a network of its own a program does not type for the shell outside, and has the
+    kernel ask nobody for keys; other calls of the same numbers are made.
+    """
+    typing = (0x5412, 0x541C)
+    for each in typing:
+        # The kernel looks at 32 bits.
+        for word in (each, each | 1 << 32):
+            found = judged(calls, calls.ioctl, 0, word, 9, isolated=True)
+            assert found == failing(errno.EPERM)
+        assert judged(calls, calls.ioctl, 0, each, 9) == ALLOW
+    # TCGETS, TIOCGWINSZ, FIONBIO.
+    for each in (0x5401, 0x5413, 0x5421):
+        assert judged(calls, calls.ioctl, 0, each, 9, isolated=True) == ALLOW
+    assert judged(calls, calls.request_key, 1, 2, 3, 4, isolated=True) == NONE
+    assert judged(calls, calls.request_key, 1, 2, 3, 4) == ALLOW
+
+
 def test_addresses(calls: Calls) -> None:
     """sendto and recvfrom are handed over with an address, wherever it stands."""
     for number in (calls.sendto, calls.recvfrom):
