@@ -46,11 +46,9 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     **{
         f"{each}.py": ("interop/test_multicast.py", "the kernel's memberships count")
         for each in (
-            "client/multicast",
             "relay/groups",
             "relay/membership",
             "route/groups",
-            "session/multicast",
         )
     },
     "admin/filtering.py": ("admin/api/test_sessions.py", "sessions are chosen by it"),

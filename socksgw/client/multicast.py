@@ -185,9 +185,9 @@ class Groups:
             if sources and not answer.flags & Flags.SOURCES:
                 self._ask(Asked(UDPCommand.RELEASE, _BOTH, 0, 0, answer.aid))
                 raise ProtocolBroken("the proxy cannot choose senders")
+            self._tell(answer)
             made._aid = answer.aid
             self._groups[answer.aid] = made
-            self._tell(answer)
             protocol.makeConnection(made)
             return made
 

@@ -87,11 +87,11 @@ class Unpermitted(Exception):
     """
     A client may not do all that it wants in a group.
 
-    @ivar outcome: what it is told.
+    @ivar outcome: what it is told: an L{Outcome}, or a reply of RFC 1928.
     @ivar possible: what it might do (section 4.3.1.2).
     """
 
-    def __init__(self, outcome: Outcome, possible: Flags = _NOTHING) -> None:
+    def __init__(self, outcome: int, possible: Flags = _NOTHING) -> None:
         super().__init__(outcome)
         self.outcome = outcome
         self.possible = possible
@@ -146,6 +146,9 @@ class GroupJudge(Protocol):
     @property
     def most(self) -> int:
         """The most groups of one connection."""
+
+    def tooMany(self) -> None:
+        """Record that more groups than that were asked for."""
 
     @property
     def tunnels(self) -> bool:
@@ -380,6 +383,7 @@ class _Channel(Control):
             if before.inside != inside:
                 raise Unpermitted(Outcome.BAD_CONTEXT)
         elif len(self._memberships.byNumber) >= self._judge.most:
+            self._judge.tooMany()
             raise Unpermitted(Outcome.NOT_ALLOWED)
         if inside and not self._judge.tunnels:
             raise Unpermitted(Outcome.NOT_SUPPORTED)
@@ -447,15 +451,14 @@ class _Channel(Control):
 
     def _near(self, local: Place) -> int:
         """
-        Return the client's port, where it says one of its own.
+        Return the client's port, where it says one of its own address.
 
-        Another address says nothing here: clients behind an address translation are
-        known by their first datagram.
+        Another address says nothing here, and neither does none: clients behind an
+        address translation are known by their first datagram.
         """
         host, port = local
         assert self.relay is not None
-        own = isinstance(host, Address) and (host.isUnspecified or host == self._source)
-        return port if own and not self.relay.proves else 0
+        return port if host == self._source and not self.relay.proves else 0
 
     async def _open(self) -> None:
         if self.relay is not None:
@@ -463,8 +466,7 @@ class _Channel(Control):
         try:
             relayed = await self._judge.open()
         except SocksError as e:
-            reply = Outcome.FAILED if e.reply is None else Outcome(int(e.reply))
-            raise Unpermitted(reply) from None
+            raise Unpermitted(Outcome.FAILED if e.reply is None else e.reply) from None
         if self._closed:
             relayed.socket.close()
             raise Unpermitted(Outcome.FAILED)

@@ -89,8 +89,9 @@ def joinGroup(
     """
     Return a socket that receives what is sent to a group, and nothing else.
 
-    It is bound to the group's address: other datagrams for the port do not come in. The
-    membership ends when it is closed.
+    It is bound to the group's address: other datagrams for the port do not come in.
+    Neither do those for the group from another interface, where other programs, or
+    other groups of this one, may have joined it. The membership ends when it is closed.
 
     @param sources: the only senders; empty for all.
     @raise SocksError: it cannot be had.
@@ -107,6 +108,12 @@ def joinGroup(
         # Each member of a group gets a copy.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(*_ALL[group.version], 0)
+        if group.version == 6:
+            # Of IPv4 a membership is one of its interface; of IPv6 the kernel compares
+            # the group alone.
+            made.setsockopt(
+                socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode()
+            )
         made.bind(_name(group, port, index))
         if not sources:
             made.setsockopt(level, _JOIN, head)

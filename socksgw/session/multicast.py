@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError
 from socksgw.config.reserved import isLocal
 from socksgw.config.schema import ListenMulticast
 from socksgw.errors import (
+    AuditFailed,
     CommandNotSupported,
     LimitReached,
     NotCounted,
@@ -43,6 +44,7 @@ from socksgw.wire.multicast import ENTERED, Flags, Outcome
 
 __all__ = ["Multicast"]
 
+_NOTHING: Final[frozenset[str]] = frozenset()
 _UNSERVED: Final = "the listener serves no multicast groups ([listen.multicast])"
 
 
@@ -155,6 +157,8 @@ class _GroupJudge:
         case.flows = self
         self._memberships: Memberships | None = None
         self._inner: socket.socket | None = None
+        #: What has been recorded that the limits forbid.
+        self._told = _NOTHING
 
     # As L{socksgw.relay.groups.GroupJudge}.
 
@@ -180,6 +184,10 @@ class _GroupJudge:
     def most(self) -> int:
         """The most groups of one connection."""
         return self._options.groups
+
+    def tooMany(self) -> None:
+        """Record that more groups than that were asked for."""
+        self._forbidden(f"{self.most} groups of one connection")
 
     @property
     def tunnels(self) -> bool:
@@ -262,7 +270,10 @@ class _GroupJudge:
         record.decided(decision)
         journal, line = case.gateway.journal, partial(record.decisionLine, "flow")
         if not decision.allowed:
-            await journal.refusal(record.denial(), line)
+            try:
+                await journal.refusal(record.denial(), line)
+            except AuditFailed:
+                raise Unpermitted(Outcome.FAILED) from None
             raise told
         claim = None if before is not None else await self._claim(decision.rule)
         grant = _Grant(decision.rule, decision.ticket, interface)
@@ -288,15 +299,19 @@ class _GroupJudge:
                 self._over(wanted, grant, "revoked", grant.why)
                 raise Unpermitted(Outcome.NOT_ALLOWED)
             terms = verdict.obligations.groups
+            if claim is not None:
+                limits = case.gateway.limits
+                claim = limits.groupAgain(claim, case.asker, grant.rule)
         try:
             sockets = _opened(wanted, interface)
         except SocksError as e:
             self._give(claim)
             self._over(wanted, grant, e.reason, str(e))
-            raise Unpermitted(Outcome(int(e.reply or Outcome.FAILED))) from None
-        limits = case.gateway.limits
+            raise Unpermitted(Outcome.FAILED if e.reply is None else e.reply) from None
+        self._told = _NOTHING
         if before is not None:
             assert before.permit is not None
+            limits = case.gateway.limits
             claim = limits.groupAgain(before.permit.claim, case.asker, grant.rule)
             before.changed(before.permit._replace(claim=claim))
             assert self._memberships is not None
@@ -323,7 +338,8 @@ class _GroupJudge:
         """
         Take a group's part of the limits.
 
-        @raise Unpermitted: a limit forbids it.
+        @raise Unpermitted: a limit forbids it. That is recorded once, until one of
+            the groups begins or ends.
         """
         case = self._case
         try:
@@ -334,8 +350,15 @@ class _GroupJudge:
                     known = e.known
                 await known
         except LimitReached as e:
-            case.gateway.journal.append(case.record.flowsRefusedLine(str(e)))
+            self._forbidden(str(e))
             raise Unpermitted(Outcome.NOT_ALLOWED) from None
+
+    def _forbidden(self, why: str) -> None:
+        """Record what a limit forbids, once until a group begins or ends."""
+        if why not in self._told:
+            self._told |= {why}
+            case = self._case
+            case.gateway.journal.append(case.record.flowsRefusedLine(why))
 
     def _give(self, claim: Claim | None) -> None:
         if claim is not None:
@@ -364,6 +387,7 @@ class _GroupJudge:
         """Record that what was permitted is over, and count it no longer."""
         permit, case = membership.permit, self._case
         assert permit is not None
+        self._told = _NOTHING
         grant: _Grant = permit.grant
         why = grant.why if reason == "revoked" else ""
         if reason == "quota":

@@ -21,6 +21,7 @@ from typing import Any
 
 from tests.live.admin import AdminClient
 from tests.live.groups import (
+    ALL,
     BIND,
     INSIDE,
     MM,
@@ -47,6 +48,8 @@ from tests.tools.waiting import until
 #: The senders, by the version of IP: one that rules and clients like, and another.
 GOOD = {4: "10.9.2.2", 6: "fd00:9::2"}
 OTHER = {4: "10.9.2.3", 6: "fd00:9::3"}
+#: A sender of another network, which the gateway has an interface of.
+THIRD = {4: "10.8.2.2", 6: "fd00:8::2"}
 GATEWAY = {4: "10.9.2.1", 6: "fd00:9::1"}
 GROUP = {4: "239.1.2.3", 6: "ff15::1:2:3"}
 PORT = 5004
@@ -79,6 +82,11 @@ allow = ["multicast"]
 to = ["239.3.0.0/16"]
 multicast = { send = true }
 limits = { per = "rule", rate = "2KB/s", groups = 2 }
+[[rule]]
+id = "lost"
+allow = ["multicast"]
+to = ["239.4.0.0/16"]
+multicast = { interface = "no0" }
 """
 #: The same without the first rule.
 FEWER = RULES[RULES.index("[[rule]]", 10) :]
@@ -94,6 +102,7 @@ class Far:
             self.good = {v: speaker(GOOD[v], "mc1") for v in (4, 6)}
             self.other = {v: speaker(OTHER[v], "mc1") for v in (4, 6)}
             self.members = {v: member(GROUP[v], PORT, "mc1") for v in (4, 6)}
+            self.third = {v: speaker(THIRD[v], "mc3") for v in (4, 6)}
 
     def say(self, text: bytes, version: int = 4, group: str = "") -> None:
         """Send to a group, as the one that is liked."""
@@ -217,6 +226,22 @@ def chosen(gateway: Running, far: Far, version: int) -> dict[str, Any]:
     return told
 
 
+def elsewhere(gateway: Running, far: Far, version: int) -> dict[str, Any]:
+    """A program of the gateway's host has joined the group in another network."""
+    group = GROUP[version]
+    told: dict[str, Any] = {}
+    with Member(gateway.ports[0]) as client, member(group, PORT + 1, "mc2") as program:
+        client.bind(group, PORT)
+        for port in (PORT, PORT + 1):
+            far.third[version].sendto(b"foreign", (group, port))
+        # The one before has come in, too.
+        told["program"] = heard(program)[0].decode()
+        far.say(b"good", version)
+        told["came"] = client.receive()[1].decode(), client.silent()
+    gone(group)
+    return told
+
+
 def between(gateway: Running, far: Far) -> dict[str, Any]:
     """Two clients of one group hear each other, and not themselves."""
     with Member(gateway.ports[0]) as one, Member(gateway.ports[0]) as two:
@@ -253,6 +278,7 @@ def refusals(gateway: Running, far: Far) -> dict[str, Any]:
             "only hear": bind("239.2.0.1", group | SEND, ttl=1),
             "TTL": bind("239.1.0.1", group | SEND, ttl=9),
             "no group": bind("10.9.2.2", group),
+            "no interface": bind("239.4.0.1", group),
             "port 0": bind("239.1.0.1", group, 0),
             "local group": bind("224.0.0.251", group),
             "local group of IPv6": bind("ff02::fb", group),
@@ -287,7 +313,7 @@ def limited(gateway: Running, far: Far) -> dict[str, Any]:
         told["rule"] = [
             joined.reply,
             other.bind("239.3.0.1", PORT).reply,
-            other.bind("239.3.0.2", PORT).reply,
+            *(other.bind("239.3.0.2", PORT).reply for _ in range(3)),
             # It asks for more of what it has.
             client.bind("239.3.0.1", PORT, SEND, aid=joined.aid, ttl=1).reply,
         ]
@@ -324,12 +350,10 @@ def sources(gateway: Running, far: Far, version: int) -> dict[str, Any]:
     return told
 
 
-def arming(gateway: Running, far: Far) -> dict[str, Any]:
-    """The client names another address: its first datagram tells the port."""
+def arming(gateway: Running, far: Far, near: str) -> dict[str, Any]:
+    """The client names another address, or none: its first datagram tells the port."""
     with Member(gateway.ports[0]) as client:
-        joined = client.ask(
-            BIND, RECEIVE | MULTICAST, (GROUP[4], PORT), ("192.0.2.7", 9)
-        )
+        joined = client.ask(BIND, RECEIVE | MULTICAST, (GROUP[4], PORT), (near, 9))
         client.place = joined.local
         stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         stranger.bind(("127.0.0.2", 0))
@@ -360,7 +384,7 @@ def ended(gateway: Running, far: Far) -> dict[str, Any]:
     reset = [
         each["reason"]
         for each in gateway.journal("flow-end")
-        if each["reason"] not in ("closed", "released", "changed")
+        if each["reason"] not in ("closed", "released", "changed", "network-lost")
     ]
     return {"reasons": sorted(set(reset))}
 
@@ -517,6 +541,8 @@ def main() -> None:
     ip("netns add far")
     ends = [("10.9.2.1/24", "10.9.2.2/24"), ("fd00:9::1/64", "fd00:9::2/64")]
     cable(("", "mc0"), ("far", "mc1"), *ends)
+    ends = [("10.8.2.1/24", "10.8.2.2/24"), ("fd00:8::1/64", "fd00:8::2/64")]
+    cable(("", "mc2"), ("far", "mc3"), *ends)
     ip(
         "addr add 10.9.2.3/24 dev mc1",
         "addr add fd00:9::3/64 dev mc1 nodad",
@@ -534,12 +560,15 @@ def main() -> None:
             doing(f"inside {version}", inside, gateway, far, version)
             doing(f"chosen {version}", chosen, gateway, far, version)
             doing(f"sources {version}", sources, gateway, far, version)
+            doing(f"elsewhere {version}", elsewhere, gateway, far, version)
         for name, do in (
             ("between", between), ("refusals", refusals), ("limited", limited),
-            ("arming", arming), ("ended", ended), ("broken", broken),
+            ("ended", ended), ("broken", broken),
             ("observed", observed), ("reloaded", reloaded), ("restarted", restarted),
         ):  # fmt: skip
             doing(name, do, gateway, far)
+        for near in ("192.0.2.7", ALL):
+            doing(f"arming {near}", arming, gateway, far, near)
         found["flows"] = gateway.journal("flow")
         found["flow ends"] = gateway.journal("flow-end")
         gateway.healthy()

@@ -13,7 +13,7 @@ import pytest
 
 from socksgw.console.manual import chapters
 from tests.interop.grouped import GATEWAY, GROUP, LISTEN, PORT, RULES
-from tests.live.groups import INSIDE, MU, MULTICAST, RECEIVE, SEND, SOURCES
+from tests.live.groups import ALL, INSIDE, MU, MULTICAST, RECEIVE, SEND, SOURCES
 from tests.live.netns import alone
 from tests.live.running import socksgw
 from tests.live.servers import program
@@ -77,6 +77,13 @@ def test_sendersOfARule(found: Any, version: int) -> None:
     assert found[f"sources {version}"] == {"came": "good", "silent": True}
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_otherInterfaces(found: Any, version: int) -> None:
+    """What is sent to the group in another network does not come."""
+    told = found[f"elsewhere {version}"]
+    assert told == {"program": "foreign", "came": ["good", True]}
+
+
 def test_betweenClients(found: Any) -> None:
     """Section 5.1: other clients hear what one sends, and so does the network."""
     told = found["between"]
@@ -95,6 +102,7 @@ def test_refusals(found: Any) -> None:
         "only hear": [0x12, RECEIVE, 7],
         "TTL": [0x15, RECEIVE, 7],
         "no group": [0x14, 0, 7],
+        "no interface": [0x03, 0, 7],
         "port 0": [0x14, 0, 7],
         "local group": [0x11, 0, 7],
         "local group of IPv6": [0x11, 0, 7],
@@ -115,16 +123,18 @@ def test_limits(found: Any) -> None:
     """Groups of a connection and of a rule, and octets of a group."""
     told = found["limited"]
     assert told["connection"] == [0] * 6 + [2]
-    assert told["rule"] == [0, 0, 2, 0]
+    assert told["rule"] == [0, 0, 2, 2, 2, 0]
     assert told["another"] == 0
-    assert told["refused"] == ['2 groups (rule "slow")']
+    # Not once for each time that it was asked.
+    assert told["refused"] == ["6 groups of one connection", '2 groups (rule "slow")']
     # Of 40 datagrams of 1000 octets at 2000 octets per second.
     assert told["rate"] == [40, True]
 
 
-def test_portOfTheClient(found: Any) -> None:
+@pytest.mark.parametrize("near", ["192.0.2.7", ALL])
+def test_portOfTheClient(found: Any, near: str) -> None:
     """Behind an address translation its first datagram tells it."""
-    assert found["arming"] == {"reply": 0, "came": "now"}
+    assert found[f"arming {near}"] == {"reply": 0, "came": "now"}
 
 
 def test_resetByTheClient(found: Any) -> None:
