@@ -31,6 +31,9 @@ MOST: Final = 65_536
 MOST_OF_ONE: Final = 256
 #: Seconds that one is not used until it is forgotten.
 IDLE: Final = 3600.0
+#: Seconds that one lasts at most: no store is asked for the password meanwhile, which
+#: may be another one by then.
+LIFE: Final = 43_200.0
 #: Tokens of a window, at most.
 WINDOW: Final = 1024
 _KEY_OCTETS: Final = 16
@@ -134,7 +137,8 @@ class _Memory:
     @ivar states: of each place.
     @ivar names: the hash of the key in each place.
     @ivar sources: the hash of the source; 0 where it is free.
-    @ivar used: when it was used last, in monotonic seconds.
+    @ivar began: when it began, in monotonic seconds.
+    @ivar used: when it was used last, likewise.
     @ivar facts: what is known of it, behind the octets of that.
     @ivar windows: its tokens.
     """
@@ -148,7 +152,7 @@ class _Memory:
         """
         self.fd = fd
         self.turn = Turn(fd)
-        sizes = [1, _NAME, 8, 8, _FACTS + 2, _WINDOW.size]
+        sizes = [1, _NAME, 8, 8, 8, _FACTS + 2, _WINDOW.size]
         # Pages that nobody has written to take no room.
         whole = _PAGE + sum(size * MOST for size in sizes)
         if not os.fstat(fd).st_size:
@@ -163,8 +167,9 @@ class _Memory:
         for size in sizes:
             parts.append(memory[at : at + size * MOST])
             at += size * MOST
-        self.states, self.names, sources, used, self.facts, self.windows = parts
-        self.sources, self.used = sources.cast("Q"), used.cast("d")
+        self.states, self.names, sources, began, used, self.facts, self.windows = parts
+        self.sources = sources.cast("Q")
+        self.began, self.used = began.cast("d"), used.cast("d")
 
     def hashOf(self, *parts: bytes) -> bytes:
         """Return a hash that nobody else can tell."""
@@ -223,18 +228,25 @@ class _Memory:
         self.sources[place] = 0
         self.states[place] = _FREE
 
-    def expire(self, row: int, late: float) -> None:
-        """Forget those of a row that were not used for long, or are not whole."""
+    def isOver(self, place: int, now: float) -> bool:
+        """Return whether one was not used for long, lasts too long, or is not whole."""
+        return (
+            self.states[place] != _WHOLE
+            or self.used[place] <= now - IDLE
+            or self.began[place] <= now - LIFE
+        )
+
+    def expire(self, row: int, now: float) -> None:
+        """Forget those of a row that are over."""
         for place in range(row, row + _ROW):
-            state = self.states[place]
-            if state == _CHANGING or (state == _WHOLE and self.used[place] <= late):
+            if self.states[place] != _FREE and self.isOver(place, now):
                 self.forget(place)
 
-    def free(self, row: int, source: int, late: float) -> int:
+    def free(self, row: int, source: int, now: float) -> int:
         """Return a free place for a source; -1 where it can have none."""
         place = self._vacant(row, source)
         if place < 0:
-            self.expire(row, late)
+            self.expire(row, now)
             place = self._vacant(row, source)
         return place
 
@@ -324,13 +336,13 @@ class Resumptions:
         try:
             row, of = memory.rowOf(source.sourceKey)
             now = self._clock()
-            place = memory.free(row, of, now - IDLE)
+            place = memory.free(row, of, now)
             if place < 0:
                 return None
             secret = self._random(_KEY_OCTETS)
             name = _nameOf(memory, secret, listener, source)
             memory.put(place, name, of, facts)
-            memory.used[place] = now
+            memory.began[place] = memory.used[place] = now
             memory.states[place] = _WHOLE
         finally:
             memory.turn.give()
@@ -348,7 +360,7 @@ class Resumptions:
             if place < 0:
                 return None
             now = self._clock()
-            if memory.states[place] != _WHOLE or memory.used[place] <= now - IDLE:
+            if memory.isOver(place, now):
                 memory.forget(place)
                 return None
             memory.used[place] = now

@@ -133,6 +133,21 @@ def test_theKey() -> None:
     assert not known
 
 
+def test_itsLife() -> None:
+    """However often it is used, it does not last: its login has to be made again."""
+    now = 0.0
+    known = Resumptions(lambda: now)
+    made = known.begin(b"alice", "lan", HERE)
+    assert made is not None
+    while now < resumption.LIFE - 1:
+        assert known.find(made[0], "lan", HERE) is not None
+        now = min(now + resumption.IDLE / 2, resumption.LIFE - 1)
+    assert known.find(made[0], "lan", HERE) is not None
+    now = resumption.LIFE
+    assert known.find(made[0], "lan", HERE) is None
+    assert not known
+
+
 def test_theEnd() -> None:
     """Only who has the key, there, can end it."""
     known = Resumptions(lambda: 0.0)
