@@ -190,10 +190,10 @@ class SocksClientEndpoint(_ProxyEndpoint):
         @param version: 5, 4 (which is 4a where the host is a name), or 6.
         @param userId: a claim that SOCKS 4 has instead of a login.
         @param initial: octets that version 6 sends with its request, 16 KiB at most.
-        @param stack: how version 6 wants IP and TCP of the proxy's connections to be
-            (L{socksgw.wire.stacks.Stack}); the proxy may do otherwise.
             The destination gets them before the protocol knows of the connection: it
             does not write them again.
+        @param stack: how version 6 wants IP and TCP of the proxy's connections to be
+            (L{socksgw.wire.stacks.Stack}); the proxy may do otherwise.
         @param timeout: seconds for all that comes before the connection is open;
             L{None} leaves that to the caller, who may cancel.
         @raise ValueError: the host, the port, or the login is none that can be asked
