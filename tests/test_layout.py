@@ -378,10 +378,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "CONNECT is the command of most tests",
     ),
     "console/selftest/command.py": ("interop/test_selftest.py", "it needs a gateway"),
-    "console/selftest/connecting.py": (
-        "interop/test_selftest.py",
-        "it needs a gateway",
-    ),
     **{
         f"console/selftest/{each}.py": (
             "interop/test_selftest.py",

@@ -23,16 +23,30 @@ from socksgw.client.kinds import proxyOf
 from socksgw.console.selftest.logins import Way
 from socksgw.console.selftest.places import KINDS, Place
 from socksgw.console.selftest.witness import Expected, Witness
+from socksgw.errors import SocksError
 from socksgw.interfaces import Answer, ProbeFailed
+from socksgw.route.probe import localTowards
+from socksgw.system.sockets import FAMILIES
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 from socksgw.wire.proxywriter import proxyHeader
 
-__all__ = ["TEXT", "Entered", "Means", "Unwanted", "connects", "enters", "headerOf"]
+__all__ = [
+    "LOOPBACK",
+    "TEXT",
+    "Entered",
+    "Means",
+    "Unwanted",
+    "connects",
+    "enters",
+    "headerOf",
+    "oursFor",
+]
 
 T = TypeVar("T")
 
 TEXT: Final = b"socksgw selftest"
+LOOPBACK: Final = Address.parse("127.0.0.1")
 
 
 class Means(NamedTuple):
@@ -173,6 +187,35 @@ def headerOf(connected: socket.socket) -> bytes:
     return proxyHeader("v2", own, there)
 
 
+def oursFor(place: Place) -> Address:
+    """
+    Return the address by which a proxy reaches this host: where it runs here, loopback.
+
+    It blocks, where the proxy has a name.
+    """
+    if isinstance(place.where, str):
+        return LOOPBACK
+    try:
+        found = socket.getaddrinfo(*place.where, type=socket.SOCK_STREAM)[0][4][0]
+        there = Address.parse(str(found).partition("%")[0])
+        with socket.socket(FAMILIES[there.version], socket.SOCK_DGRAM) as probe:
+            if _isOwn(probe, there):
+                return LOOPBACK
+        return localTowards(there)
+    except (OSError, SocksError):
+        # Whoever connects there tells why that is not possible.
+        return LOOPBACK
+
+
+def _isOwn(probe: socket.socket, address: Address) -> bool:
+    """Return whether this host has an address: a socket can be bound to it."""
+    try:
+        probe.bind((address.text, 0))
+    except OSError:
+        return False
+    return True
+
+
 async def connects(entered: Entered, means: Means) -> Answer:
     """
     Connect, and return what is to be told.
@@ -181,10 +224,11 @@ async def connects(entered: Entered, means: Means) -> Answer:
     """
     if means.target is not None:
         return await _tried(entered, means, *means.target, None)
-    with closing(socket.create_server(("127.0.0.1", 0))) as own:
+    ours = await means.aside(lambda: oursFor(entered.place))
+    family = FAMILIES[ours.version]
+    with closing(socket.create_server((ours.text, 0), family=family)) as own:
         own.settimeout(means.seconds)
-        host, port = own.getsockname()
-        return await _tried(entered, means, Address.parse(host), port, own)
+        return await _tried(entered, means, ours, own.getsockname()[1], own)
 
 
 async def _tried(

@@ -12,11 +12,13 @@ from typing import Any, Final
 from socksgw.client.dialling import protected
 from socksgw.client.errors import CommandNotSupported, ProxyError, ProxyRefused
 from socksgw.console.selftest.connecting import (
+    LOOPBACK,
     TEXT,
     Entered,
     Means,
     Unwanted,
     enters,
+    oursFor,
     taken,
 )
 from socksgw.console.selftest.witness import Expected
@@ -28,7 +30,6 @@ from socksgw.wire.protection import StreamProtection
 
 __all__ = ["OTHERS"]
 
-_LOOPBACK: Final = Address.parse("127.0.0.1")
 #: Seconds after which a datagram counts as denied: nobody is told of one.
 _SILENT: Final = 3.0
 
@@ -41,7 +42,10 @@ async def binds(entered: Entered, means: Means) -> Answer | None:
     @raise ProbeFailed: it does not work.
     """
     name = entered.named("BIND")
-    ours = _own(entered)
+    ours = await means.aside(lambda: oursFor(entered.place))
+    if ours == LOOPBACK and _isLiteral(entered.place.where):
+        # The proxy's port may be on this address alone.
+        ours = Address.parse(entered.place.where[0])
     try:
         link, binding = await enters(
             entered,
@@ -100,10 +104,11 @@ async def associates(entered: Entered, means: Means) -> Answer | None:
         guard = accepted.protection
         if isinstance(guard, StreamProtection):
             guard = None
-        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as own:
-            own.bind((_LOOPBACK.text, 0))
+        ours = await means.aside(lambda: oursFor(entered.place))
+        with closing(socket.socket(FAMILIES[ours.version], socket.SOCK_DGRAM)) as own:
+            own.bind((ours.text, 0))
             port = own.getsockname()[1]
-            octets = encodeDatagram(_LOOPBACK, port, TEXT)
+            octets = encodeDatagram(ours, port, TEXT)
             if guard is not None:
                 octets = guard.wrapDatagram(octets)
             seconds = min(_SILENT, means.seconds)
@@ -115,7 +120,7 @@ async def associates(entered: Entered, means: Means) -> Answer | None:
     if not came:
         return Answer(
             name,
-            f"it associates; a datagram to {_LOOPBACK.text} port {port} does not come back",
+            f"it associates; a datagram to {ours.text} port {port} does not come back",
             "warning",
             "rules decide each destination: allow udp to it to try that, too",
         )
@@ -145,12 +150,6 @@ def _echoed(
             return b""
 
 
-def _own(entered: Entered) -> Address:
-    """Return our address for a place: its own, where it is of this host."""
-    where = entered.place.where
-    return Address.parse(where[0]) if _isLiteral(where) else _LOOPBACK
-
-
 def _isLiteral(where: Any) -> bool:
     try:
         Address.parse(where[0])
@@ -163,7 +162,7 @@ def _reached(entered: Entered, host: Address, port: int) -> tuple[str, int]:
     """Return where a port of the proxy is reached that it has told."""
     where = entered.place.where
     if host.isUnspecified:
-        return (where[0] if isinstance(where, tuple) else _LOOPBACK.text), port
+        return (where[0] if isinstance(where, tuple) else LOOPBACK.text), port
     return host.text, port
 
 
