@@ -179,6 +179,15 @@ class DirectoryGroups:
             # There is nothing to wait for; whether there are such users is looked
             # at for open sessions.
             return NOWHERE
+        return await self.again(name)
+
+    async def again(self, name: str) -> Membership:
+        """
+        Return the groups of a user who goes on with an earlier login.
+
+        Nobody else has asked whether there is such a user still: L{knows} tells of now
+        then.
+        """
         self._groups.look()
         answer = self._known.get(name)
         if answer is None or self._isDue(name):

@@ -434,6 +434,23 @@ class Login:
             return today
         return self.directory.lately(user).joined(today)
 
+    async def again(self, user: User) -> User | None:
+        """
+        Return who a user is who goes on with an earlier login: as L{now}.
+
+        Directories are asked where what they said does not count any more, as at a
+        login, and nobody gets in while a store cannot be read that might know them.
+
+        @return: L{None} also then.
+        """
+        assert isinstance(user, SocksUser), "the Portal let them in"
+        if self._stores.blind and not (user.anonymous or user.proved):
+            return None
+        directory = self.directory
+        if directory is not None and not user.anonymous and not isLocal(user.name):
+            await directory.again(user.name)
+        return self.now(user)
+
     def gone(self, user: User) -> str:
         """Return why L{now} returns none for a user, as a clause."""
         barred = self.directory.barred(user.name) if self.directory is not None else ""

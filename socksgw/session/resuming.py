@@ -34,7 +34,7 @@ def ended(case: Case, gateway: Gateway, login: Login) -> None:
         gateway.resumptions.end(login.ends, case.record.listener, case.client.source)
 
 
-def resumed(
+async def resumed(
     case: Case, gateway: Gateway, login: Login, wanted: Sequence[OfferedMethod]
 ) -> User:
     """
@@ -48,7 +48,7 @@ def resumed(
     assert login.resumes is not None
     found = gateway.resumptions.find(login.resumes, record.listener, client.source)
     tag, user = ("", None) if found is None else _told(found.facts)
-    user = None if user is None else case.generation.login.now(user)
+    user = None if user is None else await case.generation.login.again(user)
     if (
         found is None
         or user is None

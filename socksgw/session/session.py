@@ -292,7 +292,7 @@ class Session(case.Case):
         client = self.client
         self.stage = _LOGIN
         began = self.gateway.clock()
-        user = resumed(self, self.gateway, login, wanted)
+        user = await resumed(self, self.gateway, login, wanted)
         client.conversation.chooseMethod(_NO_AUTHENTICATION)
         self.loggedIn(user, began)
         request = client.conversation.admit(event)

@@ -19,15 +19,16 @@ GROUPS = {"contractors": ["CN=Contractors", "CN=External"], "staff": ["CN=Staff"
 class World:
     """A source, its clock, and what the journal was told."""
 
-    def __init__(self, *sources: Any, hold: float = 0) -> None:
+    def __init__(self, *sources: Any, hold: float = 0, groups: Any = GROUPS) -> None:
         self.clock = Clock()
         self.hold = hold
+        self.groups = groups
         self.told: list[tuple[str, str, str]] = []
         self.directory = self.follower(*sources)
 
     def follower(self, *sources: Any) -> DirectoryGroups:
         return DirectoryGroups(
-            sources, GROUPS, 60, self.hold, 5, self.clock.seconds,
+            sources, self.groups, 60, self.hold, 5, self.clock.seconds,
             Timers(self.clock).setDeadline,
             lambda *line: self.told.append(line),
         )  # fmt: skip

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.cred.credentials import UsernamePassword
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import IAlteredStore
+from socksgw.login.realm import ANYBODY
+from tests.login.groups import who
 from tests.login.logins import (
     CANARY,
     ChangingChecker,
@@ -97,6 +101,11 @@ def test_stampRaises() -> None:
         blind = login(Broken(alice=b"sesame"))
         blind.look()
         failure = settled(blind, alice())
+        again: list[Any] = [
+            Deferred.fromCoroutine(blind.again(each)).result
+            for each in (who("alice"), evolve(who("alice"), proved=True), ANYBODY)
+        ]
+    assert [each and each.name for each in again] == [None, "alice", "anonymous"]
     assert isinstance(failure, AuthenticationFailed)
     assert failure.reason == "checker-failed"
     assert CANARY not in everything(events)

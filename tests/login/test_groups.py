@@ -345,6 +345,33 @@ def test_loginWhileAway() -> None:
     assert (today.groups, today.unsure) == ({"admins", "staff"}, frozenset())
 
 
+@pytest.mark.parametrize("groups", [GROUPS, {}])
+def test_goingOnWithALogin(groups: Any) -> None:
+    """
+    Whoever does is who they are now, though nobody has asked in the meantime: in the
+    groups of now, or gone, also where no groups are a directory's.
+    """
+    source = Source(alice={"cn=staff"})
+    world = World(source, groups=groups)
+    made = Login([source], {}, 60, world.clock.seconds, directory=world.directory)
+    user = settled(made, ALICE)
+
+    def again() -> Any:
+        found: list[Any] = []
+        Deferred.fromCoroutine(made.again(user)).addBoth(found.append)
+        return found[0]
+
+    assert again().groups == ({"staff"} if groups else frozenset())
+    source.known["alice"] = {"cn=contractors"}
+    world.clock.advance(59)
+    assert again().groups == ({"staff"} if groups else frozenset())
+    world.clock.advance(2)
+    assert again().groups == ({"contractors"} if groups else frozenset())
+    source.known["alice"] = None
+    world.clock.advance(61)
+    assert again() is None
+
+
 @implementer(IVerifiedIdentity)
 class Proof:
     """Who has shown a ticket, or a certificate."""

@@ -8,6 +8,7 @@ import errno
 from typing import Any
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from socksgw.plugins import auth_certificate
@@ -123,6 +124,26 @@ def test_aUserWhoIsGone(gateway: Gateway) -> None:
     session = begun(gateway)
     gateway.generation.login.now = lambda user: None
     assert entered(gateway.connect(request6(session)), False) == INVALID
+
+
+def test_directoriesAreAsked(gateway: Gateway) -> None:
+    """Who the user is now; a token is spent once, though requests wait meanwhile."""
+    session = begun(gateway, tokens(8))
+    asked: list[Deferred[None]] = []
+
+    async def again(user: Any) -> Any:
+        asked.append(Deferred())
+        await asked[-1]
+        return evolve(user, groups=frozenset({"lately"}))
+
+    gateway.generation.login.again = again
+    waiting = [gateway.connect(request6(session, token(0))) for _ in range(2)]
+    assert [each.value() for each in waiting] == [b"", b""]
+    for each in asked:
+        each.callback(None)
+    assert entered(waiting[0]) == ACCEPTED + OK + window(1, 8)
+    assert entered(waiting[1], False) == REJECTED
+    assert gateway.lines("decision")[-1]["groups"] == ["lately"]
 
 
 def test_methodsThatAreWantedNoMore(gateway: Gateway) -> None:
