@@ -20,6 +20,7 @@ from socksgw.wire.address import Address
 from tests.fakes.journal import Kept, event
 from tests.live.clients import GREETING, exactly, four, opened, request5
 from tests.live.datagrams import Association, Echo
+from tests.live.groups import RECEIVE, SEND, SOURCES, Member
 from tests.live.running import Running
 from tests.tools.waiting import until
 
@@ -27,6 +28,8 @@ TEXT = """
 [[listen]]
 name = "lan"
 address = ["127.0.0.1:0"]
+[listen.multicast]
+interface = "lo"
 [auth]
 checkers = ["memory:alice:x"]
 [[auth.choose]]
@@ -40,6 +43,10 @@ to = ["=localhost"]
 [[rule]]
 id = "all"
 allow = ["connect", "udp", "resolve"]
+[[rule]]
+id = "groups"
+allow = ["multicast"]
+multicast = { send = true, ttl = 4 }
 """
 #: As of RFC 1928, a domain name.
 LOCALHOST = b"\x03\x09localhost"
@@ -85,6 +92,10 @@ def _written(running: Running) -> None:
     with Echo() as echo, Association(running.port) as association:
         association.echo(echo, b"hello")
     until(lambda: running.journal("flow-end"))
+    with Member(running.port) as member:
+        wanted = RECEIVE | SEND | SOURCES
+        asked = member.bind("239.1.2.3", 5004, wanted, ttl=9, sources=("192.0.2.1",))
+        assert asked.reply == 0x15
     with closing(opened(running.port)) as client:
         # Tor's RESOLVE; the client then asks for the address that it got.
         client.sendall(GREETING + request5(LOCALHOST, 0, 0xF0))
@@ -150,6 +161,12 @@ def numbered(running: Running, event: str, **wanted: object) -> int:
         # An end, with what it was the end of.
         ("end", {"session": 2}, "after the decision, line"),
         ("flow-end", {}, "after the flow, line"),
+        # What was wanted of a group.
+        (
+            "flow",
+            {"command": "multicast"},
+            "  direction both\n  interface lo\n  TTL       9\n  senders   192.0.2.1\n",
+        ),
         # What was refused before any rule: what was offered, and is now.
         ("refused", {}, "01 (GSSAPI), 80"),
         ("refused", {}, 'is offered "none" on "lan" (auth.choose[1])'),
