@@ -434,6 +434,11 @@ class Login:
             return today
         return self.directory.lately(user).joined(today)
 
+    def remembers(self, user: User) -> bool:
+        """Return whether a login counts later: no password does that is not kept."""
+        assert isinstance(user, SocksUser), "the Portal let them in"
+        return user.anonymous or user.proved or self._memory.seconds > 0
+
     async def again(self, user: User) -> User | None:
         """
         Return who a user is who goes on with an earlier login: as L{now}.
@@ -444,7 +449,9 @@ class Login:
         @return: L{None} also then.
         """
         assert isinstance(user, SocksUser), "the Portal let them in"
-        if self._stores.blind and not (user.anonymous or user.proved):
+        if not self.remembers(user) or (
+            self._stores.blind and not (user.anonymous or user.proved)
+        ):
             return None
         directory = self.directory
         if directory is not None and not user.anonymous and not isLocal(user.name):

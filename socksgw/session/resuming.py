@@ -76,11 +76,13 @@ def begun(case: Case, gateway: Gateway, login: Login, user: User) -> None:
     Have a login gone on with, if the client asks for that and it can be.
 
     Else it is told nothing. A login that is the connection's own is not gone on with by
-    another connection, and neither is one whose password an upstream wants.
+    another connection, and neither is one whose password an upstream wants, or is to be
+    checked each time.
 
     @raise AuthenticationFailed: it spends a token that it cannot have.
     """
-    if not login.begins or case.generation.handsOn:
+    generation = case.generation
+    if not login.begins or generation.handsOn or not generation.login.remembers(user):
         return
     client, record = case.client, case.record
     if client.identity is not None or client.program is not None:

@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from socksgw.login.portal import Login
 from socksgw.plugins import auth_certificate
 from socksgw.route.failures import failureFor
 from tests.fakes.gateway import (
@@ -124,6 +125,15 @@ def test_aUserWhoIsGone(gateway: Gateway) -> None:
     session = begun(gateway)
     gateway.generation.login.now = lambda user: None
     assert entered(gateway.connect(request6(session)), False) == INVALID
+
+
+def test_passwordsThatAreNotRemembered(gateway: Gateway) -> None:
+    """No session stands for a password that is to be checked each time (auth.cache)."""
+    session = begun(gateway)
+    gateway.generation.login = Login([gateway.checker], {}, 0, gateway.clock)
+    assert entered(gateway.connect(request6(session)), False) == INVALID
+    options = entered(gateway.connect(request6(PASSWORD, REQUEST)))
+    assert options == option6(4, b"\x02\x01\x00")
 
 
 def test_directoriesAreAsked(gateway: Gateway) -> None:
