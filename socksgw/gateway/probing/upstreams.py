@@ -90,6 +90,8 @@ def _before(config: Config, name: str) -> list[list[str]]:
 
 #: SOCKS 5 alone has a login that is over before the request.
 _GREETED: Final = "socks5"
+#: It has one reply for who is refused and for what fails.
+_VAGUE: Final = "socks4"
 #: Where the others are asked to connect to: nobody has that name (RFC 2606).
 _NOWHERE: Final = ("socksgw-probe.invalid", 443)
 #: The part of the time of a probe that the upstream has.
@@ -122,11 +124,15 @@ async def _ask(
 def _refused(url: str, way: str, error: UpstreamRefused) -> Answer:
     """Return what the answer to a request means that leads nowhere."""
     text = str(error).partition('": ')[2]
-    if error.reply != Reply.NOT_ALLOWED:
+    if error.reply == Reply.NOT_ALLOWED:
+        why = f"answers, and its rules refuse a name that nobody has: {text}"
+    elif url.startswith(_VAGUE):
+        why = f"answers; whether it lets us in, SOCKS 4 does not tell: {text}"
+    else:
         return Answer(url, f"{way}lets us in; of a name that nobody has: {text}")
     return Answer(
         url,
-        f"{way}answers, and its rules refuse a name that nobody has: {text}",
+        way + why,
         "warning",
         "its rules may come before its login: have it connect to what they allow, by "
         'check = { target = "HOST:PORT" }',
