@@ -8,7 +8,6 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -139,12 +138,17 @@ def initMain(
         isOwn = answers.login == "passwords" and not options.installed
         if isOwn and options.output is not None:
             users = Path(options.output).parent / answers.users
-            with suppress(FileExistsError):
+            try:
                 os.close(os.open(users, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
                 print(
                     f"{users} is made, without users: socksgw passwd {users} NAME",
                     file=err,
                 )
+            except FileExistsError:
+                # It may have users.
+                pass
+            except OSError as e:
+                raise _wrong(f"{users}: cannot be made: {e.strerror}") from None
     text = "".join(f"{line}\n" for line in draft.lines(title))
     if options.output is None:
         out.write(text)

@@ -110,6 +110,14 @@ def test_usersAreKept(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "cannot be made: File exists" in done.stderr
     assert users.read_text() == "kept"
+    made.unlink()
+    nowhere = str(tmp_path / "nowhere" / "users")
+    done = socksgw(*options, str(made), "--users", nowhere)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        f"{nowhere}: cannot be made: No such file or directory\n"
+    )
+    assert not made.exists()
 
 
 @pytest.mark.parametrize(

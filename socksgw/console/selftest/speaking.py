@@ -219,7 +219,7 @@ class Speaker:
         while len(answer) < _MOST:
             left = until - time.monotonic()
             quiet = answer and whole(answer)
-            proxy.settimeout(min(_QUIET, left) if quiet else max(left, 0.001))
+            proxy.settimeout(max(min(_QUIET, left) if quiet else left, 0.001))
             try:
                 came = proxy.recv(_MOST)
             except TimeoutError:

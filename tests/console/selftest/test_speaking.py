@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -16,6 +16,7 @@ from socksgw.console.selftest.vectors import VECTORS
 from socksgw.interfaces import ProbeFailed
 
 NOBODY = next(v for v in VECTORS if v.name == "a method that nobody has")
+LENGTHS = next(v for v in VECTORS if v.name == "two lengths of one body")
 COMMAND = next(v for v in VECTORS if v.name == "an unknown command")
 TYPE = next(v for v in VECTORS if v.name == "an unknown type of address")
 
@@ -93,3 +94,23 @@ def test_nobody() -> None:
         place = listening.getsockname()
     with pytest.raises(ProbeFailed, match="cannot be reached: Connection refused"):
         Speaker(Access(place), 5).all([NOBODY])
+
+
+def test_endless() -> None:
+    """Of an answer that goes on and on, what has come in time is judged."""
+    over = threading.Event()
+
+    def serve() -> None:
+        client, _ = listening.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+            while not over.wait(0.0005):
+                client.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        (found,) = Speaker(Access(listening.getsockname()), 0.3).all([LENGTHS])
+        over.set()
+        serving.join(10)
+    assert (found.state, found.said) == ("ok", "HTTP/1.1 400 Bad Request")
