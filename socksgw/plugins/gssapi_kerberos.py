@@ -20,7 +20,7 @@ from gssapi.raw.misc import GSSError
 from socksgw.errors import AuthenticationFailed
 from socksgw.interfaces import Answer, ProbeFailed
 from socksgw.system.certificateprobe import ofKeytab
-from socksgw.system.files import FileError, readSecret
+from socksgw.system.files import FileError, readSecret, unreadable
 from socksgw.system.gssapicontext import SealingContext
 from socksgw.system.gssapierrors import gssapiWords
 from socksgw.system.keptsecret import KeptSecret
@@ -173,6 +173,8 @@ def _kept(keytab: Path) -> KeptSecret:
     """
     try:
         return KeptSecret.of(keytab)
+    except PermissionError as e:
+        raise ValueError(unreadable(keytab, e)) from None
     except OSError as e:
         raise ValueError(
             f"{keytab}: {e.strerror}; make it with kadmin's ktadd"

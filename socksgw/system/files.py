@@ -257,9 +257,15 @@ def _checkDirectory(path: Path, found: os.stat_result, sticky: bool) -> None:
     )
     # Not even root believes what another user can replace.
     if found.st_uid not in (0, us):
+        remedy = f"chown {us} {path}"
+        if us == 0:
+            # Most often that is the gateway's user, and root the one who is wrong.
+            remedy = (
+                f"start the gateway as user {found.st_uid} (twistd --uid), or {remedy}"
+            )
         raise FileError(
             f"{path}: it belongs to user {found.st_uid}, who can replace what is in it; "
-            f"remedy: chown {us} {path}, {alone}"
+            f"remedy: {remedy}, {alone}"
         )
     writable = found.st_mode & 0o002 or (
         found.st_mode & 0o020 and not _groupIsOurs(found)

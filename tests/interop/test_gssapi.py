@@ -632,6 +632,24 @@ def test_keytabs(realm: Realm, tmp_path: Path) -> None:
     assert f'auth.gssapi: "gssapi": {tmp_path}/open: others' in checked.stdout
 
 
+def test_aKeytabOfRoot(realm: Realm) -> None:
+    """Who may not read it is told whose it has to be, and not to make it again."""
+    from socksgw.plugins.gssapi_kerberos import Kerberos
+
+    user = os.geteuid()
+    us = user or 65534
+    # Where any user may go.
+    keytab = Path("/dev/shm") / f"socksgw-{os.getpid()}.keytab"
+    keytab.touch(0o600 if user == 0 else 0)
+    try:
+        os.seteuid(us)
+        with pytest.raises(ValueError, match=f"let user {us} .*chown {us} {keytab}"):
+            Kerberos(keytab, object())
+    finally:
+        os.seteuid(user)
+        keytab.unlink()
+
+
 def test_aKeytabThatBecomesReadable(
     gateway: Running,
     realm: Realm,

@@ -15,6 +15,7 @@ import pytest
 from socksgw.system import files
 from socksgw.system.files import (
     FileError,
+    ownDirectory,
     readFile,
     readSecret,
     stampOf,
@@ -158,6 +159,17 @@ def test_groupOfAnothersFile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "geteuid", lambda: us)
     with pytest.raises(FileError, match=f"remedy: chown {us} {file} && chmod g-rwx"):
         readSecret(file)
+
+
+def test_theDirectoryOfAnother(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root is told to start as whose it is, before it takes that one's directory."""
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65534, 65534)
+    owner = tmp_path.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    remedy = rf"remedy: start the gateway as user {owner} \(twistd --uid\), or chown 0 "
+    with pytest.raises(FileError, match=remedy + str(tmp_path)):
+        ownDirectory(tmp_path)
 
 
 def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

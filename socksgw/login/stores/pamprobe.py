@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +50,7 @@ def askService(service: str, root: Path = Path("/")) -> Sequence[Answer]:
             f"{what} has no line of auth", "PAM refuses everybody then; add one"
         )
     said = f"is there, with {', '.join(names)}; no login was tried"
-    if "pam_unix.so" in names and os.geteuid() and not _readsShadow(root):
+    if _isBlind(names, root):
         return [
             Answer(
                 what,
@@ -66,11 +66,25 @@ def askService(service: str, root: Path = Path("/")) -> Sequence[Answer]:
 
 def lacking(service: str, root: Path = Path("/")) -> Sequence[str]:
     """
-    Return what is wrong with a service whose file is not there; else nothing.
+    Return what is wrong with a service.
+
+    Its file is not there, or its module would take every password for wrong.
 
     @param root: where the system's files are.
     """
-    return [] if _files(service, root) else [f"{_absent(service)}; {_MAKE}"]
+    if not _files(service, root):
+        return [f"{_absent(service)}; {_MAKE}"]
+    try:
+        names = {name for _, name in _lines(service, root, 0)}
+    except ProbeFailed as e:
+        return [f"PAM service {service}: {e}; {e.remedy}"]
+    if not _isBlind(names, root):
+        return []
+    return [
+        f"PAM service {service}: pam_unix lets user {os.geteuid()}, who may not read "
+        "/etc/shadow, ask about no other user's password; give the gateway's user the "
+        "group shadow (SupplementaryGroups=shadow in its unit)"
+    ]
 
 
 def _files(service: str, root: Path) -> Sequence[Path]:
@@ -115,5 +129,15 @@ def _isThere(module: str, root: Path) -> bool:
     return any(next(root.glob(f"{each}/{module}"), None) for each in _MODULES)
 
 
-def _readsShadow(root: Path) -> bool:
-    return os.access(root / "etc/shadow", os.R_OK)
+def _isBlind(modules: Collection[str], root: Path) -> bool:
+    """
+    Return whether a module takes every password for wrong, but this user's own.
+
+    Programs that are not root's ask C{unix_chkpwd}, which knows one user
+    (pam_unix(8)), unless they can read the file themselves.
+    """
+    return (
+        "pam_unix.so" in modules
+        and os.geteuid() != 0
+        and not os.access(root / "etc/shadow", os.R_OK)
+    )

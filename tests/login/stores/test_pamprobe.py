@@ -4,6 +4,7 @@ What is told of PAM services in files.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,18 @@ def test_lacking(root: Path) -> None:
     (said,) = lacking("absent", root)
     assert said.startswith("there is no file /etc/pam.d/absent: PAM takes")
     assert said.endswith("see socksgw help directories")
+
+
+def test_blind(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who may not read the passwords hears that each would be wrong."""
+    (root / "etc/pam.d/unix").write_text("auth required pam_unix.so\n")
+    monkeypatch.setattr(os, "geteuid", lambda: 1080)
+    (said,) = lacking("unix", root)
+    assert said.startswith(
+        "PAM service unix: pam_unix lets user 1080, who may not read"
+    )
+    assert lacking("good", root) == []
+    (root / "etc/shadow").touch()
+    assert lacking("unix", root) == []
+    (said,) = lacking("circle", root)
+    assert said.startswith("PAM service circle: circle includes itself; mend")
