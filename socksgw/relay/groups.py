@@ -194,6 +194,7 @@ class GroupRelay:
         self._memberships = memberships
         self._watch = watch
         self._isClients = isClients
+        self._isHere = self._socket.getsockname()[0].partition("%")[0] == self._source
         self._scope = ""
         self.strangers = 0
         admitOnly(self._socket, source, None, mark)
@@ -201,8 +202,13 @@ class GroupRelay:
 
     @property
     def proves(self) -> bool:
-        """Whether a port is the client's only once a datagram came from it."""
-        return self._isClients is not None
+        """
+        Whether a port is the client's only once a datagram came from it.
+
+        Of a client on this host another may be one of ours, and what is sent to it a
+        circle without an end.
+        """
+        return self._isHere or self._isClients is not None
 
     def _ready(self, _events: int) -> None:
         receive = self._socket.recvfrom_into

@@ -21,7 +21,6 @@ from typing import Any
 
 from tests.live.admin import AdminClient
 from tests.live.groups import (
-    ALL,
     BIND,
     INSIDE,
     MM,
@@ -350,25 +349,6 @@ def sources(gateway: Running, far: Far, version: int) -> dict[str, Any]:
     return told
 
 
-def arming(gateway: Running, far: Far, near: str) -> dict[str, Any]:
-    """The client names another address, or none: its first datagram tells the port."""
-    with Member(gateway.ports[0]) as client:
-        joined = client.ask(BIND, RECEIVE | MULTICAST, (GROUP[4], PORT), (near, 9))
-        client.place = joined.local
-        stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        stranger.bind(("127.0.0.2", 0))
-        stranger.sendto(bytes(4) + struct.pack("!I", joined.aid), client.place)
-        far.say(b"too early")
-        client.send(joined.aid, b"")
-        # When this is answered the relay has read it: datagrams come first.
-        client.ask(RELEASE, RECEIVE, aid=99)
-        far.say(b"now")
-        told = {"reply": joined.reply, "came": client.receive()[1].decode()}
-        stranger.close()
-    gone(GROUP[4])
-    return told
-
-
 def ended(gateway: Running, far: Far) -> dict[str, Any]:
     """The client is reset."""
     client = Member(gateway.ports[0])
@@ -531,13 +511,8 @@ def crowd(gateway: Running, far: Far) -> dict[str, Any]:
     }
 
 
-def doing(name: str, do: Callable[..., Any], *arguments: Any) -> None:
-    """Do one thing, and keep what it tells."""
-    found[name] = do(*arguments)
-
-
-def main() -> None:
-    """Have it all happen."""
+def cabled() -> None:
+    """Make the networks."""
     ip("netns add far")
     ends = [("10.9.2.1/24", "10.9.2.2/24"), ("fd00:9::1/64", "fd00:9::2/64")]
     cable(("", "mc0"), ("far", "mc1"), *ends)
@@ -548,6 +523,16 @@ def main() -> None:
         "addr add fd00:9::3/64 dev mc1 nodad",
         netns="far",
     )
+
+
+def doing(name: str, do: Callable[..., Any], *arguments: Any) -> None:
+    """Do one thing, and keep what it tells."""
+    found[name] = do(*arguments)
+
+
+def main() -> None:
+    """Have it all happen."""
+    cabled()
     # So that a client which does not read is soon noticed.
     for name in ("rmem", "wmem"):
         Path(f"/proc/sys/net/ipv4/tcp_{name}").write_text("4096 65536 131072")
@@ -567,8 +552,6 @@ def main() -> None:
             ("observed", observed), ("reloaded", reloaded), ("restarted", restarted),
         ):  # fmt: skip
             doing(name, do, gateway, far)
-        for near in ("192.0.2.7", ALL):
-            doing(f"arming {near}", arming, gateway, far, near)
         found["flows"] = gateway.journal("flow")
         found["flow ends"] = gateway.journal("flow-end")
         gateway.healthy()

@@ -131,12 +131,6 @@ def test_limits(found: Any) -> None:
     assert told["rate"] == [40, True]
 
 
-@pytest.mark.parametrize("near", ["192.0.2.7", ALL])
-def test_portOfTheClient(found: Any, near: str) -> None:
-    """Behind an address translation its first datagram tells it."""
-    assert found[f"arming {near}"] == {"reply": 0, "came": "now"}
-
-
 def test_resetByTheClient(found: Any) -> None:
     """It leaves, whatever the end of its connection."""
     assert found["ended"]["reasons"] == ["client-lost"]
@@ -215,6 +209,31 @@ def test_journal(found: Any) -> None:
     assert whys["10.9.2.2"] == "10.9.2.2 is not a multicast group"
     assert whys["224.0.0.251"].endswith("is a group of the local network (special)")
     assert any(each.get("senders") == ["10.9.2.2"] for each in flows)
+
+
+@pytest.fixture(scope="module")
+def ported() -> Any:
+    """Return what has come of L{tests.interop.groupports}."""
+    return json.loads(alone("tests.interop.groupports"))
+
+
+def test_namedPort(ported: Any) -> None:
+    """A client of another address is sent to where it says."""
+    assert ported["named"] == "at once"
+
+
+@pytest.mark.parametrize("near", ["192.0.2.7", ALL, "127.0.0.1"])
+def test_portOfTheClient(ported: Any, near: str) -> None:
+    """
+    Its first datagram tells it: behind an address translation, and on the gateway's
+    own host.
+    """
+    assert ported[f"arming {near}"] == {"reply": 0, "came": "now"}
+
+
+def test_circle(ported: Any) -> None:
+    """What came of the group is not sent there again."""
+    assert ported["circle"] == {"replies": [0, 0], "came": "spark", "heard": "after"}
 
 
 @pytest.fixture(scope="module")

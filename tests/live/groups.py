@@ -146,6 +146,8 @@ class Member:
         told = self.ask(BIND, flags | MULTICAST, (group, port), local, **more)
         if not told.reply and not inside:
             self.place = told.local
+            # On the gateway's host the first datagram tells the port.
+            self.send(told.aid, b"")
         return told
 
     def send(self, aid: int, payload: bytes, inside: bool = False) -> None:
