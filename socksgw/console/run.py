@@ -5,6 +5,7 @@ Any program through a gateway: C{socksgw run}.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any, Final
 
@@ -75,6 +76,9 @@ def runMain(options: argparse.Namespace) -> int:
         return _said(str(e), 2)
     except OSError as e:
         return _said(str(e), 1)
+    if options.password_env:
+        # The program has the same environment, and is to have no login.
+        os.environ.pop(options.password_env, None)
     keeper = Keeper() if options.isolate else None
     program = Program([options.program, *options.arguments], calls, keeper)
 

@@ -5,9 +5,14 @@ C{tests/interop/test_run.py}.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 
 from socksgw.console.entry import main
+from tests.live.running import running, socksgwProcess
+from tests.live.servers import freePort
 
 PROXY = "socks5://127.0.0.1:1080"
 
@@ -43,3 +48,26 @@ def test_noProgram(capsys: pytest.CaptureFixture[str]) -> None:
         main(["run", "--proxy", PROXY])
     assert raised.value.code == 2
     assert "PROGRAM" in capsys.readouterr().err
+
+
+def test_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program does not see the variable that has the password."""
+    users = str(tmp_path / "users")
+    done = socksgwProcess("passwd", users, "alice", stdin="canary\n")
+    assert done.returncode == 0, done.stderr
+    port = freePort()
+    text = (
+        f'[[listen]]\nname = "all"\naddress = ["127.0.0.1:{port}"]\n'
+        f'[auth]\ncheckers = ["passwd:{users}"]\n'
+        '[[auth.choose]]\nmethods = ["userpass"]\n'
+    )
+    with contextmanager(running)(tmp_path, text):
+        monkeypatch.setenv("MY_PASSWORD", "canary")
+        proxy = f"socks5://127.0.0.1:{port}"
+        done = socksgwProcess(
+            *("run", "--proxy", proxy, "--user", "alice"),
+            *("--password-env", "MY_PASSWORD", "env"),
+        )
+    assert done.returncode == 0, done.stderr
+    assert "PATH=" in done.stdout
+    assert "canary" not in done.stdout
