@@ -189,7 +189,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
                 "isolated",
                 "known",
                 "notrun",
-                "program",
                 "running",
                 "seccomp",
                 "standin",

@@ -47,7 +47,9 @@ def remedy(error: OSError, sysctl: Path = _SYSCTL) -> str:
             f"user namespaces are forbidden here ({why}), as containers and chroot "
             "do: run it outside, or use socksgw run without --isolate"
         )
-    return f"namespaces cannot be made here ({why}): socksgw run needs none"
+    return (
+        f"namespaces cannot be made here ({why}): socksgw run works without --isolate"
+    )
 
 
 def tproxyRemedy(said: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, final
 
 from socksgw.run.calls import Calls
 from socksgw.run.filter import assembled, program
+from socksgw.run.forbidden import remedy
 from socksgw.run.keeper import Keeper
 from socksgw.run.notrun import NotRun
 from socksgw.run.seccomp import Listener, descriptorOf, install
@@ -34,7 +35,8 @@ _LEFT: Final = (signal.SIGINT, signal.SIGQUIT)
 _HANDED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 #: What Python ignores, and programs expect to be as usual.
 _USUAL: Final = (signal.SIGPIPE, signal.SIGXFSZ)
-#: The program's process, and its descriptor; or an error number below 0.
+#: The program's process, and its descriptor; or an error number below 0. Then the
+#: process is 0 if it is not in namespaces of its own.
 _ANSWER: Final = struct.Struct("=ii")
 
 
@@ -87,6 +89,8 @@ class Program:
         if len(octets) < _ANSWER.size:
             raise NotRun("the program's process has ended")
         process, number = _ANSWER.unpack(octets)
+        if number < 0 and not process:
+            raise NotRun(remedy(OSError(-number, "")))
         if number < 0:
             raise NotRun(
                 f"system calls cannot be supervised here ({os.strerror(-number)}): "
@@ -152,12 +156,14 @@ def _become(
     own = os.getpid()
     try:
         if os.read(told, 1):
+            answering = 0
             try:
                 if first is not None:
                     first()
+                answering = own
                 number = install(assembled(program(calls, isolated)), calls)
             except OSError as e:
-                os.write(answer, _ANSWER.pack(own, -(e.errno or 1)))
+                os.write(answer, _ANSWER.pack(answering, -(e.errno or 1)))
                 os._exit(status)
             os.write(answer, _ANSWER.pack(own, number))
             if os.read(told, 1):
