@@ -150,8 +150,7 @@ class SessionRecord:
     @ivar tls: the members of lines about TLS with the client (L{socksgw.audit.secured});
         empty without it.
     @ivar pathTLS: those about TLS with the last upstream that speaks it.
-    @ivar joins: the members of a line about a multicast group (L{ofGroup}); empty in
-        others.
+    @ivar joins: the members of a line about a multicast group; empty in others.
     @ivar proxied: the members of lines about the sender of a PROXY header
         (L{socksgw.audit.proxied}); empty without one.
     """
@@ -159,11 +158,11 @@ class SessionRecord:
     __slots__ = (
         "addresses", "allowed", "asked", "began", "bound", "carried", "chosen", "claimed",
         "client", "clientPort", "command", "decidedBy", "decider", "dialled", "ending",
-        "groups", "hint", "joins", "judged", "listener", "local", "loggedIn",
-        "loginTook", "metered", "method", "name", "network", "offered",
-        "path", "pathTLS", "peerPort", "pending", "policy", "port", "protocol", "proxied", "reachedAt",
-        "reason", "received", "reply", "reports", "rule", "rules", "said", "secured",
-        "sent", "session", "strangers", "struck", "tag", "ticket", "times", "tls", "user",
+        "groups", "hint", "joins", "judged", "listener", "local", "loggedIn", "loginTook",
+        "metered", "method", "name", "network", "offered", "path", "pathTLS", "peerPort",
+        "pending", "policy", "port", "protocol", "proxied", "reachedAt", "reason",
+        "received", "reply", "reports", "rule", "rules", "said", "secured", "sent",
+        "session", "strangers", "struck", "tag", "ticket", "times", "tls", "user",
         "userId", "verdict", "via", "waited", "wanted", "why",
     )  # fmt: skip
 
@@ -354,21 +353,17 @@ class SessionRecord:
         return flow
 
     def ofGroup(
-        self,
-        direction: str,
-        interface: str,
-        ttl: int | None,
-        senders: Sequence[Address],
+        self, way: str, interface: str, ttl: int | None, senders: Sequence[Address]
     ) -> None:
         """
         Keep what a client wants of a multicast group.
 
-        @param direction: C{receive}, C{send} or C{both}.
+        @param way: C{receive}, C{send} or C{both}.
         @param interface: where the group is joined, and sent to.
         @param ttl: of what the client sends; L{None} where it sends nothing.
         @param senders: whose datagrams it wants; empty for everybody's.
         """
-        self.joins = f',"direction":"{direction}"' + named("interface", interface)
+        self.joins = f',"direction":"{way}"' + named("interface", interface)
         if ttl is not None:
             self.joins += f',"ttl":{ttl}'
         if senders:

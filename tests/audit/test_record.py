@@ -284,7 +284,9 @@ def everyLine() -> list[str]:
     record.decided(said)
     record.via, record.judged = "a, b", "name"
     record.went("a, b", TLSSession("TLSv1.2", ""))
-    lines = [record.decisionLine(), record.ofFlow(b"x", V4, 53).decisionLine("flow")]
+    group = record.ofFlow(b"x", V4, 53)
+    group.ofGroup("both", "eth1", 8, [V4])
+    lines = [record.decisionLine(), group.decisionLine("flow")]
     record.dialled, record.bound, record.strangers = V4, (V4, 1), 3
     record.livesBy("grant:5", "T-2")
     record.ending = "revoked"
