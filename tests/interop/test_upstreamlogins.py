@@ -134,10 +134,6 @@ WAYS: dict[str, tuple[str, str, str, str, str]] = {
 }  # fmt: skip
 #: Where there is no UDP: what the client is told, and why.
 WITHOUT_UDP = {
-    "six": (7, "upstream-refused"),
-    "six in tls": (7, "upstream-refused"),
-    "six by certificate": (7, "upstream-refused"),
-    "six by gssapi": (7, "upstream-refused"),
     "basic": (7, "upstream-refused"),
     "negotiate": (7, "upstream-refused"),
     "https": (7, "upstream-refused"),
