@@ -27,6 +27,8 @@ from tests.tools.waiting import until
 
 #: Seconds after which a server's or a client's socket gives up.
 PATIENCE = 30.0
+#: Seconds in which a client may say nothing: a busy machine installs a package meanwhile.
+_REST = 240.0
 
 
 def missing(what: str) -> NoReturn:
@@ -299,7 +301,7 @@ class Destination:
 
     def _have(self, connection: socket.socket) -> None:
         with connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(_REST)
             self._serve(connection)
 
     def __enter__(self) -> Destination:
