@@ -244,8 +244,7 @@ class Worker:
         elif what == "forget":
             self._forget(gateway)
         elif what == "checked":
-            for each in message["checks"]:
-                gateway.generation.upstreams.heard(Checked(*each))
+            self._hear(gateway, message)
         elif what == "relieve":
             connection = socket.socket(fileno=descriptors.pop())
             self._leaver = Leaver(
@@ -279,6 +278,7 @@ class Worker:
             sessions = gateway.sessions
             place.latest = lambda: sessions.last
             gateway.give(socketsIn(message["places"], listening))
+            self._hear(gateway, message)
             gateway.listen()
             if before >= 0:
                 Before(gateway, self._watch, socket.socket(fileno=before)).take()
@@ -290,6 +290,12 @@ class Worker:
         self._gateway = gateway
         spareCollector()
         return {}
+
+    @staticmethod
+    def _hear(gateway: Gateway, message: dict[str, Any]) -> None:
+        """Take note of what upstreams were found to be."""
+        for each in message["checks"]:
+            gateway.generation.upstreams.heard(Checked(*each))
 
     def _prepare(self, gateway: Gateway, message: dict[str, Any]) -> Deferred[Message]:
         """Build another configuration, without using it yet."""

@@ -280,6 +280,7 @@ class Workforce(Part, Role):
                     "first": first,
                     "preceded": bool(preceding),
                     "places": places,
+                    "checks": gateway.generation.upstreams.failing,
                     "config": packed(gateway.config, self._checkers),
                 },
                 [self._journal.lock, *opened, *preceding, *sockets],
@@ -356,6 +357,7 @@ class Workforce(Part, Role):
             return
         child.serves, child.silent = True, 0
         assert self._gateway is not None
+        # And what was found since it began.
         self._tellOf(self._gateway.generation.upstreams.failing, [child])
         self._steer()
         _log.info(
