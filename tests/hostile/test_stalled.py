@@ -27,7 +27,7 @@ from tests.live.clients import (
     reset,
     tunnel,
 )
-from tests.live.running import OPEN, Running, resident
+from tests.live.running import OPEN, Running, resident, settled
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -86,7 +86,7 @@ def test_stalledReadersHoldABoundedAmount(
         stack.enter_context(descriptorsFor(4 * stalled + 500))
         flood = stack.enter_context(Server(flood=True))
         neighbour = stack.enter_context(Server(flood=True, octets=size))
-        started = gateway(_CONFIGURATION)
+        started = settled(gateway(_CONFIGURATION))
         assert _received(started, neighbour, size)
         before, fewest = resident(started), started.sockets
         clients = []
@@ -130,7 +130,7 @@ def test_stalledUploads(gateway: Gateway) -> None:
     more than the budget is held, and when the servers go so do the sessions.
     """
     with ExitStack() as stack:
-        started = gateway(_CONFIGURATION)
+        started = settled(gateway(_CONFIGURATION))
         fewest, before = started.sockets, resident(started)
         with Server(deaf=True) as deaf:
             clients = [
@@ -151,7 +151,7 @@ def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
     given back, though the server reads nothing.
     """
     with ExitStack() as stack:
-        started = gateway(_CONFIGURATION)
+        started = settled(gateway(_CONFIGURATION))
         fewest = started.sockets
         deaf = stack.enter_context(Server(deaf=True))
         clients = [
@@ -219,7 +219,7 @@ def test_clientsThatSendMuchAndGo(gateway: Gateway) -> None:
     of them any more, and what was held for them is given back to the system.
     """
     with hole() as silent, descriptorsFor(4000):
-        started = gateway(_CONFIGURATION)
+        started = settled(gateway(_CONFIGURATION))
         before, fewest = resident(started), started.sockets
         request = GREETING + request5(four("127.0.0.1"), silent)
         _sendAndGo(started.port, request + bytes(1 << 17), 1500, 300)

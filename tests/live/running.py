@@ -356,6 +356,20 @@ def resident(gateway: Running) -> int:
     return sum(int(each.split()[1]) for each in statm) * os.sysconf("SC_PAGE_SIZE")
 
 
+def settled(gateway: Running) -> Running:
+    """Wait until the process that waits to serve is there, too, and needs no more."""
+    if WORKERS > 1:
+        until(lambda: len(gateway.processes) == WORKERS + 2)
+        megabytes: list[int] = []
+
+        def isStill() -> bool:
+            megabytes.append(resident(gateway) >> 20)
+            return len(megabytes) >= 40 and len(set(megabytes[-40:])) == 1
+
+        until(isStill)
+    return gateway
+
+
 def processorTime(gateway: Running) -> float:
     """Seconds of processor time that it has had, with its workers, user and system."""
     ticks = 0
