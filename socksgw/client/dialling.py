@@ -106,7 +106,12 @@ async def reached(
 
 
 def protected(link: ConnectionLink, accepted: Accepted) -> Connection:
-    """Return the connection on which octets go on, which nothing reads yet."""
+    """
+    Return the connection for what follows the proxy's reply; nothing reads it yet.
+
+    @param link: the link to the proxy.
+    @param accepted: the reply, with the protection that was agreed on.
+    """
     if accepted.protection is None:
         return link.connection
     return ProtectedConnection(link.connection, accepted.protection, link, paused=True)
