@@ -55,7 +55,7 @@ engineers = {{ directory = ["CN=Engineers,{GROUPS}"] }}
 """
     + LOOPBACK
 )
-REFRESH = '[auth]\ngroups_refresh = "300ms"\ncache = "100ms"\n'
+REFRESH = '[auth]\ngroups_refresh = "300ms"\ncache = "0s"\n'
 BY_PASSWORD = '[[auth.choose]]\nmethods = ["userpass"]\n'
 
 
@@ -354,7 +354,7 @@ def test_kerberos(
     choose = f"""
 [auth]
 strip_realms = ["CORP.TEST"]
-cache = "100ms"
+cache = "0s"
 gssapi = {{ keytab = "{domain.keytabs["svc-socks"]}", protection = ["integrity"] }}
 [[auth.choose]]
 methods = ["gssapi"]

@@ -20,7 +20,7 @@ POLICY = (
     f"""
 [auth]
 groups_refresh = "300ms"
-cache = "100ms"
+cache = "0s"
 [[auth.choose]]
 methods = ["userpass"]
 [[listen]]

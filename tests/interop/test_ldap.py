@@ -256,7 +256,7 @@ def test_keytab(
             f'''methods = ["userpass", "gssapi"]
 [auth]
 strip_realms = ["CORP.EXAMPLE"]
-cache = "100ms"
+cache = "0s"
 groups_refresh = "500ms"
 gssapi = {{ keytab = "{services}", protection = ["integrity"] }}''',
         )
