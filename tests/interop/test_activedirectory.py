@@ -16,7 +16,7 @@ from tests.live import raw
 from tests.live.kerberos import Client, initiator, within
 from tests.live.running import LOOPBACK, Running, socksgwProcess
 from tests.live.running import running as started
-from tests.live.samba import BASE, GROUPS, PASSWORD, DomainController
+from tests.live.samba import BASE, GROUPS, NO_HOUR, PASSWORD, DomainController
 from tests.live.servers import Destination, echo, package
 from tests.tools.waiting import until
 
@@ -94,6 +94,12 @@ def refused(gateway: Running, user: str, password: str = PASSWORD) -> tuple[str,
     return lines[-1]["reason"], heard.hex()
 
 
+def replaced(domain: DomainController, dn: str, value: str) -> None:
+    """Give an attribute of an account another value: a line of LDIF."""
+    attribute = value.partition(":")[0]
+    domain.modify(f"dn: {dn}\nchangetype: modify\nreplace: {attribute}\n{value}\n")
+
+
 def test_oneIdentity(running: Running) -> None:
     """
     Each name by which Active Directory knows a user logs in as the same one, whose
@@ -150,7 +156,11 @@ def test_nobodyElse(running: Running, said: str) -> None:
         ("expired", "account-expired"),
         ("locked", "account-locked"),
         ("mustchange", "password-must-change"),
+        ("oldpassword", "password-expired"),
         ("nighttime", "logon-hours"),
+        ("elsewhere", "logon-workstation"),
+        # No code tells of it.
+        ("smartcard", "wrong-credentials"),
         ("CLIENT1$", "machine-account"),
         ("CORP\\client1$", "machine-account"),
         ("robot$", "machine-account"),
@@ -159,25 +169,26 @@ def test_nobodyElse(running: Running, said: str) -> None:
 def test_states(running: Running, user: str, reason: str) -> None:
     """
     The journal tells why an account may not log in with its password; the client does
-    not hear it, and neither learns it with a wrong one.
+    not hear it. With a wrong one neither learns it, but that an account is locked.
     """
     assert refused(running, user) == (reason, "0101")
     why = running.journal("login-failed")[-1]["why"]
     assert "data" not in why
     assert "80090308" not in why
-    if user == "locked":
-        return
-    assert refused(running, user, "wrong") == ("wrong-credentials", "0101")
+    said = reason if user == "locked" else "wrong-credentials"
+    assert refused(running, user, "wrong") == (said, "0101")
+
+
+def test_atTheController(running: Running) -> None:
+    """To the directory a login by password is one at the domain controller."""
+    assert asked(running, "here", "127.0.0.4") == 5
 
 
 def test_enabled(running: Running, domain: DomainController) -> None:
     """As soon as the state of an account has changed, its password is good again."""
     dn = domain.account("dormant", control=514)
     assert refused(running, "dormant") == ("account-disabled", "0101")
-    domain.modify(
-        f"dn: {dn}\nchangetype: modify\nreplace: userAccountControl\n"
-        "userAccountControl: 512\n"
-    )
+    replaced(domain, dn, "userAccountControl: 512")
     assert asked(running, "dormant", "127.0.0.4") == 5
 
 
@@ -293,7 +304,9 @@ def test_live(
         "userAccountControl: 514": "the account is disabled",
         "accountExpires: 132223104000000000": "the account has expired",
         "pwdLastSet: 0": "the password has to be changed first",
-        "": "the account is locked",
+        f"logonHours:: {NO_HOUR}": "the account may not log on at this hour",
+        "lock": "the account is locked",
+        "age": "the password has expired",
         "delete": "the user no longer exists",
     }
     users = {f"live{i}": change for i, change in enumerate(changes)}
@@ -325,14 +338,12 @@ def test_live(
             session(user)
             if change == "delete":
                 domain.modify(f"dn: {names[user]}\nchangetype: delete\n")
-            elif change:
-                attribute = change.partition(":")[0]
-                domain.modify(
-                    f"dn: {names[user]}\nchangetype: modify\n"
-                    f"replace: {attribute}\n{change}\n"
-                )
-            else:
+            elif change == "lock":
                 domain.lock(user)
+            elif change == "age":
+                domain.age(user)
+            else:
+                replaced(domain, names[user], change)
             assert ended() == changes[change]
         session("leaver")
         domain.modify(
@@ -366,19 +377,20 @@ methods = ["gssapi"]
         client.login(1).request("127.0.0.1", port)
     line = serving.journal("decision")[-1]
     assert (line["user"], line["rule"]) == ("alice", "contractors")
-    # A ticket for the service stays good when its user is disabled.
+    # A ticket for the service stays good when its user may not log in any more.
     dn = domain.account("ticketed")
     tickets = domain.tickets("ticketed")
     with within(tickets), Client(serving.port, initiator()) as client:
         client.login(1)
-    domain.modify(
-        f"dn: {dn}\nchangetype: modify\nreplace: userAccountControl\n"
-        "userAccountControl: 514\n"
-    )
-    with (
-        within(tickets),
-        Client(serving.port, initiator()) as client,
-        pytest.raises(AssertionError, match="aborted"),
-    ):
-        client.login(1)
-    assert serving.journal("login-failed")[-1]["reason"] == "account-disabled"
+    for change, reason in [
+        (f"logonHours:: {NO_HOUR}", "logon-hours"),
+        ("userAccountControl: 514", "account-disabled"),
+    ]:
+        replaced(domain, dn, change)
+        with (
+            within(tickets),
+            Client(serving.port, initiator()) as client,
+            pytest.raises(AssertionError, match="aborted"),
+        ):
+            client.login(1)
+        assert serving.journal("login-failed")[-1]["reason"] == reason

@@ -32,6 +32,7 @@ __all__ = [
     "GROUPS",
     "HOST",
     "LOCKOUT",
+    "NO_HOUR",
     "PASSWORD",
     "PEOPLE",
     "REALM",
@@ -51,6 +52,8 @@ ADMINISTRATOR: Final = "administrator@corp.test"
 #: Wrong passwords after which an account is locked. A test that sends wrong ones makes
 #: an account of its own.
 LOCKOUT: Final = 8
+#: No hour of the week, as logonHours in LDIF: 168 bits ([MS-SAMR] section 2.2.6.5).
+NO_HOUR: Final = base64.b64encode(bytes(21)).decode()
 
 _PORTS: Final = (53, 88, 389, 464, 636, 3268, 3269)
 #: Address in what is kept; each controller puts its own in its place.
@@ -103,14 +106,11 @@ _CONTENT: Final = "".join(
         # 2020-01-01, in units of 100 ns since 1601 ([MS-ADTS] section 2.2.7).
         _account("expired", "", 512, PEOPLE, "accountExpires: 132223104000000000"),
         _account("mustchange", "", 512, PEOPLE, "pwdLastSet: 0"),
-        # No hour of the week: 168 bits ([MS-ADTS] section 3.1.1.5.3).
-        _account(
-            "nighttime",
-            "",
-            512,
-            PEOPLE,
-            "logonHours:: " + base64.b64encode(bytes(21)).decode(),
-        ),
+        _account("nighttime", "", 512, PEOPLE, f"logonHours:: {NO_HOUR}"),
+        _account("oldpassword"),
+        _account("elsewhere", "", 512, PEOPLE, "userWorkstations: CLIENT1,CLIENT2"),
+        _account("here", "", 512, PEOPLE, "userWorkstations: CLIENT1,DC1"),
+        _account("smartcard", "", 512 | 0x40000),
         _account("locked"),
         _account("robot$", "robot"),
         _account("CLIENT1$", "CLIENT1", 4096, f"CN=Computers,{BASE}"),
@@ -134,7 +134,8 @@ _CONTENT: Final = "".join(
     ]
 )
 #: {primary} is the RID of Engineers. The name of the LDAP service is what
-#: samba_spnupdate(8) adds, which does not run here.
+#: samba_spnupdate(8) adds, which does not run here. Passwords expire after twenty
+#: years: Samba lets them last where maxPwdAge is a day or less.
 _CHANGES: Final = f"""
 dn: {BASE}
 changetype: modify
@@ -142,7 +143,7 @@ replace: lockoutThreshold
 lockoutThreshold: {LOCKOUT}
 -
 replace: maxPwdAge
-maxPwdAge: -9223372036854775808
+maxPwdAge: -6307200000000000
 
 dn: CN=DC1,OU=Domain Controllers,{BASE}
 changetype: modify
@@ -159,6 +160,15 @@ changetype: modify
 replace: primaryGroupID
 primaryGroupID: {{primary}}
 """
+#: A password of the year 2000. Samba's rules know only 0 and now; the control goes past
+#: them (DSDB_CONTROL_BYPASS_PASSWORD_HASH_OID).
+_AGED: Final = f"""
+dn: CN={{name}},{PEOPLE}
+changetype: modify
+replace: pwdLastSet
+pwdLastSet: 125911584000000000
+"""
+_BYPASSING: Final = "--controls=local_oid:1.3.6.1.4.1.7165.4.3.12:1"
 #: Where Samba's files are, and the controller's folder that stands there.
 _PLACES: Final = {
     "etc": "/etc/samba",
@@ -231,6 +241,10 @@ class _Folder:
             stdin=stdin,
         )  # fmt: skip
 
+    def age(self, name: str) -> None:
+        """Have an account's password be older than the domain allows."""
+        self.database("ldbmodify", _AGED.format(name=name), _BYPASSING)
+
 
 def _provisioned(where: Path) -> None:
     """Make a domain."""
@@ -243,6 +257,7 @@ def _provisioned(where: Path) -> None:
     found = folder.database("ldbsearch", "", "(cn=Engineers)", "objectSid")
     sid = next(x for x in found.splitlines() if x.startswith("objectSid: "))
     folder.database("ldbmodify", _CHANGES.format(primary=sid.rpartition("-")[2]))
+    folder.age("oldpassword")
     for name in _KEYTABS:
         folder.run(
             "samba-tool", "samba-common-bin", "domain", "exportkeytab",
@@ -262,7 +277,7 @@ def _kept() -> Path:
         check=True,
         timeout=60,
     ).stdout
-    made = repr((version, _PROVISION, _CONTENT, _CHANGES, _KEYTABS))
+    made = repr((version, _PROVISION, _CONTENT, _CHANGES, _AGED, _KEYTABS))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kept = cache / "socksgw-tests" / f"samba-{_digest(made)}.tar.gz"
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -301,8 +316,10 @@ class DomainController:
     Accounts, each with L{PASSWORD}: C{alice} (in Contractors, which is in Partners,
     which is in Everybody), C{bob} (in Everybody), C{carol} (whose primary group is
     Engineers), C{erin} (explicit user principal name C{erin@corp.example}), C{renée} (in
-    C{Büro, Köln}); C{disabled}, C{expired}, C{locked}, C{mustchange}, C{nighttime}
-    (who may never log on); C{CLIENT1$}, and the user C{robot$}; C{svc-search}, which
+    C{Büro, Köln}); C{disabled}, C{expired}, C{locked}, C{mustchange}, C{oldpassword},
+    C{nighttime} (who may never log on), C{elsewhere} (whose workstations are others
+    than the controller), C{here} (with the controller among them), C{smartcard} (who
+    needs one); C{CLIENT1$}, and the user C{robot$}; C{svc-search}, which
     may read tokenGroups, and C{svc-socks}, the account of C{rcmd/gw.corp.test}.
 
     @ivar address: where it serves LDAP (389, StartTLS), LDAPS (636), the global catalog
@@ -503,6 +520,10 @@ class DomainController:
         entry = _group(cn, _GLOBAL, *members)
         self.modify(entry.replace("\n", "\nchangetype: add\n", 1))
         return f"CN={cn},{GROUPS}"
+
+    def age(self, name: str) -> None:
+        """Have an account's password expire."""
+        self._folder.age(name)
 
     def lock(self, name: str) -> None:
         """Send as many wrong passwords as it takes to have an account locked."""

@@ -54,6 +54,10 @@ _EXPIRED: Final = 0x800000
 #: units of 100 ns since 1601.
 _NEVER: Final = frozenset({0, 0x7FFFFFFFFFFFFFFF})
 _EPOCH: Final = 116444736000000000
+#: logonHours: a bit for each hour of a week in UTC, from Sunday on, the lowest of an
+#: octet first ([MS-SAMR] section 2.2.6.5); 1970 began on a Thursday.
+_WEEK: Final = 7 * 24
+_THURSDAY: Final = 4 * 24
 #: The code in the diagnostic message of a refused bind: an error of Windows
 #: ([MS-ERREF] section 2.2).
 _DATA: Final = re.compile(r"\bdata ([0-9a-f]{3}),")
@@ -130,6 +134,7 @@ class ActiveDirectory:
         "msDS-User-Account-Control-Computed",
         "accountExpires",
         "pwdLastSet",
+        "logonHours",
     )
 
     def __init__(
@@ -281,6 +286,8 @@ class ActiveDirectory:
         computed = _number(values, _COMPUTED)
         if (computed or 0) & _LOCKED:
             return "account-locked"
+        if not _isLogonHour(values, self._wall()):
+            return "logon-hours"
         set_ = _number(values, "pwdlastset")
         if computed is None:
             # In a catalog, of another domain's account.
@@ -313,6 +320,22 @@ def _domainOf(entry: Entry) -> _Domain:
 
 def _isIn(normal: str, domain: _Domain) -> bool:
     return normal == domain.normal or normal.endswith(f",{domain.normal}")
+
+
+def _isLogonHour(values: Mapping[str, list[bytes]], now: float) -> bool:
+    """
+    Return whether an account may log on at this hour.
+
+    @param now: seconds since the epoch.
+    @raise Unavailable: its hours are none.
+    """
+    found = values.get("logonhours", ())
+    if not found:
+        return True
+    if len(found[0]) * 8 != _WEEK:
+        raise Unavailable("an account whose logonHours is no week", alone=True)
+    octet, bit = divmod((int(now // 3600) + _THURSDAY) % _WEEK, 8)
+    return bool(found[0][octet] >> bit & 1)
 
 
 def _barred(reason: str) -> Barred:

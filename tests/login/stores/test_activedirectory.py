@@ -6,6 +6,7 @@ values that come in ranges, referrals. The names and codes are those of [MS-ADTS
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.interfaces import Settings
 from socksgw.login.refusal import Barred, Refused
+from socksgw.login.stores.activedirectory import ActiveDirectory
 from socksgw.login.stores.ldap import ldapChecker
+from socksgw.login.stores.ldaplinks import Entry as Read
 from socksgw.login.stores.remote import Unavailable
 from tests.login.directories import Directory, Entry, Found, World
 
@@ -175,12 +178,51 @@ def test_fine(more: dict[str, str | None]) -> None:
     assert logIn(world(forest(**more)), "alice", "corp-x") == "alice"
 
 
-@pytest.mark.parametrize("value", [None, "", "many"])
-def test_unreadable(value: str | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("userAccountControl", None),
+        ("userAccountControl", ""),
+        ("userAccountControl", "many"),
+        ("logonHours", "always"),
+    ],
+)
+def test_unreadable(name: str, value: str | None) -> None:
     """A state that cannot be told is none that lets in; that is no try that failed."""
-    refused = logIn(world(forest(userAccountControl=value)), "alice", "corp-x")
+    refused = logIn(world(forest(**{name: value})), "alice", "corp-x")
     assert isinstance(refused, Unavailable)
-    assert "useraccountcontrol" in refused.why.lower()
+    assert name.lower() in refused.why.lower()
+
+
+@pytest.mark.parametrize(
+    ("octet", "bit", "when"),
+    [
+        # The first bit is Sunday's first hour, in UTC.
+        (0, 0, datetime(2026, 11, 29, 0, 0, tzinfo=UTC)),
+        (0, 0, datetime(2026, 11, 29, 0, 59, 59, tzinfo=UTC)),
+        (0, 7, datetime(2026, 11, 29, 7, tzinfo=UTC)),
+        (1, 0, datetime(2026, 11, 29, 8, tzinfo=UTC)),
+        (3, 0, datetime(2026, 11, 30, 0, tzinfo=UTC)),
+        (20, 7, datetime(2026, 12, 5, 23, tzinfo=UTC)),
+        (12, 0, datetime(1970, 1, 1, 0, tzinfo=UTC)),
+    ],
+)
+def test_hours(octet: int, bit: int, when: datetime) -> None:
+    """An account of one hour of the week may log on in that hour, and in no other."""
+    hour = bytearray(21)
+    hour[octet] = 1 << bit
+    accounts = ActiveDirectory(CORP, wall=when.timestamp)
+    for hours, reason in [
+        (bytes(hour), None),
+        (bytes(255 - each for each in hour), "logon-hours"),
+    ]:
+        values = {
+            "samaccountname": [b"alice"],
+            "useraccountcontrol": [b"512"],
+            "logonhours": [hours],
+        }
+        barred = accounts.barred(Read(ALICES[CORP], values))
+        assert (barred and barred.reason) == reason
 
 
 @pytest.mark.parametrize(
