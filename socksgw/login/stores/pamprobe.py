@@ -50,17 +50,9 @@ def askService(service: str, root: Path = Path("/")) -> Sequence[Answer]:
             f"{what} has no line of auth", "PAM refuses everybody then; add one"
         )
     said = f"is there, with {', '.join(names)}; no login was tried"
-    if _isBlind(names, root):
-        return [
-            Answer(
-                what,
-                f"{said}; pam_unix lets a user who is not root ask about no other "
-                "user's password",
-                "warning",
-                "ask as the gateway's own user, with the group shadow, or use another "
-                "module",
-            )
-        ]
+    if blind := _blind(names, root):
+        remedy = "ask as the gateway's own user, with the group shadow, or use another "
+        return [Answer(what, f"{said}; {blind}", "warning", f"{remedy}module")]
     return [Answer(what, said)]
 
 
@@ -78,13 +70,12 @@ def lacking(service: str, root: Path = Path("/")) -> Sequence[str]:
         names = {name for _, name in _lines(service, root, 0)}
     except ProbeFailed as e:
         return [f"PAM service {service}: {e}; {e.remedy}"]
-    if not _isBlind(names, root):
-        return []
-    return [
-        f"PAM service {service}: pam_unix lets user {os.geteuid()}, who may not read "
-        "/etc/shadow, ask about no other user's password; give the gateway's user the "
-        "group shadow (SupplementaryGroups=shadow in its unit)"
-    ]
+    if blind := _blind(names, root):
+        return [
+            f"PAM service {service}: {blind}; give the gateway's user the group shadow "
+            "(SupplementaryGroups=shadow in its unit)"
+        ]
+    return []
 
 
 def _files(service: str, root: Path) -> Sequence[Path]:
@@ -129,15 +120,23 @@ def _isThere(module: str, root: Path) -> bool:
     return any(next(root.glob(f"{each}/{module}"), None) for each in _MODULES)
 
 
-def _isBlind(modules: Collection[str], root: Path) -> bool:
+def _blind(modules: Collection[str], root: Path) -> str:
     """
-    Return whether a module takes every password for wrong, but this user's own.
+    Return why a module takes every password for wrong, but this user's own.
 
     Programs that are not root's ask C{unix_chkpwd}, which knows one user
-    (pam_unix(8)), unless they can read the file themselves.
+    (pam_unix(8)), unless their user can read the file.
+
+    @return: empty where none does.
     """
+    user = os.geteuid()
+    if (
+        "pam_unix.so" not in modules
+        or user == 0
+        or os.access(root / "etc/shadow", os.R_OK)
+    ):
+        return ""
     return (
-        "pam_unix.so" in modules
-        and os.geteuid() != 0
-        and not os.access(root / "etc/shadow", os.R_OK)
+        f"pam_unix lets user {user}, who may not read /etc/shadow, ask about no other "
+        "user's password"
     )

@@ -66,13 +66,18 @@ def test_lacking(root: Path) -> None:
 def test_blind(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who may not read the passwords hears that each would be wrong."""
     (root / "etc/pam.d/unix").write_text("auth required pam_unix.so\n")
+    (root / "lib/x86_64-linux-gnu/security/pam_unix.so").touch()
     monkeypatch.setattr(os, "geteuid", lambda: 1080)
+    clause = "pam_unix lets user 1080, who may not read /etc/shadow, ask about no other"
     (said,) = lacking("unix", root)
-    assert said.startswith(
-        "PAM service unix: pam_unix lets user 1080, who may not read"
-    )
+    assert said.startswith(f"PAM service unix: {clause}")
+    (answer,) = askService("unix", root)
+    assert answer.state == "warning"
+    assert clause in answer.said
     assert lacking("good", root) == []
     (root / "etc/shadow").touch()
     assert lacking("unix", root) == []
+    (answer,) = askService("unix", root)
+    assert answer.state == "ok"
     (said,) = lacking("circle", root)
     assert said.startswith("PAM service circle: circle includes itself; mend")
