@@ -2,7 +2,7 @@
 What is made of this project for others: distributions, and packages for Debian.
 
 What takes minutes is kept: roots of Debian, and a package as long as nothing has changed
-that it is made of.
+that it is made of. Several trees may be tested at once, each with a package of its own.
 """
 
 from __future__ import annotations
@@ -93,6 +93,29 @@ def _digest() -> str:
     return found.hexdigest()[:16]
 
 
+#: Folders of packages that this process uses, open until it ends.
+_used: dict[Path, int] = {}
+
+
+def _use(kept: Path) -> None:
+    """Have nobody remove a folder before this process ends."""
+    if kept not in _used:
+        _used[kept] = os.open(kept, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(_used[kept], fcntl.LOCK_SH)
+
+
+def _isUsed(kept: Path) -> bool:
+    """Return whether a process uses a folder, this one or another."""
+    descriptor = os.open(kept, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextmanager
 def _alone(what: str) -> Iterator[None]:
     """Have one of the tests' processes at a time make something that is kept."""
@@ -149,10 +172,15 @@ def debianPackage(suite: str, directory: Path) -> Path:
         if not kept.exists():
             (sdist,) = distributions(directory).glob("*.tar.gz")
             for each in _KEPT.glob(f"{suite}-????????????????"):
-                shutil.rmtree(each)
+                if not _isUsed(each):
+                    shutil.rmtree(each)
             new = directory / "made"
             _made(ROOT / "etc" / "packaging" / "deb", sdist, suite, "1", new)
-            shutil.copytree(new, kept)
+            part = kept.with_suffix(".new")
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(new, part)
+            part.rename(kept)
+        _use(kept)
     (found,) = kept.glob("*.deb")
     return found
 
@@ -167,7 +195,9 @@ def containerImage(suite: str, directory: Path) -> Path:
     with _alone(f"{suite}-image"):
         found = package.with_name("image.tar")
         if not found.exists():
-            _made(ROOT / "etc" / "packaging" / "image", package, suite, found)
+            new = found.with_suffix(".new")
+            _made(ROOT / "etc" / "packaging" / "image", package, suite, new)
+            new.rename(found)
     return found
 
 
