@@ -278,11 +278,12 @@ class Worker:
             sessions = gateway.sessions
             place.latest = lambda: sessions.last
             gateway.give(socketsIn(message["places"], listening))
-            self._hear(gateway, message)
             gateway.listen()
             if before >= 0:
                 Before(gateway, self._watch, socket.socket(fileno=before)).take()
             gateway.start()
+            # The upstreams are there from now on; clients come in the next turn.
+            self._hear(gateway, message)
         except (ConfigError, CannotStart) as e:
             return {"problems": told(problemsOf(e))}
         gateway.failed = self._failed

@@ -8,17 +8,21 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
-from tests.live.clients import connected, exactly, four, opened
+from tests.live.clients import GREETING, exactly, four, opened, request5
 from tests.live.raw import login
-from tests.live.running import HEAD, Running, running, socksgw
+from tests.live.running import HEAD, Running, isGone, running, socksgw
 from tests.live.servers import Destination
 from tests.tools.waiting import until
 
 #: Where checks lead, and where sessions do.
 _CHECKED, _WANTED = 7, 443
+#: Its changes, in the end, as the supervisor tells them.
+_CHANGES = [("ejected", False), ("returned", False)]
 _TEXT = f"""\
 [gateway]
 workers = 2
@@ -66,13 +70,22 @@ class Edge:
         connection.sendall(bytes((5, 0 if fine else 1, 0, 1)) + bytes(6))
 
 
-def through(gateway: Running, edge: Edge, clients: int = 12) -> int:
-    """Return how many of some clients go by an upstream; both workers have some."""
+def through(
+    gateway: Running, edge: Edge, meanwhile: Callable[[], object] = lambda: None
+) -> int:
+    """
+    Return how many of some clients go by an upstream; both workers have some.
+
+    @param meanwhile: called when all have asked.
+    """
     before = edge.sessions
-    for _ in range(clients):
-        client, reply = connected(gateway.port, four("203.0.114.1"), _WANTED)
-        client.close()
-        assert reply == 0
+    with ExitStack() as stack:
+        clients = [stack.enter_context(opened(gateway.port)) for _ in range(12)]
+        for each in clients:
+            each.sendall(GREETING + request5(four("203.0.114.1"), _WANTED))
+        meanwhile()
+        for each in clients:
+            assert exactly(each, 4) == b"\x05\x00\x05\x00"
     return edge.sessions - before
 
 
@@ -95,15 +108,17 @@ def test_oneChecks(tmp_path: Path) -> None:
             until(lambda gateway=gateway: changes(gateway) == [("ejected", False)], 30)
             until(lambda gateway=gateway: through(gateway, edge) == 0, 30)
             started = [e for e in gateway.journal("worker") if e["state"] == "started"]
-            os.kill(started[0]["pid"], signal.SIGKILL)
-            until(
-                lambda gateway=gateway: "serves" in gateway.log.rpartition("died")[2],
-                30,
-            )
+            worker, supervisor = started[0]["pid"], gateway.process.pid
+            # Some clients wait where nobody serves until another worker does.
+            os.kill(supervisor, signal.SIGSTOP)
+            os.kill(worker, signal.SIGKILL)
+            until(lambda worker=worker: isGone(worker))
+            goOn = partial(os.kill, supervisor, signal.SIGCONT)
+            assert through(gateway, edge, goOn) == 0
             assert through(gateway, edge) == 0
             edge.works = True
             until(lambda gateway=gateway: through(gateway, edge), 30)
-            assert changes(gateway) == [("ejected", False), ("returned", False)]
+            until(lambda g=gateway: changes(g) == _CHANGES)
 
 
 _LOGIN = """\
