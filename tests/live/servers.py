@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import random
 import select
 import shutil
 import signal
@@ -15,7 +16,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +28,9 @@ from tests.tools.waiting import until
 
 #: Seconds after which a server's or a client's socket gives up.
 PATIENCE = 30.0
+#: Ports that the kernel gives to nobody who has not asked for them: they are below
+#: net.ipv4.ip_local_port_range.
+_PORTS = range(15000, 32000)
 #: Seconds in which a client may say nothing: a busy machine installs a package meanwhile.
 _REST = 240.0
 
@@ -54,26 +58,24 @@ def package(name: str) -> None:
 
 
 def freePort(host: str = "127.0.0.1", kind: int = socket.SOCK_DGRAM) -> int:
-    """Return a port that is free at the moment."""
-    with socket.socket(socket.AF_INET, kind) as free:
-        free.bind((host, 0))
-        port: int = free.getsockname()[1]
-    return port
+    """Return a port that is free; what is opened anywhere gets no such port meanwhile."""
+    return _row(host, 1, (kind,))
 
 
 def freePorts(count: int) -> int:
     """Return the first of some ports in a row that are free, for UDP and TCP."""
-    for first in range(42000, 60000, 100):
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                        probe = stack.enter_context(socket.socket(socket.AF_INET, kind))
-                        probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+    return _row("127.0.0.1", count, (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+
+
+def _row(host: str, count: int, kinds: Sequence[int]) -> int:
+    for first in random.sample(_PORTS, 1000):
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                for kind in kinds:
+                    probe = stack.enter_context(socket.socket(socket.AF_INET, kind))
+                    probe.bind((host, port))
             return first
-    raise AssertionError("no ports are free")
+    raise AssertionError(f"no ports are free at {host}")
 
 
 def _taken(port: int) -> bool:
