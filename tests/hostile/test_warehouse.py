@@ -11,10 +11,14 @@ import signal
 import socket
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from psycopg.errors import UndefinedTable
 
 from tests.live.clients import Server, connected, four
 from tests.live.postgres import Postgres
@@ -132,15 +136,22 @@ def test_rowsLinesAndSessionsAgree(tmp_path: Path, postgres: Postgres) -> None:
         file = tmp_path / "var" / "audit.db"
 
         def ask(statement: str) -> list[tuple[Any, ...]]:
-            with closing(sqlite3.connect(file, timeout=10)) as connection:
+            url = f"file:{file}?mode=rw"
+            with closing(sqlite3.connect(url, timeout=10, uri=True)) as connection:
                 return connection.execute(statement).fetchall()
 
         def theirs(statement: str) -> list[tuple[Any, ...]]:
             return postgres.query("killed", statement)
 
+        def has(query: Callable[[str], list[tuple[Any, ...]]]) -> bool:
+            """Whether a database has all lines; a sink makes its tables when it can."""
+            with suppress(sqlite3.OperationalError, UndefinedTable):
+                return query("select position from state") >= [(last,)]
+            return False
+
         for query in (ask, theirs):
             # The pause after a failure is half a minute at most.
-            until(lambda q=query: q("select position from state") >= [(last,)], 60)
+            until(partial(has, query), 90)
         gateway.healthy()
 
     lines = gateway.journal()

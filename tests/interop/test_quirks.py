@@ -170,8 +170,12 @@ torrent = libtorrent.add_torrent_params()
 torrent.info_hashes = libtorrent.info_hash_t(libtorrent.sha1_hash(b"a" * 20))
 torrent.save_path = "."
 torrent.trackers = ["udp://NAME:SERVER/announce"]
-session.add_torrent(torrent)
-time.sleep(60)
+handle = session.add_torrent(torrent)
+for _ in range(120):
+    # What it announces before its association is there fails, and is announced again
+    # after half a minute only.
+    time.sleep(0.5)
+    handle.force_reannounce()
 """
 
 
