@@ -91,14 +91,16 @@ class Window:
         Spend a token.
 
         @return: whether it could be: it is in the window, and was not spent. The window
-            moves up, where its lowest is spent, or one of its highest quarter.
+            moves up, where its lowest is spent, or one of its highest quarter; but
+            not beyond the highest that is not spent (section 8.5.3 of the draft).
         """
         place = (token - self.base) % _MODULUS
         if place >= self.size or self._spent >> place & 1:
             return False
         self._spent |= 1 << place
         if place >= self.size - self.size // 4:
-            self._move(self.size // 4)
+            unspent = ~self._spent & (1 << self.size) - 1
+            self._move(min(self.size // 4, max(unspent.bit_length() - 1, 0)))
         while self._spent & 1:
             self._move(1)
         return True

@@ -52,6 +52,16 @@ def test_aHighTokenMovesTheWindow() -> None:
     assert window.spend(7)
 
 
+def test_theHighestUnspentToken() -> None:
+    """A window does not move beyond it (section 8.5.3): it could not be spent then."""
+    window = Window(4)
+    for token in (1, 2, 3):
+        assert window.spend(token)
+    assert window.base == 0
+    assert window.spend(0)
+    assert window.base == 4
+
+
 def test_tokensAreInACircle() -> None:
     """Behind 2^32 - 1 comes 0 (section 8.5)."""
     window = Window(8, (1 << 32) - 2)
@@ -81,6 +91,7 @@ class Spending(RuleBasedStateMachine):
     def tries(self, step: int) -> None:
         """Try a token near the window."""
         before = self.window.base
+        every = [(before + place) % (1 << 32) for place in range(self.window.size)]
         token = (before + step) % (1 << 32)
         inside = 0 <= step < self.window.size
         granted = self.window.spend(token)
@@ -88,7 +99,8 @@ class Spending(RuleBasedStateMachine):
         if granted:
             self.spent.add(token)
         moved = (self.window.base - before) % (1 << 32)
-        assert moved <= self.window.size
+        unspent = [n for n, each in enumerate(every) if each not in self.spent]
+        assert moved <= max(unspent, default=self.window.size)
         self.moved += moved
 
     @invariant()
