@@ -29,7 +29,8 @@ from socksgw.policy.decision import Decision, refused
 from socksgw.policy.groups import GroupTerms, isGroup
 from socksgw.policy.questions import DEFAULT, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
-from socksgw.relay.groups import Relayed, Unpermitted, Wanted, serveGroups
+from socksgw.relay.groups import Unpermitted, Wanted, serveGroups
+from socksgw.relay.groupsocket import Relayed
 from socksgw.relay.membership import GroupPermit, Membership, Memberships
 from socksgw.relay.protected import ProtectedSocket
 from socksgw.relay.tally import Tally
