@@ -50,6 +50,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "relay/groupsocket",
             "relay/membership",
             "route/groups",
+            "session/multicast",
         )
     },
     "admin/filtering.py": ("admin/api/test_sessions.py", "sessions are chosen by it"),

@@ -12,12 +12,12 @@ from typing import Final
 
 from socksgw.errors import ConnectFailed, LimitReached, SocksError
 from socksgw.route.failures import failureFor
-from socksgw.system.domains import HERE, Sockets
+from socksgw.system.domains import HERE
 from socksgw.system.sockets import FAMILIES, roomy
 from socksgw.wire.address import Address
 from socksgw.wire.codes import Reply
 
-__all__ = ["groupSender", "joinGroup", "scopeSender"]
+__all__ = ["groupSockets", "scopeSender"]
 
 #: Octets of a socket's buffer that the kernel is asked for.
 _RECEIVE: Final = 1 << 20
@@ -79,12 +79,40 @@ def _name(
     return group.text, port
 
 
-def joinGroup(
+def groupSockets(
+    place: tuple[Address, int],
+    interface: str,
+    receive: bool,
+    sources: Sequence[Address],
+    ttl: int | None,
+) -> tuple[socket.socket | None, socket.socket | None]:
+    """
+    Return the sockets for a group: one that receives, and one that sends.
+
+    @param place: the group, and the port.
+    @param receive: whether there is to be one that receives.
+    @param sources: the only senders; empty for all.
+    @param ttl: of what is sent; L{None} where nothing is.
+    @raise SocksError: they cannot be had.
+    """
+    receiver = None
+    if receive:
+        receiver = _receiver(*place, interface, sources)
+    if ttl is None:
+        return receiver, None
+    try:
+        return receiver, _sender(*place, interface, ttl)
+    except SocksError:
+        if receiver is not None:
+            receiver.close()
+        raise
+
+
+def _receiver(
     group: Address,
     port: int,
     interface: str,
-    sources: Sequence[Address] = (),
-    sockets: Sockets = HERE,
+    sources: Sequence[Address],
 ) -> socket.socket:
     """
     Return a socket that receives what is sent to a group, and nothing else.
@@ -98,7 +126,7 @@ def joinGroup(
     """
     index = _index(interface)
     try:
-        made = sockets.open(FAMILIES[group.version], socket.SOCK_DGRAM)
+        made = HERE.open(FAMILIES[group.version], socket.SOCK_DGRAM)
     except OSError as e:
         raise LimitReached(str(e), reason="resources") from None
     level = _LEVEL[group.version]
@@ -125,9 +153,7 @@ def joinGroup(
     return made
 
 
-def groupSender(
-    group: Address, port: int, interface: str, ttl: int, sockets: Sockets = HERE
-) -> socket.socket:
+def _sender(group: Address, port: int, interface: str, ttl: int) -> socket.socket:
     """
     Return a socket that sends to a group, and does nothing else.
 
@@ -138,7 +164,7 @@ def groupSender(
     """
     index = _index(interface)
     try:
-        made = sockets.open(FAMILIES[group.version], socket.SOCK_DGRAM)
+        made = HERE.open(FAMILIES[group.version], socket.SOCK_DGRAM)
     except OSError as e:
         raise LimitReached(str(e), reason="resources") from None
     try:
@@ -159,7 +185,7 @@ def groupSender(
 
 def scopeSender(made: socket.socket, ttl: int) -> None:
     """
-    Have a socket of L{groupSender} send with another TTL, or hop limit.
+    Have a socket of L{groupSockets} send with another TTL, or hop limit.
     """
     if made.family == socket.AF_INET:
         made.setsockopt(_IP, socket.IP_MULTICAST_TTL, ttl)

@@ -12,7 +12,7 @@ from socksgw.errors import ConnectFailed, SocksError
 from socksgw.interfaces import SetDeadline
 from socksgw.route.datagrams import DatagramOutlet
 from socksgw.route.dialer import Dialer
-from socksgw.route.groups import groupSender, joinGroup, scopeSender
+from socksgw.route.groups import groupSockets, scopeSender
 from socksgw.route.leaving import Departure, away
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.outward import Outward
@@ -37,8 +37,7 @@ __all__ = [
     "Traveller",
     "UDPOptions",
     "Ways",
-    "groupSender",
-    "joinGroup",
+    "groupSockets",
     "scopeSender",
 ]
 
