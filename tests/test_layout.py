@@ -46,7 +46,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     **{
         f"{each}.py": ("interop/test_multicast.py", "the kernel's memberships count")
         for each in (
-            "relay/groups",
             "relay/groupsocket",
             "relay/membership",
             "route/groups",

@@ -219,7 +219,9 @@ class Generation:
         self.associations = Associations(
             base.watch, base.setDeadline, base.clock, timeouts.udp_idle, _FLOWS
         )
-        self.groups = GroupSettings(base.watch, base.setDeadline, timeouts.udp_idle)
+        self.groups = GroupSettings(
+            base.watch, base.watch.soon, base.setDeadline, timeouts.udp_idle
+        )
         self._groups = {listen.name: listen.multicast for listen in config.listen}
         inspect = config.inspect or InspectConfig()
         self.inspection = Inspection(

@@ -52,8 +52,11 @@ __all__ = [
 
 _log = Logger()
 
-#: Requests of one client that wait for those before them.
+#: Requests of one client that wait for those before them; while they do, no more are
+#: taken off the stream.
 _WAITING: Final = 64
+#: Requests of one client that are answered before others have their turn.
+_AT_ONCE: Final = 16
 _WAYS: Final = Flags.RECEIVE | Flags.SEND
 _NOTHING: Final = Flags(0)
 
@@ -96,8 +99,8 @@ class GroupJudge(Protocol):
         """
         Decide about a group.
 
-        When this returns, its line is in the journal, and what the client had of the
-        group before is recorded as over (C{changed}).
+        When this returns, its line is in the journal. The permit is taken by L{begun}
+        or L{failed}, in the same turn.
 
         @param before: the membership that the client has already.
         @raise Unpermitted: it may not be, with what it is told.
@@ -105,6 +108,15 @@ class GroupJudge(Protocol):
 
     def attach(self, memberships: Memberships) -> None:
         """Take note of the groups that will be asked about."""
+
+    def begun(self, before: Membership | None, permit: GroupPermit) -> GroupPermit:
+        """
+        Take note that what was permitted begins.
+
+        What the client had of the group before is recorded as over (C{changed}).
+
+        @return: the permit, with what counts it from now on.
+        """
 
     def ended(self, membership: Membership, reason: str) -> None:
         """Record the end of what was permitted, and count it no longer."""
@@ -145,7 +157,8 @@ class _Channel(Control):
     """
     The control channel: what a client asks for, and datagrams inside it.
 
-    Requests are answered one after the other.
+    Requests are answered one after the other, and no more of them in one turn than
+    leaves others theirs.
     """
 
     def __init__(
@@ -157,6 +170,7 @@ class _Channel(Control):
         end: Callable[[str], None],
         isClients: Callable[[tuple[str, int]], bool] | None,
         clock: Callable[[], float],
+        early: bytes,
     ) -> None:
         super().__init__(end)
         self._client = client
@@ -165,10 +179,13 @@ class _Channel(Control):
         self._memberships = memberships
         self._isClients = isClients
         self._clock = clock
-        self._buffer = bytearray()
+        self._buffer = bytearray(early)
         self._waiting: deque[Asked] = deque()
         self._answering: Deferred[None] | None = None
         self._busy = False
+        self._held = False
+        self._answered = 0
+        self._turned: Deferred[None] | None = None
         self._full = False
         self._drained: Deferred[None] | None = None
         self._closed = False
@@ -179,19 +196,28 @@ class _Channel(Control):
 
     def dataReceived(self, data: bytes | memoryview) -> None:
         """Take requests and datagrams that are whole; keep the rest."""
-        buffer = self._buffer
-        buffer += data
+        self._buffer += data
+        if not self._held:
+            self._take()
+
+    def _take(self) -> None:
+        """
+        Take what is whole off the stream, as long as few requests wait.
+
+        While many do, the connection is not read.
+        """
+        buffer, waiting = self._buffer, self._waiting
         start = 0
         try:
             with memoryview(buffer) as view:
                 reader = Reader(view)
-                while start < len(view):
+                while start < len(view) and len(waiting) < _WAITING:
                     message = readAsked(reader)
                     start = reader.position
                     if isinstance(message, Carried):
                         self._carried(message)
                     else:
-                        self._ask(message)
+                        waiting.append(message)
         except NeedMoreData:
             pass
         except WireError:
@@ -199,20 +225,26 @@ class _Channel(Control):
             self._end("protocol")
         finally:
             del buffer[:start]
+        self._hold(len(waiting) >= _WAITING)
+        if waiting and not self._busy:
+            self._busy = True
+            self._answering = Deferred.fromCoroutine(self._answerAll())
+            self._answering.addErrback(self._failed)
+
+    def _hold(self, held: bool) -> None:
+        """Read the connection, or do not."""
+        if held != self._held:
+            self._held = held
+            connection = self._client.connection
+            if held:
+                connection.pauseProducing()
+            else:
+                connection.resumeProducing()
 
     def _carried(self, carried: Carried) -> None:
         membership = self._memberships.byNumber.get(carried.aid)
         if membership is not None and membership.inside:
             membership.send(carried.payload)
-
-    def _ask(self, asked: Asked) -> None:
-        if len(self._waiting) >= _WAITING:
-            raise WireError("too many requests wait for an answer")
-        self._waiting.append(asked)
-        if not self._busy:
-            self._busy = True
-            self._answering = Deferred.fromCoroutine(self._answerAll())
-            self._answering.addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> None:
         if not self._closed:
@@ -221,6 +253,12 @@ class _Channel(Control):
 
     async def _answerAll(self) -> None:
         while self._waiting:
+            if self._answered >= _AT_ONCE:
+                self._turned = Deferred()
+                await self._turned
+            if not self._answered:
+                self._memberships.settings.soon(self._turn)
+            self._answered += 1
             answer = await self._answer(self._waiting.popleft())
             self._client.connection.write(encodeAnswer(answer))
             if self._full:
@@ -228,6 +266,17 @@ class _Channel(Control):
                 self._drained = Deferred()
                 await self._drained
         self._busy = False
+
+    def _turn(self) -> None:
+        """Go on: others have had their turn."""
+        self._answered = 0
+        if self._closed:
+            return
+        turned, self._turned = self._turned, None
+        if turned is not None:
+            turned.callback(None)
+        elif self._held and not self._waiting:
+            self._take()
 
     async def _answer(self, asked: Asked) -> Answer:
         """Do what a client asks for, and return what it is told."""
@@ -316,10 +365,11 @@ class _Channel(Control):
                 deliver,
             )
         try:
-            membership.hold(permit)
+            membership.watch(permit)
         except OSError as e:
             self._judge.failed(membership, permit, e)
             raise Unpermitted(Outcome.FAILED) from None
+        membership.hold(self._judge.begun(before, permit))
         membership.sources = sources
         membership.begin(self._clock())
         memberships.byNumber[membership.aid] = membership
@@ -356,14 +406,19 @@ class _Channel(Control):
         if self._closed:
             relayed.socket.close()
             raise Unpermitted(Outcome.FAILED)
-        self.relay = GroupRelay(
-            relayed,
-            self._source,
-            self._memberships,
-            self._memberships.settings.watch,
-            self._isClients,
-            self._client.ipsec,
-        )
+        try:
+            self.relay = GroupRelay(
+                relayed,
+                self._source,
+                self._memberships,
+                self._memberships.settings.watch,
+                self._isClients,
+                self._client.ipsec,
+            )
+        except OSError:
+            # It cannot be watched.
+            relayed.socket.close()
+            raise Unpermitted(Outcome.FAILED) from None
 
     def _release(self, asked: Asked) -> Answer:
         """UDP RELEASE (section 4.3.2)."""
@@ -418,6 +473,8 @@ class _Channel(Control):
     def close(self) -> None:
         """Let go of the connection, and of the relay socket."""
         self._closed = True
+        self._held = False
+        self._buffer.clear()
         self._waiting.clear()
         if self._answering is not None:
             self._answering.cancel()
@@ -448,12 +505,12 @@ async def serveGroups(
     end = Ending()
     memberships = Memberships(settings, judge.ended, end.idle)
     judge.attach(memberships)
-    channel = _Channel(client, source, judge, memberships, end, isClients, clock)
+    channel = _Channel(client, source, judge, memberships, end, isClients, clock, early)
     tally.flows = memberships
     try:
-        if early:
-            channel.dataReceived(early)
         client.take(channel)
+        if early:
+            channel.dataReceived(b"")
         if client.ended:
             channel.readConnectionLost()
         tally.reason = await end.done

@@ -125,14 +125,21 @@ class Membership:
         """Whether it may send to the group."""
         return self.permit is not None and self.permit.sender is not None
 
+    def watch(self, permit: GroupPermit) -> None:
+        """
+        Have the socket of a permit watched, before L{hold} takes the permit.
+
+        @raise OSError: it cannot be watched; nothing is kept of C{permit}.
+        """
+        if permit.receiver is not None:
+            self._watch.add(permit.receiver.fileno(), READ, self._ready)
+
     def hold(self, permit: GroupPermit) -> None:
         """
         Take what the client may do from now on, in place of what it had.
 
-        @raise OSError: the socket cannot be watched; nothing is kept of C{permit}.
+        @param permit: as L{watch} has had it.
         """
-        if permit.receiver is not None:
-            self._watch.add(permit.receiver.fileno(), READ, self._ready)
         self.drop()
         self.permit = permit
         self.ttl = permit.ttl
@@ -218,13 +225,22 @@ class GroupSettings:
     """
     What the memberships of a generation share.
 
+    @ivar soon: calls something once other sockets have had their turn
+        (L{socksgw.system.watch.Watch.soon}).
     @ivar idle: seconds without a group after which an association ends.
     """
 
-    __slots__ = ("idle", "setDeadline", "watch")
+    __slots__ = ("idle", "setDeadline", "soon", "watch")
 
-    def __init__(self, watch: Watcher, setDeadline: SetDeadline, idle: float) -> None:
+    def __init__(
+        self,
+        watch: Watcher,
+        soon: Callable[[Callable[[], None]], None],
+        setDeadline: SetDeadline,
+        idle: float,
+    ) -> None:
         self.watch = watch
+        self.soon = soon
         self.setDeadline = setDeadline
         self.idle = idle
 

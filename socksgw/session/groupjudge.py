@@ -258,14 +258,6 @@ class GroupJudge:
             self._give(claim)
             self._over(wanted, grant, e.reason, str(e))
             raise Unpermitted(Outcome.FAILED if e.reply is None else e.reply) from None
-        self._told = _NOTHING
-        if before is not None:
-            assert before.permit is not None
-            limits = case.gateway.limits
-            claim = limits.groupAgain(before.permit.claim, case.asker, grant.rule)
-            before.changed(before.permit._replace(claim=claim))
-            assert self._memberships is not None
-            self._memberships.over(before, reason="changed")
         return GroupPermit(
             *sockets,
             wanted.ttl or 1,
@@ -274,6 +266,20 @@ class GroupJudge:
             claim,
             grant,
         )
+
+    def begun(self, before: Membership | None, permit: GroupPermit) -> GroupPermit:
+        """Take note that what was permitted begins, in place of what was before."""
+        self._told = _NOTHING
+        if before is None:
+            return permit
+        case = self._case
+        assert before.permit is not None
+        claim = case.gateway.limits.groupAgain(
+            before.permit.claim, case.asker, permit.grant.rule
+        )
+        assert self._memberships is not None
+        self._memberships.over(before, reason="changed")
+        return permit._replace(claim=claim)
 
     async def _decided(self, group: Address, port: int) -> Decision:
         """Ask the current policy."""
@@ -329,8 +335,7 @@ class GroupJudge:
             if each is not None:
                 each.close()
         wanted = Wanted(membership.group, membership.port, False, None, ())
-        if membership.permit is None:
-            self._give(permit.claim)
+        self._give(permit.claim)
         self._over(wanted, permit.grant, "resources", str(error))
 
     def ended(self, membership: Membership, reason: str) -> None:

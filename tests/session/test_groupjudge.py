@@ -1,13 +1,16 @@
 """
-What judges the groups of a client, where the journal or the rules change meanwhile.
+What judges the groups of a client, where the journal or the rules change meanwhile, and
+where the kernel watches no more sockets.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
@@ -21,12 +24,19 @@ from socksgw.limits.allowance import Allowances
 from socksgw.limits.counters import ProcessCounters
 from socksgw.limits.limits import Limits
 from socksgw.policy.decision import Policy
-from socksgw.relay.groups import Unpermitted, Wanted
+from socksgw.relay.groups import Unpermitted, Wanted, serveGroups
+from socksgw.relay.groupsocket import Relayed
+from socksgw.relay.membership import GroupSettings
+from socksgw.relay.tally import Tally
 from socksgw.session.multicast import Multicast
 from socksgw.wire.address import Address
 from socksgw.wire.multicast import Outcome
+from tests.fakes.connections import Client, Floor, Recorder, openSockets
 from tests.fakes.policy import ruleset
 from tests.fakes.resolver import Names
+from tests.live.groups import BIND, INSIDE, MULTICAST, RECEIVE, RELEASE
+from tests.live.groups import asked as message
+from tests.tools.sockets import udp
 
 RULES = """
 [[rule]]
@@ -140,3 +150,114 @@ def test_otherRulesMeanwhile() -> None:
         (failure,) = asked(judge, "239.1.0.2")
         assert failure.value.outcome == Outcome.NOT_ALLOWED
         assert gateway.lines[-1]["why"] == '1 groups (rule "second")'
+
+
+class Full:
+    """
+    A watch that takes no more: fs.epoll.max_user_watches bounds them (epoll(7)).
+
+    @ivar full: whether that is so.
+    """
+
+    def __init__(self, watch: Any) -> None:
+        self._watch = watch
+        self.full = False
+
+    def add(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
+        """Take one more, or fail as the kernel does."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._watch.add(fd, events, ready)
+
+    def remove(self, fd: int) -> None:
+        """Watch it no longer."""
+        self._watch.remove(fd)
+
+
+class Channel:
+    """A client in Enhanced UDP Mode, whose gateway judges by C{RULES}."""
+
+    def __init__(self) -> None:
+        self.floor, self.gateway, self.tally = Floor(), Gateway(), Tally()
+        own = [Rule(id="first", allow=("multicast",), limits=Limit("rule", groups=1))]
+        self.gateway.limits.apply((), own)
+        self.watch = cast(Any, Full(self.floor.watch))
+        self.client, connection = self.floor.connect(Recorder())
+        inbound: Any = Client(connection)
+        inbound.take = lambda taker: connection.take(taker or Recorder())
+        judge = judging(self.gateway)
+        judge.open = self._open
+        timer = SimpleNamespace(clear=lambda: None)
+        soon = self.floor.watch.soon
+        settings = GroupSettings(self.watch, soon, lambda *_: timer, 300.0)
+        clock = self.gateway.clock
+        source = Address.parse("127.0.0.1")
+        serving = serveGroups(
+            inbound, source, settings, judge, clock, None, b"", self.tally
+        )
+        self.served = Deferred.fromCoroutine(serving)
+        self.served.addBoth(lambda _: connection.abortConnection())
+
+    async def _open(self) -> Relayed:
+        relay = udp("127.0.0.1")
+        return Relayed(relay, (Address.parse("127.0.0.1"), relay.getsockname()[1]))
+
+    def ask(self, command: int, flags: int, aid: int = 0) -> tuple[int, int]:
+        """Ask about a group, and return the reply and the association."""
+        self.client.send(message(command, flags, ("239.1.0.1", 5004), aid=aid))
+        told = self.floor.read(self.client, 27)
+        return told[3], int.from_bytes(told[9:13], "big")
+
+    def ends(self) -> list[tuple[str, int]]:
+        """Return the reasons of what is over, with the octets."""
+        lines = self.gateway.lines
+        return [(e["reason"], e["received"]) for e in lines if e["event"] == "flow-end"]
+
+
+@pytest.fixture
+def channel() -> Iterator[Channel]:
+    """One that leaves no socket open, and nothing watched."""
+    made = Channel()
+    yield made
+    made.client.close()
+    made.floor.until(lambda: made.served.called)
+    made.floor.atBase()
+
+
+@pytest.mark.parametrize("flags", [RECEIVE | MULTICAST, RECEIVE | MULTICAST | INSIDE])
+def test_noMoreWatched(channel: Channel, flags: int) -> None:
+    """What cannot be watched is not joined, counts for nothing, and is on record."""
+    before = openSockets()
+    channel.watch.full = True
+    assert channel.ask(BIND, flags) == (Outcome.FAILED, 0)
+    assert openSockets() == before
+    wanted = [("resources", 0)] if flags & INSIDE else []
+    assert channel.ends() == wanted
+    channel.watch.full = False
+    # The limit of one group is not used up.
+    reply, aid = channel.ask(BIND, flags)
+    assert reply == 0
+    assert channel.ask(RELEASE, RECEIVE, aid)[0] == 0
+    assert channel.ends() == [*wanted, ("released", 0)]
+
+
+def test_noMoreOfOne(channel: Channel) -> None:
+    """A group whose change fails stays as it was, and is over but once."""
+    flags = RECEIVE | MULTICAST | INSIDE
+    reply, aid = channel.ask(BIND, flags)
+    assert reply == 0
+    before = openSockets()
+    with udp("127.0.0.1") as speaker:
+        speaker.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, b"\x7f\0\0\1")
+        speaker.sendto(b"one", ("239.1.0.1", 5004))
+        assert channel.floor.read(channel.client, 10)[7:] == b"one"
+        channel.watch.full = True
+        assert channel.ask(BIND, flags, aid) == (Outcome.FAILED, 0)
+        assert openSockets() == before + 1
+        speaker.sendto(b"two", ("239.1.0.1", 5004))
+        assert channel.floor.read(channel.client, 10)[7:] == b"two"
+    assert channel.ask(RELEASE, RECEIVE, aid)[0] == 0
+    assert channel.ends() == [("resources", 0), ("released", 6)]
+    channel.client.close()
+    channel.floor.until(lambda: channel.served.called)
+    assert channel.tally.received == 6
