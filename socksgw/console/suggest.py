@@ -90,6 +90,11 @@ class _Judging:
         if facts is None:
             found.others["requests that were no good"] += 1
             return
+        if facts.joining is not None and facts.joining.ttl is not None:
+            found.others[
+                "requests to send to a group: a rule has to say how far (rule.multicast)"
+            ] += 1
+            return
         if self._reported:
             facts = evolve(facts, addresses=facts.addresses[: len(line["addresses"])])
         else:
@@ -122,6 +127,12 @@ class _Judging:
         )
         if verdict.rule in self._denying if not facts.addresses else good:
             return "", evolve(facts, addresses=good)
+        if any(
+            self._ruleset.judge(facts.question(), each).allowed
+            for each in facts.addresses
+        ):
+            rule = f'rule "{verdict.rule}"'
+            return f"groups whose {rule} allows less than clients want there", facts
         if verdict.rule == NEVER:
             return "requests that [never] denies, which no rule can allow", facts
         if verdict.rule == UNOFFERED:

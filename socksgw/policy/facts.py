@@ -15,6 +15,7 @@ from attrs import frozen
 from socksgw.config.reserved import isLocal, isLocalName
 from socksgw.config.schema import Config, Group
 from socksgw.interfaces import ANONYMOUS, UNKNOWN
+from socksgw.policy.joining import Joining
 from socksgw.policy.questions import Found, Supposed
 from socksgw.wire.address import Address, BadHost, parseHost
 from socksgw.wire.codes import DATAGRAMS
@@ -71,6 +72,8 @@ class Facts:
     @ivar at: seconds since the epoch.
     @ivar application: what inspection found, or would find.
     @ivar serverName: the name of the server that it found; empty for none.
+    @ivar joining: what is wanted of a multicast group; L{None} for nothing that a rule
+        could refuse.
     """
 
     user: str
@@ -88,6 +91,7 @@ class Facts:
     tag: str | None = None
     application: str | None = None
     serverName: str | None = None
+    joining: Joining | None = None
 
     def question(self) -> Supposed:
         """Return the question with these facts."""
@@ -204,7 +208,15 @@ def _factsOf(
         tag=line.get("tag", ""),
         application=found.get("application"),
         serverName=found.get("server_name", "" if "application" in found else None),
+        joining=_joining(line),
     )
+
+
+def _joining(line: Mapping[str, Any]) -> Joining | None:
+    """Return what a line says that a client wants of a group."""
+    if line["command"] != "multicast" or line["event"] != "flow":
+        return None
+    return Joining(line.get("ttl"), tuple(map(Address.parse, line.get("senders", ()))))
 
 
 def tagOf(user: str, config: Config, given: str | None) -> str | None:

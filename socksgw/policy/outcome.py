@@ -15,6 +15,7 @@ from socksgw.policy.answers import TO, Answer, missing, unknown
 from socksgw.policy.deciders import concerning
 from socksgw.policy.decision import combined
 from socksgw.policy.facts import Facts
+from socksgw.policy.joining import lackOf
 from socksgw.policy.questions import Missing, Question, Verdict
 from socksgw.policy.rules import Rule
 from socksgw.policy.ruleset import Ruleset, Trace, Tried
@@ -130,6 +131,10 @@ def consider(
         return Outcome(verdict, ((None, case.steps(None)),), doubt=case.doubt)
     verdicts = [(address, case.about(address)) for address in facts.addresses]
     deciding, allowed, struck = combined(verdicts)
+    if deciding.allowed and facts.joining is not None:
+        lack = lackOf(facts.joining, deciding.obligations)
+        if lack is not None:
+            deciding, allowed = Verdict(False, deciding.rule, lack[1]), ()
     steps = tuple((address, case.steps(address)) for address in facts.addresses)
     return Outcome(
         deciding, steps, allowed, struck, case.doubt, listener=facts.listener

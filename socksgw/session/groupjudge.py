@@ -23,8 +23,9 @@ from socksgw.errors import (
 from socksgw.interfaces import StreamProtection
 from socksgw.limits.limits import Claim
 from socksgw.policy.decision import Decision, refused
-from socksgw.policy.groups import GroupTerms, isGroup
-from socksgw.policy.questions import Question, Verdict
+from socksgw.policy.groups import isGroup
+from socksgw.policy.joining import Joining, Lack, lackOf
+from socksgw.policy.questions import Obligations, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.groups import Unpermitted, Wanted
 from socksgw.relay.groupsocket import Relayed
@@ -40,6 +41,15 @@ from socksgw.wire.multicast import Flags, Outcome
 __all__ = ["GroupJudge"]
 
 _NOTHING: Final[frozenset[str]] = frozenset()
+#: What a client is told of what its rule does not let it do.
+_TOLD: Final = {
+    Lack.SENDERS: Outcome.NO_RECEIVING,
+    Lack.SENDING: Outcome.NO_SENDING,
+    Lack.TTL: Outcome.BAD_TTL,
+    Lack.UPSTREAMS: Outcome.NOT_SUPPORTED,
+}
+#: Where it might receive all the same (section 4.3.1.2 of the draft).
+_RECEIVING: Final = frozenset((Lack.SENDING, Lack.TTL))
 
 
 @final
@@ -71,25 +81,17 @@ class _Less(Exception):
         self.possible = possible
 
 
-def _demand(wanted: Wanted, terms: GroupTerms) -> None:
+def _demand(wanted: Wanted, obligations: Obligations) -> None:
     """
     See whether a rule lets a client do all that it wants in a group.
 
     @raise _Less: it does not.
     """
-    receive = Flags.RECEIVE if wanted.receive else Flags(0)
-    for each in wanted.sources:
-        if not terms.admits(each):
-            why = f"{each} is none of the senders (multicast.sources of the rule)"
-            raise _Less(Outcome.NO_RECEIVING, Flags(0), why)
-    if wanted.ttl is None:
-        return
-    if not terms.send:
-        why = "the rule lets nobody send (multicast.send)"
-        raise _Less(Outcome.NO_SENDING, receive, why)
-    if wanted.ttl > terms.ttl:
-        why = f"TTL {wanted.ttl} is more than {terms.ttl} (multicast.ttl of the rule)"
-        raise _Less(Outcome.BAD_TTL, receive, why)
+    lack = lackOf(Joining(wanted.ttl, wanted.sources), obligations)
+    if lack is not None:
+        what, why = lack
+        receive = Flags.RECEIVE if wanted.receive and what in _RECEIVING else Flags(0)
+        raise _Less(_TOLD[what], receive, why)
 
 
 @final
@@ -210,8 +212,7 @@ class GroupJudge:
         told = Unpermitted(refusal if isGroup(group) else Outcome.BAD_GROUP)
         if decision.allowed:
             try:
-                _demand(wanted, terms)
-                _leaving(decision)
+                _demand(wanted, decision.obligations)
             except _Less as e:
                 told = Unpermitted(e.outcome, e.possible)
                 decision = Decision(Verdict(False, decision.rule, str(e)))
@@ -410,7 +411,7 @@ class GroupJudge:
             return verdict
         terms = verdict.obligations.groups
         try:
-            _demand(wanted, terms)
+            _demand(wanted, verdict.obligations)
             if (terms.interface or self._options.interface) != grant.interface:
                 why = "it is joined at another interface now"
                 raise _Less(Outcome.NOT_ALLOWED, Flags(0), why)
@@ -448,15 +449,3 @@ class GroupJudge:
     def close(self) -> None:
         """Let go of the groups: all are over."""
         self._memberships = None
-
-
-def _leaving(decision: Decision) -> None:
-    """
-    See that a rule does not send groups through upstreams.
-
-    @raise _Less: it does.
-    """
-    leaving = decision.obligations.leaving
-    if leaving is not None and leaving.via:
-        why = "the rule has upstreams (via), and groups do not go through them"
-        raise _Less(Outcome.NOT_SUPPORTED, Flags(0), why)

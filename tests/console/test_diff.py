@@ -23,6 +23,7 @@ from socksgw.console.entry import main
 from socksgw.records import workers
 from tests.live.clients import GREETING, four, opened, request5
 from tests.live.datagrams import Association, Echo
+from tests.live.groups import RECEIVE, SEND, SOURCES, Member
 from tests.live.running import OPEN, Running, socksgw
 from tests.tools.waiting import until
 
@@ -282,3 +283,50 @@ def test_whatIsNoJournal(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text(_line() + 'x"verdict":x\n')
     status, text = _said(tmp_path)
     assert (status, "not a journal: journal.jsonl:2" in text) == (2, True)
+
+
+GROUPS = """
+[[listen]]
+name = "lan"
+address = ["127.0.0.1:0"]
+[listen.multicast]
+interface = "lo"
+[[auth.choose]]
+from = ["127.0.0.1"]
+methods = ["none"]
+[[rule]]
+id = "groups"
+allow = ["multicast"]
+multicast = { send = true, ttl = 4 }
+"""
+
+
+def test_groups(gateway: Callable[..., Running]) -> None:
+    """What was wanted of a group is judged by the TTL, the senders and the direction."""
+    running = gateway(GROUPS)
+    with Member(running.port) as member:
+        for place, flags, more in (
+            (1, RECEIVE, {}),
+            (2, RECEIVE | SEND, {"ttl": 2}),
+            (3, SEND, {"ttl": 5}),
+            (4, RECEIVE | SOURCES, {"sources": ("192.0.2.1",)}),
+        ):
+            member.bind(f"239.1.0.{place}", 5004, flags, **more)
+    until(lambda: len(running.journal("flow-end")) == 3)
+    directory = running.directory
+
+    def changes(terms: str) -> list[str]:
+        wanted = GROUPS.replace("multicast = { send = true, ttl = 4 }", terms)
+        (directory / "new.toml").write_text(wanted)
+        found = socksgw("diff", "gw.toml", "new.toml", cwd=directory)
+        lines = found.stdout.splitlines()[:-1]
+        assert found.returncode == bool(lines)
+        return [line.partition("multicast ")[2] for line in sorted(lines)]
+
+    allow, deny = ('allow by rule "groups"', 'deny by rule "groups"')
+    assert changes("") == [f"239.1.0.2:5004: {allow} → {deny}"]
+    other = 'multicast = { send = true, ttl = 5, sources = ["198.51.100.0/24"] }'
+    assert changes(other) == [
+        f"239.1.0.3:5004: {deny} → {allow}",
+        f"239.1.0.4:5004: {allow} → {deny}",
+    ]

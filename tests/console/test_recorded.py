@@ -167,6 +167,12 @@ def numbered(running: Running, event: str, **wanted: object) -> int:
             {"command": "multicast"},
             "  direction both\n  interface lo\n  TTL       9\n  senders   192.0.2.1\n",
         ),
+        # It is judged by that today, too.
+        (
+            "flow",
+            {"command": "multicast"},
+            'deny by rule "groups": TTL 9 is more than 4 (multicast.ttl of the rule)\n',
+        ),
         # What was refused before any rule: what was offered, and is now.
         ("refused", {}, "01 (GSSAPI), 80"),
         ("refused", {}, 'is offered "none" on "lan" (auth.choose[1])'),
