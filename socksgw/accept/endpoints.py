@@ -29,7 +29,7 @@ from socksgw.accept.listener import Listener, addressOf
 from socksgw.config.listening import parseListenAddress
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.plain import PlainConnection
-from socksgw.system.sockets import accept, keepAlive, quick
+from socksgw.system.sockets import accept, fastOpen, keepAlive, quick
 from socksgw.system.transparent import CAPABILITIES, MissingRight, foreign
 from socksgw.system.watch import FAILED, READ, Watcher
 
@@ -147,6 +147,10 @@ class ListeningPort(tcp.Port):
         self.factory = factory
         factory.doStart()
         before.doStop()
+
+    def fastOpen(self, wanted: bool) -> None:
+        """Take octets that come in a first packet, or none."""
+        fastOpen(self.socket, wanted)
 
     def createInternetSocket(self) -> socket.socket:
         """

@@ -35,6 +35,7 @@ from socksgw.accept.transparent import Host
 from socksgw.accept.unixport import UnixPort
 from socksgw.config.listening import parseListenAddress, parseUnixAddress
 from socksgw.system.domains import HERE, Sockets
+from socksgw.system.sockets import fastOpen
 from socksgw.system.watch import Watcher
 
 __all__ = ["Held", "Place"]
@@ -127,6 +128,11 @@ class _HeldPort(_Stream, ListeningPort):
     """A TCP port."""
 
     isShared = True
+
+    def fastOpen(self, wanted: bool) -> None:
+        """As L{ListeningPort.fastOpen}, in each process."""
+        for each in (self.socket, *self.members):
+            fastOpen(each, wanted)
 
 
 class _HeldPath(_Holding, UnixPort):

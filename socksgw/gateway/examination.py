@@ -23,6 +23,7 @@ from socksgw.gateway.examining.checkers import Checkers, verifiedIdentities
 from socksgw.gateway.examining.cluster import examineCluster
 from socksgw.gateway.examining.credentials import Credentials
 from socksgw.gateway.examining.deciders import examineDeciders, told
+from socksgw.gateway.examining.fastopen import examineFastOpen
 from socksgw.gateway.examining.grants import examineGrants
 from socksgw.gateway.examining.groups import examineGroups
 from socksgw.gateway.examining.identities import Identities, examineIdentities
@@ -265,6 +266,7 @@ def examining(
     examineStores(checkers, problems)
     examineTransparent(config, choices, problems)
     examineIPsec(config, problems)
+    examineFastOpen(config, problems)
     examineGroups(config, problems)
     yield from examineTagged(config, checkers, problems)
     yield partial(examineRules, config, methods, problems)

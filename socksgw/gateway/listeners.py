@@ -192,6 +192,7 @@ class Listeners:
         self._wanted = keysOf(listens)
         for key in self._wanted:
             self._open(key, skipped if lenient else None)
+        self._settle()
         self.keeper.changed()
         return skipped
 
@@ -270,6 +271,7 @@ class Listeners:
                 self._open(key, None)
             except CannotStart as e:
                 failed.append(str(e))
+        self._settle()
         self.keeper.changed()
         return failed
 
@@ -300,7 +302,14 @@ class Listeners:
         for name, listener in self.byName.items():
             if name not in open_:
                 listener.close()
+        self._settle()
         self.keeper.changed()
+
+    def _settle(self) -> None:
+        """Have the sockets of TCP as C{fast_open} says, also those that were open."""
+        for key, port in self._ports.items():
+            if isinstance(port, ListeningPort):
+                port.fastOpen(self._listens[key.name].fast_open)
 
     def _replace(self, gone: Sequence[Key], new: Sequence[Key]) -> None:
         """

@@ -4,7 +4,6 @@ Ways that differ between the sessions of one rule, by the address that they leav
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, final
 
@@ -14,6 +13,7 @@ from socksgw.route.upstreams.trip import Traveller
 from socksgw.route.ways import DatagramOutlet, Direct, Listening, UDPOptions
 from socksgw.system.connection import SocketName
 from socksgw.system.outgoing import Near
+from socksgw.system.stack import Dress
 from socksgw.wire.address import Address
 
 __all__ = ["Chosen"]
@@ -68,14 +68,9 @@ class Chosen:
         """As L{Ways.reach}."""
         return self.of(traveller).reach(name, port, seconds, traveller)
 
-    def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
-    ) -> Chosen:
+    def dressed(self, dress: Dress) -> Chosen:
         """As L{Ways.dressed}."""
-        return Chosen(
-            self._leaveBy,
-            lambda near: self._make(near).dressed(dress, multipath, inTurn),
-        )
+        return Chosen(self._leaveBy, lambda near: self._make(near).dressed(dress))
 
     def reached(self, whose: object, destination: Address) -> None:
         """

@@ -4,7 +4,6 @@ From judged literals to one connected socket. No name ever comes here.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
@@ -17,7 +16,7 @@ from socksgw.route.race import Race
 from socksgw.route.single import Single
 from socksgw.system.coroutines import Awaited
 from socksgw.system.domains import HERE, Sockets
-from socksgw.system.stack import Dressed
+from socksgw.system.stack import Dress, Dressed
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -58,17 +57,15 @@ class Dialer:
         self._setDeadline = setDeadline
         self._timeout = timeout
 
-    def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
-    ) -> Dialer:
+    def dressed(self, dress: Dress) -> Dialer:
         """Return another one, as of L{socksgw.route.ways.Ways.dressed}."""
         return Dialer(
             self._reactor,
             self._watch,
             self._setDeadline,
             self._timeout,
-            Dressed(self._sockets, dress, multipath),
-            inTurn,
+            Dressed(self._sockets, dress),
+            dress.inTurn,
         )
 
     async def open(

@@ -24,6 +24,7 @@ from socksgw.system.binding import bindWithin
 from socksgw.system.connection import Connection, SocketName
 from socksgw.system.domains import HERE, Sockets
 from socksgw.system.sockets import FAMILIES
+from socksgw.system.stack import Dress, Dressed
 from socksgw.system.watch import Watcher
 from socksgw.wire.address import Address
 
@@ -180,18 +181,11 @@ class Ways(Protocol):
         @raise SocksError: as L{connect}.
         """
 
-    def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
-    ) -> Ways:
+    def dressed(self, dress: Dress) -> Ways:
         """
         Return the same, whose connections are made otherwise.
 
         Through upstreams that cannot be had.
-
-        @param dress: called with each socket before it is connected.
-        @param multipath: whether they are to be MPTCP where that can be.
-        @param inTurn: whether the addresses of L{connect} are dialled one after the
-            other, in the same time.
         """
 
     def reached(self, whose: object, destination: Address) -> None:
@@ -253,6 +247,7 @@ class Direct:
         "_bindTimeout",
         "_departure",
         "_dialer",
+        "_dress",
         "_outward",
         "_setDeadline",
         "_sockets",
@@ -271,6 +266,7 @@ class Direct:
         bindTimeout: float,
         sockets: Sockets = HERE,
         departure: Departure | None = None,
+        dress: Dress | None = None,
     ) -> None:
         """
         Take the parts.
@@ -279,8 +275,11 @@ class Direct:
         @param sockets: where all others come from than the dialler's.
         @param departure: how sessions leave where that is chosen; the dialler's
             sockets are C{departure.sockets} then.
+        @param dress: how listening sockets are made otherwise; the dialler's are
+            already.
         """
         self._sockets = sockets
+        self._dress = dress
         self._departure = departure
         self._dialer = dialer
         self.connect = dialer.open if departure is None else self._connect
@@ -291,18 +290,17 @@ class Direct:
         self._setDeadline = setDeadline
         self._bindTimeout = bindTimeout
 
-    def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
-    ) -> Direct:
+    def dressed(self, dress: Dress) -> Direct:
         """As L{Ways.dressed}."""
         return Direct(
-            self._dialer.dressed(dress, multipath, inTurn),
+            self._dialer.dressed(dress),
             self._outward,
             self._watch,
             self._setDeadline,
             self._bindTimeout,
             self._sockets,
             self._departure,
+            dress,
         )
 
     async def _connect(
@@ -351,6 +349,8 @@ class Direct:
         else:
             inward = localTowards(peer, sockets)
         await self._ready(inward.version, socket.SOCK_STREAM)
+        if self._dress is not None:
+            sockets = Dressed(sockets, self._dress)
         return Passive(
             self._watch,
             self._setDeadline,

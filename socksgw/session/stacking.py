@@ -2,24 +2,31 @@
 CONNECT and BIND of clients that say how the stacks below are to be.
 
 What an operator does not allow stays as it is. The client is told what each connection
-has, by the kernel's word. Through upstreams nobody here knows it, and nothing is told.
+has, by the kernel's word, also where the destination was not reached. Through upstreams
+nobody here knows it, and nothing is told.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Final, final
 
-from socksgw.route.ways import Ways
+from socksgw.errors import Revoked, SocksError
+from socksgw.limits.allowance import Allowance
+from socksgw.relay.tally import Tally
+from socksgw.route.ways import Outlet, Ways
 from socksgw.session.case import Case
-from socksgw.session.command import Command, Routed
-from socksgw.session.streams import CONNECT, Bind, Connect
-from socksgw.system.stack import MULTIPATH, found, wear
+from socksgw.session.command import Command, Relay, Routed
+from socksgw.session.streams import CONNECT, Bind, Connect, looks
+from socksgw.system.sockets import fastOpen
+from socksgw.system.stack import Dress, carried, found, wear
 from socksgw.wire.events import Requested
 from socksgw.wire.stacks import (
     BACKLOG,
+    FAST_OPEN,
     HAPPY_EYEBALLS,
+    MULTIPATH,
     NO,
     NO_FRAGMENTATION,
     TOS,
@@ -29,18 +36,11 @@ from socksgw.wire.stacks import (
     Stack,
     StackCode,
 )
-from socksgw.wire.stacks import MULTIPATH as MULTIPATH_CODE
 
 __all__ = ["stacked"]
 
-_EYEBALLS: Final = "happy-eyeballs"
-#: Of each connection: the names of C{listen.stack}, and whether the value is a word of
-#: availability.
-_OF_EACH: Final[Mapping[StackCode, tuple[str, bool]]] = {
-    TOS: ("tos", False),
-    TTL: ("ttl", False),
-    NO_FRAGMENTATION: ("no-fragmentation", True),
-}
+#: What each connection has.
+_OF_EACH: Final = (TOS, TTL, NO_FRAGMENTATION)
 
 
 def stacked(
@@ -50,24 +50,109 @@ def stacked(
     Return a command as a client wants it.
 
     @param asked: how the stacks are to be.
-    @param allowed: the names of what may be otherwise.
+    @param allowed: the words of what may be otherwise.
     """
     if command is CONNECT:
         return _Connect(asked, allowed)
-    return _Bind() if isinstance(command, Bind) else command
+    return _Bind(asked, allowed) if isinstance(command, Bind) else command
 
 
-def _leg(asked: Sequence[Stack], leg: Leg) -> dict[StackCode, int]:
-    return {each.which: each.value for each in asked if each.leg == leg}
+@final
+class _Wanted:
+    """
+    What a client wants of one side.
+
+    @ivar leg: which.
+    """
+
+    def __init__(
+        self, leg: Leg, asked: Sequence[Stack], allowed: Collection[str]
+    ) -> None:
+        self.leg = leg
+        self._values = {each.which: each.value for each in asked if each.leg == leg}
+        self._allowed = allowed
+
+    def __contains__(self, which: StackCode) -> bool:
+        return which in self._values
+
+    def granted(self, which: StackCode) -> int | None:
+        """Return the value that is wanted, and allowed; L{None} for none."""
+        return self._values.get(which) if which.word in self._allowed else None
+
+    def dress(self, connection: socket.socket) -> None:
+        """Have a socket as it is wanted."""
+        for which in _OF_EACH:
+            value = self.granted(which)
+            if value is not None:
+                wear(connection, which, value)
+
+    def said(self, which: StackCode, value: int | None) -> list[Stack]:
+        """Return what is told of an option; nothing where it is not asked, or known."""
+        if value is None or which not in self._values:
+            return []
+        return [Stack(self.leg, which, value)]
+
+    def worn(self, connection: socket.socket) -> list[Stack]:
+        """Return what is told of a socket."""
+        return [
+            said
+            for which in _OF_EACH
+            for said in self.said(which, found(connection, which))
+        ]
 
 
-def _said(leg: Leg, which: StackCode, value: int | None, word: bool) -> list[Stack]:
-    """Return how a stack is, as the client is told it; nothing where it is not known."""
-    if value is None:
+def _near(case: Case, wanted: _Wanted) -> list[Stack]:
+    """Have the client's connection as it is wanted, and return what is told of it."""
+    connection = case.client.connection.plain
+    if connection is None:
         return []
-    if word:
-        value = YES if value else NO
-    return [Stack(leg, which, value)]
+    wanted.dress(connection)
+    return wanted.worn(connection)
+
+
+def _tell(case: Case, told: Sequence[Stack]) -> None:
+    login = case.client.conversation.login
+    assert login is not None
+    login.stacked(told)
+
+
+@final
+class _Early:
+    """
+    What the SYN to a destination may carry (L{socksgw.system.stack.First}).
+
+    @ivar count: how many octets it has carried.
+    """
+
+    def __init__(self, case: Case, most: int) -> None:
+        """
+        Take a session.
+
+        @param most: octets, as the client wants it; 0 for any number.
+        """
+        self._case = case
+        self._most = most
+        self.count = 0
+
+    def octets(self) -> bytes:
+        """Return what the client has sent, as far as its limits go."""
+        octets = self._case.client.conversation.ahead()
+        most = min(len(octets), self._most or len(octets))
+        sending = self._sending
+        return octets[: most if sending is None else sending.room(most)]
+
+    def went(self, count: int) -> None:
+        """Count what is sent."""
+        self.count = count
+        sending = self._sending
+        if sending is not None:
+            sending.spend(count)
+
+    @property
+    def _sending(self) -> Allowance | None:
+        claim = self._case.claim
+        assert claim is not None
+        return claim.sending
 
 
 @final
@@ -75,34 +160,25 @@ class _Connect(Connect):
     """CONNECT, of one request."""
 
     def __init__(self, asked: Sequence[Stack], allowed: Collection[str]) -> None:
-        self._near = _leg(asked, Leg.CLIENT)
-        self._far = _leg(asked, Leg.REMOTE)
-        self._allowed = allowed
+        self._near = _Wanted(Leg.CLIENT, asked, allowed)
+        self._far = _Wanted(Leg.REMOTE, asked, allowed)
         self._raced: bool | None = None
         self._inTurn = False
-        self._multipath = (
-            MULTIPATH in allowed and self._far.get(MULTIPATH_CODE, NO) == YES
-        )
+        self._early: _Early | None = None
+        # What is told of the last socket that a connect was tried with.
+        self._tried: list[Stack] = []
 
     async def route(self, case: Case, request: Requested) -> Routed:
         """Dial, tell how the stacks are, and relay what both say."""
         self._chooses(case)
-        outlet = await self.dial(case)
-        login = case.client.conversation.login
-        assert login is not None
-        told: list[Stack] = []
-        if not outlet.path and outlet.plain is not None:
-            told += self._of(Leg.REMOTE, outlet.plain, self._far)
-            if MULTIPATH_CODE in self._far:
-                multipath = found(outlet.plain, MULTIPATH)
-                told += _said(Leg.REMOTE, MULTIPATH_CODE, multipath, True)
-        if not outlet.path and HAPPY_EYEBALLS in self._far and self._raced is not None:
-            told += _said(Leg.REMOTE, HAPPY_EYEBALLS, self._raced, True)
-        near = case.client.connection.plain
-        if near is not None:
-            self._dress(near, self._near)
-            told += self._of(Leg.CLIENT, near, self._near)
-        login.stacked(told)
+        try:
+            outlet = await self.dial(case)
+        except SocksError:
+            # What a reply of "TTL expired" means depends on the TTL.
+            _tell(case, [*self._tried, *_near(case, self._near)])
+            raise
+        far = [] if outlet.path or outlet.plain is None else self._of(outlet.plain)
+        _tell(case, [*far, *_near(case, self._near)])
         return Routed(outlet.bound, self.relay(case, outlet))
 
     def _chooses(self, case: Case) -> None:
@@ -111,46 +187,105 @@ class _Connect(Connect):
             # There is nothing to choose from, or an upstream chooses.
             return
         several = len(case.record.addresses) > 1
-        unwanted = self._far.get(HAPPY_EYEBALLS, YES) == NO
-        self._inTurn = several and unwanted and _EYEBALLS in self._allowed
+        self._inTurn = several and self._far.granted(HAPPY_EYEBALLS) == NO
         self._raced = several and not self._inTurn
+
+    def _eyeballs(self) -> list[Stack]:
+        if self._raced is None:
+            return []
+        return self._far.said(HAPPY_EYEBALLS, YES if self._raced else NO)
+
+    def _of(self, connection: socket.socket) -> list[Stack]:
+        """Return what is told of the connection to the destination."""
+        far, first = self._far, self._early
+        taken = first.count if first is not None and carried(connection) else 0
+        return [
+            *far.worn(connection),
+            *far.said(FAST_OPEN, taken),
+            *far.said(MULTIPATH, found(connection, MULTIPATH)),
+            *self._eyeballs(),
+        ]
 
     def ways(self, case: Case, ways: Ways) -> Ways:
         """As L{Dialling.ways}: their sockets are as the client wants them."""
+        far = self._far
+
+        def each(opened: socket.socket) -> None:
+            far.dress(opened)
+            self._tried = [
+                *far.worn(opened),
+                *far.said(FAST_OPEN, 0),
+                *far.said(MULTIPATH, NO),
+                *self._eyeballs(),
+            ]
+
+        most = far.granted(FAST_OPEN)
+        if most is not None and self._mayGoFirst(case):
+            self._early = _Early(case, most)
         return ways.dressed(
-            lambda opened: self._dress(opened, self._far),
-            self._multipath,
-            self._inTurn,
+            Dress(each, far.granted(MULTIPATH) == YES, self._inTurn, self._early)
         )
 
-    def _dress(
-        self, connection: socket.socket, wanted: Mapping[StackCode, int]
-    ) -> None:
-        for which, (name, word) in _OF_EACH.items():
-            if which in wanted and name in self._allowed:
-                value = wanted[which]
-                wear(connection, name, value == YES if word else value)
-
     @staticmethod
-    def _of(
-        leg: Leg, connection: socket.socket, wanted: Mapping[StackCode, int]
-    ) -> list[Stack]:
-        return [
-            said
-            for which, (name, word) in _OF_EACH.items()
-            if which in wanted
-            for said in _said(leg, which, found(connection, name), word)
-        ]
+    def _mayGoFirst(case: Case) -> bool:
+        """
+        Return whether a destination may get octets before it is connected.
+
+        Nothing looks at them, and nothing goes before them. There is one address, since
+        those that lose a race would have them too.
+        """
+        addresses = case.record.addresses
+        if len(addresses) != 1 or case.generation.inspection.always:
+            return False
+        verdict = case.verdicts[addresses[0]]
+        leaving = verdict.obligations.leaving
+        return not verdict.pending and (leaving is None or not leaving.header)
+
+    def relay(self, case: Case, outlet: Outlet) -> Relay:
+        """
+        As L{Connect.relay}; what the SYN has carried is moved already.
+
+        @raise Revoked: a reload wants that to be looked at first; the connection is
+            closed.
+        """
+        count = 0 if self._early is None else self._early.count
+        if count and looks(case):
+            outlet.abortConnection()
+            raise Revoked("the rules changed before it began")
+        moves = Connect.relay(self, case, outlet)
+        if not count:
+            return moves
+
+        def rest(early: bytes, tally: Tally) -> Awaitable[None]:
+            tally.sent = count
+            return moves(early[count:], tally)
+
+        return rest
 
 
 @final
 class _Bind(Bind):
     """BIND, of one request: there is one peer, whatever backlog is wanted."""
 
+    def __init__(self, asked: Sequence[Stack], allowed: Collection[str]) -> None:
+        self._near = _Wanted(Leg.CLIENT, asked, allowed)
+        self._far = _Wanted(Leg.REMOTE, asked, allowed)
+
     async def route(self, case: Case, request: Requested) -> Routed:
         """As L{Bind.route}; the client is told that there is no backlog."""
-        login = case.client.conversation.login
-        assert login is not None
-        if BACKLOG in _leg(login.stack, Leg.REMOTE):
-            login.stacked([Stack(Leg.REMOTE, BACKLOG, 0)])
+        self._told = [*self._far.said(BACKLOG, 0), *_near(case, self._near)]
+        _tell(case, self._told)
         return await Bind.route(self, case, request)
+
+    def ways(self, case: Case, ways: Ways) -> Ways:
+        """As L{Bind.ways}: the peer's connection has what its listener has."""
+        far = self._far
+
+        def each(opened: socket.socket) -> None:
+            far.dress(opened)
+            if far.granted(FAST_OPEN) is not None:
+                fastOpen(opened)
+            # The payload size counts for nothing in BIND.
+            _tell(case, [*far.worn(opened), *far.said(FAST_OPEN, 0), *self._told])
+
+        return ways.dressed(Dress(each))

@@ -249,6 +249,10 @@ class Bind(Command):
         case.verdicts = {a: ruleset.awaited(question, a) for a in record.addresses}
         return strictest(case.verdicts.values())
 
+    def ways(self, case: Case, ways: Ways) -> Ways:
+        """As L{Dialling.ways}."""
+        return ways
+
     async def route(self, case: Case, request: Requested) -> Routed:
         """Listen, tell where, wait for the peer, and record it."""
         record, client, generation = case.record, case.client, case.generation
@@ -261,7 +265,8 @@ class Bind(Command):
         )
         obligations = case.verdicts[peer].obligations
         leaving, deciders = obligations.leaving, obligations.deciders
-        listening = await generation.waysOf(record.listener, leaving).listen(
+        ways = self.ways(case, generation.waysOf(record.listener, leaving))
+        listening = await ways.listen(
             case.whose,
             peer,
             anybody,

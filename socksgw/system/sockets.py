@@ -22,6 +22,7 @@ __all__ = [
     "FAMILIES",
     "accept",
     "bare",
+    "fastOpen",
     "isRefusal",
     "keepAlive",
     "portLater",
@@ -50,6 +51,9 @@ _REFUSALS: Final = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP,
      errno.ENOPROTOOPT}
 )  # fmt: skip
+#: Connections that have brought octets and are not confirmed yet, at a listening socket
+#: (TCP_FASTOPEN of tcp(7)).
+_UNCONFIRMED: Final = 256
 #: SO_LINGER with no time at all: close() sends a reset.
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -180,6 +184,21 @@ def portLater(connection: socket.socket) -> None:
         (socket.IPPROTO_IP, _NO_PORT, 1),
         "IP_BIND_ADDRESS_NO_PORT",
         "each connection by a chosen address takes a port from all destinations",
+    )
+
+
+def fastOpen(listening: socket.socket, wanted: bool = True) -> None:
+    """
+    Have a listening socket take the octets that SYNs carry (RFC 7413), or none.
+
+    The kernel does so where C{net.ipv4.tcp_fastopen} has the bit 2, and of those alone
+    who have a cookie, which it gives to who asks for one.
+    """
+    _prefer(
+        listening,
+        (_TCP, socket.TCP_FASTOPEN, _UNCONFIRMED if wanted else 0),
+        "TCP_FASTOPEN",
+        "octets in a first packet are not taken",
     )
 
 

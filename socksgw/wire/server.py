@@ -387,6 +387,11 @@ class ServerConversation(Conversation):
         if self.login is not None:
             self.login.early = b""
 
+    def ahead(self) -> bytes:
+        """Return what L{surplus} would, and leave it where it is."""
+        early = b"" if self.login is None else self.login.early
+        return early + bytes(self._buffer)
+
     def surplus(self) -> bytes:
         """
         Return and consume everything behind the last message, and what is early.

@@ -26,7 +26,7 @@ from socksgw.wire.socks6options import (
     readAuthOptions,
     readRequestOptions,
 )
-from socksgw.wire.stacks import UDP_ERRORS, YES, Leg, Stack, encodeStack
+from socksgw.wire.stacks import NO, UDP_ERRORS, YES, Leg, Stack, encodeStack
 from socksgw.wire.whole import known
 
 __all__ = [
@@ -52,6 +52,7 @@ AUTH_REPLY_LIMIT: Final = 4 + OPTIONS_LIMIT
 #: That the client wants to hear what ICMP tells (section 8.1.8); the reply says the
 #: same where it will.
 ERRORS_WANTED: Final = Stack(Leg.REMOTE, UDP_ERRORS, YES)
+_NO_ERRORS: Final = ERRORS_WANTED._replace(value=NO)
 #: Types of an authentication reply (section 6).
 SUCCEEDED: Final = 0
 FAILED: Final = 1
@@ -310,7 +311,7 @@ class Socks6(Dialect):
     readFirst = staticmethod(readRequest)
 
     @staticmethod
-    def encodeReply(reply: Reply, host: Address | str, port: int, /) -> bytes:
+    def encodeReply(reply: int, host: Address | str, port: int, /) -> bytes:
         """As L{Dialect.encodeReply}."""
         return encodeReply(reply, host, port)
 
@@ -331,6 +332,8 @@ class Socks6(Dialect):
             return self
         if self.wantsErrors(request):
             request.options.told = (ERRORS_WANTED,)
+        elif request.command == _ASSOCIATE and _NO_ERRORS in request.options.stack:
+            request.options.told = (_NO_ERRORS,)
         return _Stacked(request.options)
 
     def login(self, request: Socks6Requested | None) -> Login6:
@@ -345,7 +348,7 @@ class Socks6(Dialect):
         self, reply: Reply, reason: str, why: str, rule: str = "", keep: bool = False
     ) -> bytes:
         """As L{Dialect.encodeRefusal}: what came too late has a code of its own."""
-        return encodeReply(_TIMED_OUT if reason in _LATE else reply, *UNBOUND)
+        return self.encodeReply(_TIMED_OUT if reason in _LATE else reply, *UNBOUND)
 
 
 @final
@@ -356,8 +359,12 @@ class _Stacked(Socks6):
         self._options = options
 
     def encodeReply(  # type: ignore[override]
-        self, reply: Reply, host: Address | str, port: int, /
+        self, reply: int, host: Address | str, port: int, /
     ) -> bytes:
         """As L{Dialect.encodeReply}."""
-        told = [encodeOption(Kind.STACK, encodeStack(s)) for s in self._options.told]
-        return encodeReply(reply, host, port, b"".join(told))
+        told = self._options.told
+        if reply and ERRORS_WANTED in told:
+            # What is refused reports nothing.
+            told = (_NO_ERRORS,)
+        octets = [encodeOption(Kind.STACK, encodeStack(s)) for s in told]
+        return encodeReply(reply, host, port, b"".join(octets))

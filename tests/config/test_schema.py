@@ -27,6 +27,7 @@ TABLES = {
     "listen[0].address": 'listen = [{{ name = "a", address = {} }}]',
     "listen[0].endpoint": 'listen = [{{ name = "a", endpoint = {} }}]',
     "listen[0].protocols": 'listen = [{{ name = "a", protocols = {} }}]',
+    "listen[0].fast_open": 'listen = [{{ name = "a", fast_open = {} }}]',
     "listen[0].stack": 'listen = [{{ name = "a", stack = {} }}]',
     "listen[0].half_open": 'listen = [{{ name = "a", half_open = {} }}]',
     "listen[0].multicast.interface": (
@@ -147,6 +148,7 @@ RIGHT = {
     "listen[0].name": STRINGS,
     "listen[0].endpoint": STRINGS,
     "listen[0].protocols": set(),
+    "listen[0].fast_open": {"a boolean", "false"},
     "listen[0].stack": set(),
     "listen[0].half_open": INTEGERS,
     "listen[0].multicast.interface": STRINGS,

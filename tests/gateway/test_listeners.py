@@ -41,6 +41,8 @@ class Port(ListeningPort):
 
     def stopReading(self) -> None: ...
 
+    def fastOpen(self, wanted: bool) -> None: ...
+
 
 class World:
     """

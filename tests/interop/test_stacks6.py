@@ -143,6 +143,20 @@ def granted(
     assert raw.entered6(client) == (0, b"")
     code, _, _, options = raw.replied6(client)
     assert code == 0
+    return client, read(options)
+
+
+def answered(port: int, request: bytes) -> tuple[int, dict[tuple[int, ...], int]]:
+    """Ask; return the reply code, and what the client is told of the stacks."""
+    with closing(raw.dial(port)) as client:
+        client.sendall(request)
+        assert raw.entered6(client) == (0, b"")
+        code, _, _, options = raw.replied6(client)
+    return code, read(options)
+
+
+def read(options: bytes) -> dict[tuple[int, ...], int]:
+    """Return the Stack options of a reply."""
     told: dict[tuple[int, ...], int] = {}
     for at in range(0, len(options), 8):
         assert options[at : at + 4] == b"\0\1\0\x08"
@@ -150,7 +164,7 @@ def granted(
         if (what & 63, number) in (TFO, BACKLOG):
             value = value << 8 | rest
         told[what >> 6, what & 63, number] = value
-    return client, told
+    return told
 
 
 ASKED = (
@@ -165,10 +179,9 @@ ASKED = (
 def test_chosen(gateway: Running, echoing: Echo) -> None:
     """
     Packets of both sides are as they were wanted, from the first on, and the client is
-    told so. An unknown option, and TFO, are ignored.
+    told so. An unknown option is ignored.
     """
     options = ASKED + option(FAR, (1, 99), 7) + b"\xfb\xff\0\x08what"
-    options += bytes((0, 1, 0, 8, FAR << 6 | 4, 1, 0, 0))
     asked = raw.request6("127.0.0.1", echoing.port, options=options)
     client, told = granted(gateway.ports[0], asked, b"hello")
     with closing(client):
@@ -182,6 +195,30 @@ def test_chosen(gateway: Running, echoing: Echo) -> None:
             client.sendall(b"again")
             found = later.first(gateway.ports[0], client.getsockname()[1])
             assert found[:2] == (0x48, 33)
+
+
+def test_refused(gateway: Running) -> None:
+    """
+    A reply that refuses tells how the stacks were: a TTL that expired was the client's.
+    """
+    with closing(socket.socket()) as nobody:
+        # Bound, and nobody listens.
+        nobody.bind(("127.0.0.1", 0))
+        asked = raw.request6("127.0.0.1", nobody.getsockname()[1], options=ASKED)
+        code, told = answered(gateway.ports[0], asked)
+    assert (code, told) == (
+        5,
+        {
+            (FAR, *TOS): 0x28, (FAR, *TTL): 9, (FAR, *WHOLE): NO,
+            (NEAR, *TOS): 0x48, (NEAR, *TTL): 33,
+        },
+    )  # fmt: skip
+
+
+def test_denied(gateway: Running) -> None:
+    """What a rule denies has no connection whose stack there is to tell."""
+    asked = raw.request6("192.0.2.1", 0xFFFF, options=ASKED)
+    assert answered(gateway.ports[0], asked) == (2, {})
 
 
 def test_both(gateway: Running, destination: Callable[..., Destination]) -> None:

@@ -19,6 +19,7 @@ from socksgw.errors import LimitReached, SocksError
 from socksgw.route.dialer import Dialer
 from socksgw.route.outlet import PlainOutlet
 from socksgw.route.race import _Attempt
+from socksgw.system.stack import Dress
 from socksgw.wire.address import Address
 from tests.fakes.connections import Recorder
 from tests.fakes.loops import WatchedLoop
@@ -172,7 +173,7 @@ def test_inTurn(world: Dialling) -> None:
     Where a client wants it so, one address is dialled after the other, and all of them
     together have the time of one: each has an equal part of what is left.
     """
-    world.dialler = world.dialler.dressed(lambda opened: None, False, True)
+    world.dialler = world.dialler.dressed(Dress(lambda opened: None, inTurn=True))
     world.dial(MUTE, ANSWERS)
     world.advance(4.8)
     world.settle()

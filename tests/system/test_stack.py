@@ -10,7 +10,8 @@ from contextlib import closing
 import pytest
 
 from socksgw.system.domains import HERE
-from socksgw.system.stack import MULTIPATH, Dressed, found, wear
+from socksgw.system.stack import Dress, Dressed, found, wear
+from socksgw.wire.stacks import MULTIPATH, NO, NO_FRAGMENTATION, TOS, TTL, YES
 
 STREAM = socket.SOCK_STREAM
 
@@ -19,38 +20,38 @@ STREAM = socket.SOCK_STREAM
 def test_octets(family: int) -> None:
     """Of IPv4 and of IPv6; what the kernel refuses stays as it is."""
     with socket.socket(family, STREAM) as made:
-        usual = found(made, "ttl")
-        for name, value in (("tos", 0x28), ("ttl", 9)):
-            wear(made, name, value)
-            assert found(made, name) == value
-        for value in (1, 0):
-            wear(made, "no-fragmentation", value)
-            assert found(made, "no-fragmentation") == value
-        wear(made, "ttl", 0)
-        assert found(made, "ttl") == 9 != usual
+        usual = found(made, TTL)
+        for which, value in ((TOS, 0x28), (TTL, 9)):
+            wear(made, which, value)
+            assert found(made, which) == value
+        for value in (YES, NO):
+            wear(made, NO_FRAGMENTATION, value)
+            assert found(made, NO_FRAGMENTATION) == value
+        wear(made, TTL, 0)
+        assert found(made, TTL) == 9 != usual
         # The bits of ECN are TCP's own.
-        wear(made, "tos", 0x4B)
-        assert found(made, "tos") == 0x48
-        assert found(made, MULTIPATH) == 0
+        wear(made, TOS, 0x4B)
+        assert found(made, TOS) == 0x48
+        assert found(made, MULTIPATH) == NO
 
 
 def test_whatHasNone() -> None:
     """A Unix socket has nothing of IP."""
     with socket.socket(socket.AF_UNIX) as made:
-        wear(made, "tos", 8)
-        assert found(made, "tos") is None
+        wear(made, TOS, 8)
+        assert found(made, TOS) is None
 
 
 @pytest.mark.parametrize("multipath", [True, False])
 def test_dressed(multipath: bool) -> None:
     """Sockets for streams are dressed, and may be MPTCP; others are as they are."""
-    sockets = Dressed(HERE, lambda opened: wear(opened, "tos", 0x28), multipath)
+    sockets = Dressed(HERE, Dress(lambda opened: wear(opened, TOS, 0x28), multipath))
     with closing(sockets.open(socket.AF_INET, STREAM)) as stream:
-        assert found(stream, "tos") == 0x28
+        assert found(stream, TOS) == 0x28
         # Which of the two it is, as the kernel says (IPPROTO_MPTCP).
         protocol = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
         assert protocol == (262 if multipath else socket.IPPROTO_TCP)
     with closing(sockets.open(socket.AF_INET, socket.SOCK_DGRAM)) as datagrams:
-        assert found(datagrams, "tos") == 0
+        assert found(datagrams, TOS) == 0
     assert sockets.bound is False
     assert sockets.ready(socket.AF_INET, STREAM) is None

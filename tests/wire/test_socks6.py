@@ -264,29 +264,35 @@ def test_noopWithADestination(place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "option", "wanted"),
+    ("command", "option", "told"),
     [
         # Section 8.1.8: leg 2, level 5, code 1, availability.
-        (3, "0001 0008 85 01 02 00", True),
+        (3, "0001 0008 85 01 02 00", "02"),
         # On both legs.
-        (3, "0001 0008 c5 01 02 00", True),
-        (3, "0001 0008 85 01 01 00", False),
-        (3, "0001 0008 45 01 02 00", False),
-        (3, "0001 0008 85 02 02 00", False),
-        (3, "", False),
-        (1, "0001 0008 85 01 02 00", False),
+        (3, "0001 0008 c5 01 02 00", "02"),
+        (3, "0001 0008 85 01 01 00", "01"),
+        (3, "0001 0008 45 01 02 00", ""),
+        (3, "0001 0008 85 02 02 00", ""),
+        (3, "", ""),
+        (1, "0001 0008 85 01 02 00", ""),
     ],
 )
-def test_errorsWanted(command: int, option: str, wanted: bool) -> None:
-    """The client hears of ICMP where it asks for it, and is told that it will."""
+def test_errorsWanted(command: int, option: str, told: str) -> None:
+    """
+    The client hears of ICMP where it asks for it, and is told whether it will: not
+    where it is refused.
+    """
     octets = socks6.encodeRequest(command, V4, 80, bytes.fromhex(option))
     request = socks6.readRequest(Reader(octets))
     dialect = socks6.Socks6()
-    assert dialect.wantsErrors(request) is wanted
-    reply = dialect.answering(request).encodeReply(Reply.SUCCEEDED, V4, 80)
-    told = "0008 0050 00 01 c0000207 0001 0008 85 01 02 00"
-    expected = told if wanted else "0000 0050 00 01 c0000207"
-    assert reply == bytes.fromhex("06 00" + expected)
+    assert dialect.wantsErrors(request) is (told == "02")
+    answering = dialect.answering(request)
+    for reply, said in ((Reply.SUCCEEDED, told), (Reply.NOT_ALLOWED, told and "01")):
+        expected = "0000 0050 00 01 c0000207"
+        if said:
+            expected = f"0008 0050 00 01 c0000207 0001 0008 85 01 {said} 00"
+        octets = answering.encodeReply(reply, V4, 80)
+        assert octets == bytes((6, reply)) + bytes.fromhex(expected)
 
 
 @given(st.one_of(hosts, names), ports, st.integers(0, 3), st.integers(0, 40))

@@ -158,7 +158,10 @@ class Listen:
         (C{socksgw help socks6}); C{"http"} is HTTP as to a proxy.
     @ivar stack: What clients of SOCKS 6 may choose of IP and TCP below (C{socksgw help
         socks6}): C{"tos"}, C{"ttl"}, C{"no-fragmentation"}, C{"happy-eyeballs"},
-        C{"multipath"}.
+        C{"fast-open"}, C{"multipath"}.
+    @ivar fast_open: C{true}: clients may send their request in the first packet (TCP
+        Fast Open, RFC 7413), which may come twice, and of which a cookie alone proves
+        the source (C{socksgw help socks6}). Goes with addresses that have ports.
     @ivar transparent: How the kernel diverts clients here that know no proxy, so that
         where they were going is their request. C{"redirect"}: a rule changes the
         destination of their connections (SO_ORIGINAL_DST). C{"tproxy"}: a rule leaves
@@ -212,8 +215,12 @@ class Listen:
         "socks4",
     )
     stack: tuple[
-        Literal["tos", "ttl", "no-fragmentation", "happy-eyeballs", "multipath"], ...
-    ] = ("no-fragmentation", "happy-eyeballs")
+        Literal[
+            "tos", "ttl", "no-fragmentation", "happy-eyeballs", "fast-open", "multipath"
+        ],
+        ...,
+    ] = ("no-fragmentation", "happy-eyeballs", "fast-open")
+    fast_open: bool = False
     transparent: Literal["redirect", "tproxy"] | None = None
     device: str = ""
     netns: str = ""

@@ -4,7 +4,6 @@ The ways that lead through other gateways.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, final
 
@@ -19,6 +18,7 @@ from socksgw.route.upstreams.listening import UpstreamListening
 from socksgw.route.upstreams.outlet import ThroughOutlet
 from socksgw.route.upstreams.trip import Names, Opener, Traveller, Trip
 from socksgw.system.connection import SocketName
+from socksgw.system.stack import Dress
 from socksgw.wire.address import Address
 
 __all__ = ["Through"]
@@ -180,9 +180,7 @@ class Through:
                 traveller.parts(each)
             raise
 
-    def dressed(
-        self, dress: Callable[[socket.socket], None], multipath: bool, inTurn: bool
-    ) -> Through:
+    def dressed(self, dress: Dress) -> Through:
         """As L{Ways.dressed}: upstreams do not hear of it."""
         return self
 

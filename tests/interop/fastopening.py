@@ -1,0 +1,251 @@
+"""
+TCP Fast Open (RFC 7413) on both sides of a gateway, in a network of its own.
+
+What the first packets carry, what clients are told, and what is recorded is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.live import raw
+from tests.live.netns import served
+from tests.live.running import LOOPBACK, Running
+from tests.tools.waiting import until
+
+SWITCH = Path("/proc/sys/net/ipv4/tcp_fastopen")
+#: The listeners: what clients may choose, whether their first packets may carry octets.
+LISTENERS = {
+    "usual": "",
+    "both": "fast_open = true",
+    "none": "stack = []",
+    "looking": "",
+}
+HEAD = "".join(
+    f'[[listen]]\nname = "{name}"\naddress = ["127.0.0.1:0"]\n'
+    f'protocols = ["socks6", "socks5"]\n{more}\n'
+    for name, more in LISTENERS.items()
+)
+REST = (
+    """
+[[auth.choose]]
+from = ["127.0.0.0/8"]
+methods = ["none"]
+[[rule]]
+id = "looked-at"
+listener = ["looking"]
+allow = ["connect"]
+application = ["other"]
+[[rule]]
+id = "all"
+allow = ["connect", "bind"]
+[[limit]]
+from = ["127.0.0.9"]
+per = "all"
+quota = "4B/1d"
+"""
+    + LOOPBACK
+)
+FAST_OPEN = (4, 1)
+#: TCPI_OPT_SYN_DATA (linux/tcp.h), and where struct tcp_info has it.
+SYN_DATA, AGREED_AT = 32, 5
+SYN, ACK = 2, 16
+
+
+class Wire:
+    """What goes over the loopback device from now on."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        self._socket.bind(("lo", 0x0800))
+        self._socket.settimeout(20)
+
+    def first(self, port: int) -> str:
+        """Return what the first SYN to a port carries."""
+        while True:
+            packet = self._socket.recv(65536)
+            head = (packet[0] & 15) * 4
+            if packet[9] != socket.IPPROTO_TCP:
+                continue
+            segment = packet[head : int.from_bytes(packet[2:4], "big")]
+            flags = segment[13] & (SYN | ACK)
+            if flags == SYN and int.from_bytes(segment[2:4], "big") == port:
+                return segment[(segment[12] >> 4) * 4 :].decode("latin-1")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def taken(connection: socket.socket) -> bool:
+    """Whether octets of the SYN were taken, as the kernel says."""
+    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, AGREED_AT + 1)
+    return bool(told[AGREED_AT] & SYN_DATA)
+
+
+def option(payload: int) -> bytes:
+    """A TFO option (section 8.1.5)."""
+    return bytes((0, 1, 0, 8, 2 << 6 | FAST_OPEN[0], FAST_OPEN[1])) + payload.to_bytes(
+        2
+    )
+
+
+def begun(address: tuple[str, int], octets: bytes) -> socket.socket:
+    """Connect with octets in the SYN, where the kernel has a cookie."""
+    made = socket.socket()
+    made.settimeout(20)
+    made.sendto(octets, socket.MSG_FASTOPEN, address)
+    return made
+
+
+def told(options: bytes) -> int | None:
+    """Return the payload size that a reply tells; L{None} for none."""
+    if not options:
+        return None
+    assert options[:6] == option(0)[:6]
+    assert len(options) == 8
+    return int.from_bytes(options[6:], "big")
+
+
+class World:
+    """
+    A gateway, and a server that echoes.
+
+    @ivar port: of the server.
+    """
+
+    def __init__(self) -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+        served(listening, b"")
+        self.port = listening.getsockname()[1]
+        self.directory = Path(tempfile.mkdtemp(prefix="fastopen"))
+
+    @contextmanager
+    def gateway(self) -> Iterator[Running]:
+        """Run one."""
+        gateway = Running(self.directory, HEAD + REST)
+        try:
+            yield gateway.ready()
+            gateway.healthy()
+        finally:
+            if gateway.process.poll() is None:
+                gateway.kill()
+            print(gateway.log, file=sys.stderr)
+
+    def connected(
+        self,
+        gateway: Running,
+        name: str,
+        options: bytes,
+        dial: Callable[[int, bytes], socket.socket] | None = None,
+    ) -> dict[str, Any]:
+        """
+        CONNECT with ten octets behind the request.
+
+        @return: what the SYN to the server has of them, what the client is told, what
+            comes back, what is recorded.
+        """
+        asked = raw.request6("127.0.0.1", self.port, options=options) + b"0123456789"
+        number = list(LISTENERS).index(name)
+        before = len(gateway.journal("end"))
+        with closing(Wire()) as wire:
+            if dial is None:
+                client = raw.dial(gateway.ports[number])
+                client.sendall(asked)
+            else:
+                client = dial(gateway.ports[number], asked)
+            with closing(client):
+                assert raw.entered6(client) == (0, b"")
+                code, _, _, answered = raw.replied6(client)
+                assert code == 0
+                found: dict[str, Any] = {"told": told(answered)}
+                found["syn"] = wire.first(self.port)
+                found["echo"] = raw.exactly(client, 10).decode()
+                found["near"] = taken(client)
+        until(lambda: len(gateway.journal("end")) > before)
+        found["sent"] = gateway.journal("end")[-1]["sent"]
+        return found
+
+    def bounded(self, gateway: Running) -> Any:
+        """CONNECT of a client with a quota of four octets: what the SYN carries."""
+        asked = raw.request6("127.0.0.1", self.port, options=option(0)) + b"0123456789"
+        with closing(Wire()) as wire, closing(socket.socket()) as client:
+            client.settimeout(20)
+            client.bind(("127.0.0.9", 0))
+            client.connect(("127.0.0.1", gateway.ports[0]))
+            client.sendall(asked)
+            assert raw.entered6(client) == (0, b"")
+            assert raw.replied6(client)[0] == 0
+            found = wire.first(self.port)
+        until(lambda: gateway.journal("end")[-1]["reason"] == "quota")
+        return found, gateway.journal("end")[-1]["sent"]
+
+
+def listened(gateway: Running, options: bytes) -> list[bool]:
+    """BIND, and a peer with octets in its SYN: whether they were taken, and the rest."""
+    found = []
+    for _ in range(2):
+        with closing(raw.dial(gateway.ports[0])) as client:
+            client.sendall(raw.request6("127.0.0.1", 0, 2, options))
+            assert raw.entered6(client) == (0, b"")
+            code, _, port, answered = raw.replied6(client)
+            assert (code, told(answered)) == (0, 0 if options else None)
+            with closing(begun(("127.0.0.1", port), b"hello")) as peer:
+                raw.replied6(client)
+                assert raw.exactly(client, 5) == b"hello"
+                found.append(taken(peer))
+    return found
+
+
+def tried(world: World, found: dict[str, Any]) -> None:
+    """Try everything where the kernel does all of it, and at last where it does not."""
+    with world.gateway() as gateway:
+        # The first connection has no cookie yet, and gets one.
+        found["first"] = world.connected(gateway, "usual", option(0))
+        found["all"] = world.connected(gateway, "usual", option(0))
+        found["three"] = world.connected(gateway, "usual", option(3))
+        found["unasked"] = world.connected(gateway, "usual", b"")
+        found["not allowed"] = world.connected(gateway, "none", option(0))
+        found["looked at"] = world.connected(gateway, "looking", option(0))
+        found["bounded"] = world.bounded(gateway)
+
+        def dial(port: int, octets: bytes) -> socket.socket:
+            return begun(("127.0.0.1", port), octets)
+
+        found["near off"] = world.connected(gateway, "usual", option(0), dial)
+        found["near on"] = world.connected(gateway, "both", option(0), dial)
+        found["bind"] = listened(gateway, option(0))
+        found["bind unasked"] = listened(gateway, b"")
+        written = world.directory / "gw.toml"
+        text = written.read_text()
+        written.write_text(text.replace("fast_open = true", ""))
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: "reloaded:" in gateway.log)
+        found["near off again"] = world.connected(gateway, "both", option(0), dial)
+        SWITCH.write_text("0")
+        found["off"] = world.connected(gateway, "usual", option(0))
+        found["log"] = gateway.log
+
+
+def main() -> None:
+    """Do everything in order, and print what has come of it."""
+    found: dict[str, Any] = {}
+    world = World()
+    SWITCH.write_text("3")
+    tried(world, found)
+    print(json.dumps(found))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

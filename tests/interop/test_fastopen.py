@@ -1,0 +1,73 @@
+"""
+TCP Fast Open (RFC 7413) on both sides of a gateway: what L{tests.interop.fastopening}
+tells.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.live.netns import alone
+
+TEN = "0123456789"
+
+
+@pytest.fixture(scope="module")
+def found() -> Any:
+    """Return what has come of everything."""
+    return json.loads(alone("tests.interop.fastopening"))
+
+
+@pytest.mark.parametrize(
+    ("case", "told", "syn"),
+    [
+        # Without a cookie there is none.
+        ("first", 0, ""),
+        ("all", 10, TEN),
+        # As the payload size says.
+        ("three", 3, TEN[:3]),
+        # Not unless the client asks, the listener allows it, and nothing is looked at.
+        ("unasked", None, ""),
+        ("not allowed", 0, ""),
+        ("looked at", 0, ""),
+        # The kernel does not do it (net.ipv4.tcp_fastopen).
+        ("off", 0, ""),
+    ],
+)
+def test_destination(found: Any, case: str, told: int | None, syn: str) -> None:
+    """
+    What the SYN carries is what the client is told; each octet comes once, and is
+    counted.
+    """
+    assert found[case] == {
+        "told": told, "syn": syn, "echo": TEN, "near": False, "sent": len(TEN),
+    }  # fmt: skip
+
+
+def test_quota(found: Any) -> None:
+    """The SYN carries as much as the client's limits allow, and that counts."""
+    assert found["bounded"] == [TEN[:4], 4]
+
+
+@pytest.mark.parametrize(
+    ("case", "near"),
+    [("near off", False), ("near on", True), ("near off again", False)],
+)
+def test_client(found: Any, case: str, near: bool) -> None:
+    """A request in the SYN is taken where C{fast_open} says so, also after a reload."""
+    assert found[case]["near"] is near
+    assert (found[case]["syn"], found[case]["echo"]) == (TEN, TEN)
+
+
+def test_bind(found: Any) -> None:
+    """A peer of BIND may send in its SYN where the client has asked for that."""
+    assert found["bind"] == [True, True]
+    assert found["bind unasked"] == [False, False]
+
+
+def test_told(found: Any) -> None:
+    """That the kernel does not do it is logged."""
+    assert "TCP Fast Open is refused here" in found["log"]
