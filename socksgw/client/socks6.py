@@ -46,6 +46,8 @@ _NONE: Final = int(Method.NO_AUTHENTICATION)
 _NO_ACCEPTABLE: Final = int(Method.NO_ACCEPTABLE)
 #: Octets of a login in the request: all options have 16 KB in draft -11.
 _PRESENTED: Final = 15 << 10
+#: Octets of padding behind a message in an option, at most.
+_PADDING: Final = 3
 _UNSUPPORTED: Final = int(Reply.COMMAND_NOT_SUPPORTED)
 
 
@@ -87,7 +89,7 @@ class _Dialogue:
         self._method = _NONE
         # What the login has said that is not sent yet.
         self._said = b""
-        # Its message that a reply has brought.
+        # Its messages that a reply has brought.
         self._answer: bytes | None = None
 
     async def enter(self, logins: dict[int, Login]) -> None:
@@ -183,8 +185,8 @@ class _Dialogue:
             fits = len(self._said) <= _PRESENTED
             await self._start(encodeAuthData(self._method, self._said) if fits else b"")
         if self._answer is not None:
-            answer, self._answer = self._answer, None
-            return _read(decoder, answer[:limit])
+            told, self._answer = _read(decoder, self._answer, limit)
+            return told
         if conversation.state is not ClientState6.SELECTED:
             raise ProtocolBroken("the proxy has ended the login too early")
         conversation.expect(decoder, limit)
@@ -257,18 +259,25 @@ def _broken(error: WireError) -> ProtocolBroken:
     return ProtocolBroken(f"the proxy breaks the protocol: {error}")
 
 
-def _read(decoder: Callable[[Reader], M], octets: bytes) -> M:
+def _read(
+    decoder: Callable[[Reader], M], octets: bytes, limit: int
+) -> tuple[M, bytes | None]:
     """
-    Return the message that an option holds, with its padding.
+    Return the first message that an option holds.
 
+    @param limit: the most octets that it may have.
+    @return: with what stands behind it; L{None} where that is padding.
     @raise ProtocolBroken: it is none.
     """
+    reader = Reader(octets[:limit])
     try:
-        return decoder(Reader(octets))
+        message = decoder(reader)
     except WireError as e:
         raise _broken(e) from None
     except NeedMoreData:
         raise ProtocolBroken("the proxy cuts the login's message off") from None
+    rest = octets[reader.position :]
+    return message, rest if len(rest) > _PADDING or any(rest) else None
 
 
 @final

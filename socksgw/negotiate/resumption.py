@@ -259,6 +259,20 @@ class _Memory:
         return row + found if found >= 0 else -1
 
 
+def _owned(fd: int) -> _Memory:
+    """
+    Return memory whose descriptor is ours; where it cannot be had, that is closed.
+
+    @raise OSError: as L{_Memory}.
+    @raise ValueError: likewise.
+    """
+    try:
+        return _Memory(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 @final
 class Resumptions:
     """
@@ -308,17 +322,15 @@ class Resumptions:
         """
         before = self._memory
         try:
-            self._memory = _Memory(fd)
+            self._memory = _owned(fd)
         except ValueError:
-            os.close(fd)
             return
         if before is not None:
             os.close(before.fd)
 
     def _opened(self) -> _Memory:
         if self._memory is None:
-            made = os.memfd_create("socksgw-sessions", os.MFD_CLOEXEC)
-            self._memory = _Memory(made)
+            self._memory = _owned(os.memfd_create("socksgw-sessions", os.MFD_CLOEXEC))
         return self._memory
 
     def begin(

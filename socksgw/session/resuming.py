@@ -47,7 +47,7 @@ async def resumed(
     client, record = case.client, case.record
     assert login.resumes is not None
     found = gateway.resumptions.find(login.resumes, record.listener, client.source)
-    tag, user = ("", None) if found is None else _told(found.facts)
+    tag, user = ("", None) if found is None else _told(found.facts, client.secured)
     user = None if user is None else await case.generation.login.again(user)
     if (
         found is None
@@ -87,7 +87,7 @@ def begun(case: Case, gateway: Gateway, login: Login, user: User) -> None:
     client, record = case.client, case.record
     if client.identity is not None or client.program is not None:
         return
-    facts = json.dumps([record.tag, userTold(user)]).encode()
+    facts = json.dumps([record.tag, client.secured, userTold(user)]).encode()
     made = gateway.resumptions.begin(facts, record.listener, client.source)
     if made is None:
         return
@@ -100,10 +100,16 @@ def begun(case: Case, gateway: Gateway, login: Login, user: User) -> None:
     _windows(login, gateway, found)
 
 
-def _told(facts: bytes) -> tuple[str, User]:
-    """Return the tag and the user of a login."""
-    tag, user = json.loads(facts)
-    return tag, userOf(user)
+def _told(facts: bytes, secured: str) -> tuple[str, User | None]:
+    """
+    Return the tag and the user of a login.
+
+    @param secured: how the connection is protected that goes on with it.
+    @return: no user where that of the login was protected otherwise: a reload may have
+        taken TLS from the listener, without which the method lets nobody in.
+    """
+    tag, was, user = json.loads(facts)
+    return tag, userOf(user) if was == secured else None
 
 
 def _replayed(login: Login) -> NoReturn:

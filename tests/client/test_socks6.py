@@ -19,6 +19,7 @@ from socksgw.client.errors import (
     TTLExpired,
 )
 from socksgw.client.logins.certificate import CERTIFICATE_LOGIN
+from socksgw.client.logins.chap import ChapLogin
 from socksgw.client.logins.gssapi import GssapiLogin
 from socksgw.client.logins.password import PasswordLogin
 from socksgw.client.logins.token import TokenLogin
@@ -47,6 +48,20 @@ WRONG = bytes.fromhex("06 01 0008 0004 0008 02 0101 00")
 SELECTED = bytes.fromhex("06 01 0008 0003 0008 02 000000")
 REFUSED = bytes.fromhex("06 01 0000")
 GRANTED = bytes.fromhex("06 00 0000 1f90 00 01 c0000207")
+#: CHAP with the second test vector of RFC 2104: the request with ALGORITHMS (X'11',
+#: HMAC-MD5), the method that is selected, what the option says of it with its head.
+CHAP = ChapLogin("alice", "Jefe")
+ASKED_CHAP = bytes.fromhex(
+    "06 01 0014 01bb 00 03 0b 6578616d706c652e636f6d "
+    "0004 000c 03 01 01 11 01 85 0000 0002 0008 0000 03 00"
+)
+CHAP_SELECTED = "0003 0008 03 000000"
+ALGORITHMS = "01 01 11 01 85"
+CHALLENGE = "01 01 03 1c" + b"what do ya want for nothing?".hex()
+RESPONSE = bytes.fromhex(
+    "01 02 02 05 616c696365 04 10 750c783e6ab0b503eaa86e310a5db738"
+)
+RIGHT_CHAP = bytes.fromhex("01 01 00 01 00")
 #: What each kind is sent, and answers, to its success.
 COURSES: dict[str, tuple[Socks6Proxy, list[tuple[bytes, bytes]]]] = {
     "no login": (Socks6Proxy(), [(ASKED, LET_IN + GRANTED)]),
@@ -61,6 +76,30 @@ COURSES: dict[str, tuple[Socks6Proxy, list[tuple[bytes, bytes]]]] = {
     "login by messages": (
         Socks6Proxy(PASSWORD),
         [(ASKED_LOGIN, SELECTED), (LOGIN, b"\x01\x00" + LET_IN + GRANTED)],
+    ),
+    "two messages in an option": (
+        Socks6Proxy(CHAP),
+        [
+            (
+                ASKED_CHAP,
+                bytes.fromhex(
+                    f"06 01 0034 {CHAP_SELECTED} 0004 002c 03 {ALGORITHMS} {CHALLENGE} 0000"
+                ),
+            ),
+            (RESPONSE, RIGHT_CHAP + LET_IN + GRANTED),
+        ],
+    ),
+    "one in an option, one behind it": (
+        Socks6Proxy(CHAP),
+        [
+            (
+                ASKED_CHAP,
+                bytes.fromhex(
+                    f"06 01 0014 {CHAP_SELECTED} 0004 000c 03 {ALGORITHMS} 0000 {CHALLENGE}"
+                ),
+            ),
+            (RESPONSE, RIGHT_CHAP + LET_IN + GRANTED),
+        ],
     ),
 }
 

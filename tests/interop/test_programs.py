@@ -9,6 +9,7 @@ import hashlib
 import random
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -176,6 +177,7 @@ CHAP = """
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [auth]
 checkers = ["secrets:secrets", "passwd:users"]
 [[auth.choose]]
@@ -259,6 +261,47 @@ def test_plink(
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(PAYLOAD).digest()
     line = raw.decision(chap, sshd.port)
     assert (line["user"], line["method"]) == (USER, "chap")
+
+
+#: A program that logs in by CHAP with our own client, and prints what comes of it.
+PROGRAM = """
+import sys
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import react
+from socksgw.client import SocksClientEndpoint, errors
+from socksgw.client.logins.chap import ChapLogin
+
+async def main(reactor, gateway, port, user, password):
+    endpoint = SocksClientEndpoint(
+        reactor, "127.0.0.1", int(port),
+        HostnameEndpoint(reactor, "127.0.0.1", int(gateway)),
+        version=6, login=ChapLogin(user, password),
+    )
+    try:
+        connected = await connectProtocol(endpoint, Protocol())
+    except errors.LoginFailed as e:
+        print(type(e).__name__)
+    else:
+        connected.transport.loseConnection()
+
+react(lambda reactor, *a: Deferred.fromCoroutine(main(reactor, *a)), sys.argv[1:])
+"""
+
+
+def test_ourChap(chap: Running, destination: Callable[..., Destination]) -> None:
+    """Our own client is challenged by SOCKS 6, and says when the password is wrong."""
+    port = destination(echo).port
+    for password, said in ((PASSWORD, ""), ("wrong", "LoginRefused\n")):
+        arguments = [str(chap.port), str(port), USER, password]
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+        event = "login-failed" if said else "decision"
+        assert [line["method"] for line in chap.journal(event)] == ["chap"]
 
 
 def test_plinkWrongPassword(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tests.live.datagrams import (
     replied,
 )
 from tests.live.restarts import Restarted, restarted
-from tests.live.running import LOOPBACK, OPEN, Running, running, socksgw
+from tests.live.running import LOOPBACK, OPEN, Running, running, socksgw, withWorkers
 from tests.live.servers import Destination, echo, program
 from tests.tools.certificates import Authority, server
 from tests.tools.waiting import until
@@ -84,6 +85,7 @@ LOGIN = raw.login6(USER, PASSWORD)
 SESSION = bytes.fromhex("0005 0004")
 TOKENS = bytes.fromhex("000b 0008 00000010")
 REJECTED = bytes.fromhex("000f 0004")
+OK, INVALID = bytes.fromhex("0008 0004"), bytes.fromhex("0009 0004")
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["alone", "two workers"])
@@ -208,7 +210,49 @@ def test_aSessionOfAGatewayThatHasEnded(
     with restarted(tmp_path / "two", text) as gateway:
         options = session + spending(1)
         with closing(asked(gateway, options, port, b"once")) as client:
-            assert raw.entered6(client) == (1, bytes.fromhex("0009 0004"))
+            assert raw.entered6(client) == (1, INVALID)
+
+
+def test_aSessionOfAnotherProtection(
+    tmp_path: Path, destination: Callable[..., Destination]
+) -> None:
+    """
+    A session that has begun inside TLS is of TLS alone: where a reload takes TLS from the
+    listener, its client has to log in again. So has that of one in clear, inside TLS.
+    """
+    port = destination(echo).port
+    server(Authority()).write(tmp_path, "gw")
+    inside = LISTEN_OPEN.replace(
+        "[[auth", '[listen.tls]\ncertificate = "gw.pem"\nkey = "gw.key"\n[[auth', 1
+    )
+
+    def dialled(secured: bool, options: bytes) -> tuple[int, bytes]:
+        client: Any = raw.dial(gateway.port)
+        if secured:
+            client = unverified().wrap_socket(client)
+        with closing(client):
+            client.sendall(raw.request6("127.0.0.1", port, options=options))
+            return raw.entered6(client)
+
+    begin = contextmanager(running)
+    with begin(tmp_path, inside) as gateway:
+        for secured, text, count in ((True, LISTEN_OPEN, 1), (False, inside, 2)):
+            session = dialled(secured, SESSION)[1]
+            assert dialled(secured, session) == (0, OK)
+            (tmp_path / "gw.toml").write_text(withWorkers(text))
+            gateway.process.send_signal(signal.SIGHUP)
+            until(lambda count=count: len(gateway.journal("reloaded")) == count)
+            assert dialled(not secured, session) == (1, INVALID)
+            line = gateway.journal("login-failed")[-1]
+            assert line["reason"] == "no-session"
+            assert dialled(not secured, b"") == (0, b"")
+
+
+def unverified() -> ssl.SSLContext:
+    """TLS with whoever it is."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def test_noEarlyData(gateway: Running, tmp_path: Path, workers: int) -> None:

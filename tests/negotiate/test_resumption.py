@@ -4,8 +4,11 @@ Logins that later requests go on with, and their tokens.
 
 from __future__ import annotations
 
+import mmap
 import os
+import resource
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,6 +270,28 @@ def test_memoryInAnotherForm() -> None:
         Resumptions(lambda: 0.0, fd)
     assert os.pread(fd, 6, 0) == b"logins"
     os.close(fd)
+
+
+def test_noMemory() -> None:
+    """Where the memory cannot be mapped, no descriptor is left open."""
+    fd = Resumptions(lambda: 0.0).another()
+    known = Resumptions(lambda: 0.0)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    # Less is left than the memory takes.
+    bound = pages * mmap.PAGESIZE + (16 << 20)
+    before = os.listdir("/proc/self/fd")
+    resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
+    try:
+        with pytest.raises(OSError, match="allocate memory"):
+            known.join(os.dup(fd))
+        with pytest.raises(OSError, match="allocate memory"):
+            known.another()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert os.listdir("/proc/self/fd") == before
+    known.join(fd)
+    assert known.begin(b"alice", "lan", HERE) is not None
 
 
 class Serving(RuleBasedStateMachine):
