@@ -92,7 +92,7 @@ class Relays:
                     relay.destination.readConnectionLost()
                 tally.reason, tally.reset, resetDestination = await relay.done
             finally:
-                tally.sent += relay.client.moved
+                tally.sent = relay.client.moved
                 tally.received = relay.destination.moved
                 if late:
                     tally.received += len(late)

@@ -9,7 +9,7 @@ nobody here knows it, and nothing is told.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, final
 
 from socksgw.errors import Revoked, SocksError
@@ -177,7 +177,7 @@ class _Connect(Connect):
             # What a reply of "TTL expired" means depends on the TTL.
             _tell(case, [*self._tried, *_near(case, self._near)])
             raise
-        far = [] if outlet.path or outlet.plain is None else self._of(outlet.plain)
+        far = [] if outlet.path else [*self._of(outlet.plain), *self._eyeballs()]
         _tell(case, [*far, *_near(case, self._near)])
         return Routed(outlet.bound, self.relay(case, outlet))
 
@@ -195,15 +195,16 @@ class _Connect(Connect):
             return []
         return self._far.said(HAPPY_EYEBALLS, YES if self._raced else NO)
 
-    def _of(self, connection: socket.socket) -> list[Stack]:
+    def _of(self, connection: socket.socket | None) -> list[Stack]:
         """Return what is told of the connection to the destination."""
+        if connection is None:
+            return []
         far, first = self._far, self._early
         taken = first.count if first is not None and carried(connection) else 0
         return [
             *far.worn(connection),
             *far.said(FAST_OPEN, taken),
             *far.said(MULTIPATH, found(connection, MULTIPATH)),
-            *self._eyeballs(),
         ]
 
     def ways(self, case: Case, ways: Ways) -> Ways:
@@ -256,9 +257,12 @@ class _Connect(Connect):
         if not count:
             return moves
 
-        def rest(early: bytes, tally: Tally) -> Awaitable[None]:
+        async def rest(early: bytes, tally: Tally) -> None:
             tally.sent = count
-            return moves(early[count:], tally)
+            try:
+                await moves(early[count:], tally)
+            finally:
+                tally.sent += count
 
         return rest
 
