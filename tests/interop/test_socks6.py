@@ -226,8 +226,8 @@ def test_aSessionOfAnotherProtection(
         "[[auth", '[listen.tls]\ncertificate = "gw.pem"\nkey = "gw.key"\n[[auth', 1
     )
 
-    def dialled(secured: bool, options: bytes) -> tuple[int, bytes]:
-        client: Any = raw.dial(gateway.port)
+    def dialled(at: int, secured: bool, options: bytes) -> tuple[int, bytes]:
+        client: Any = raw.dial(at)
         if secured:
             client = unverified().wrap_socket(client)
         with closing(client):
@@ -236,16 +236,17 @@ def test_aSessionOfAnotherProtection(
 
     begin = contextmanager(running)
     with begin(tmp_path, inside) as gateway:
+        at = gateway.port
         for secured, text, count in ((True, LISTEN_OPEN, 1), (False, inside, 2)):
-            session = dialled(secured, SESSION)[1]
-            assert dialled(secured, session) == (0, OK)
+            session = dialled(at, secured, SESSION)[1]
+            assert dialled(at, secured, session) == (0, OK)
             (tmp_path / "gw.toml").write_text(withWorkers(text))
             gateway.process.send_signal(signal.SIGHUP)
             until(lambda count=count: len(gateway.journal("reloaded")) == count)
-            assert dialled(not secured, session) == (1, INVALID)
+            assert dialled(at, not secured, session) == (1, INVALID)
             line = gateway.journal("login-failed")[-1]
             assert line["reason"] == "no-session"
-            assert dialled(not secured, b"") == (0, b"")
+            assert dialled(at, not secured, b"") == (0, b"")
 
 
 def unverified() -> ssl.SSLContext:
