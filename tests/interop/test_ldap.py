@@ -187,6 +187,31 @@ def test_wrongCertificate(
     assert "service-secret" not in running.log
 
 
+def test_pages(
+    certificate: Certificate, gateway: Start, tmp_path: Path, fetch: Fetch
+) -> None:
+    """
+    A server that gives few entries for one search gives more of them in pages, and so
+    all groups of a user in many are known.
+    """
+    more = "sizelimit size.soft=20 size.prtotal=unlimited\n"
+    groups = [f"cn=g{i},{GROUPS}" for i in range(150)]
+    entry = "changetype: add\nobjectClass: groupOfNames\nmember: uid=bob,"
+    with Directory(tmp_path / "slapd", certificate, more) as directory:
+        directory.modify("".join(f"dn: {x}\n{entry}{PEOPLE}\n\n" for x in groups))
+        policy = re.sub(
+            "(?m)^contractors = .*",
+            f'contractors = {{ directory = ["{groups[0]}"] }}',
+            POLICY,
+        )
+        policy = re.sub(
+            "(?m)^office = .*", f'office = {{ directory = ["{groups[-1]}"] }}', policy
+        )
+        running = gateway(policy + directory.table('user_filter = "(uid={user})"'))
+        for host in ("127.0.0.1", "127.0.0.2"):
+            assert fetch(running, "bob", "bricks", host).returncode == 0, running.log
+
+
 def test_dead(gateway: Start, directory: Directory, fetch: Fetch) -> None:
     """
     A server that is down, and one that accepts and says nothing, are passed

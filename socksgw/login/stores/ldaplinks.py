@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final, final
 
 from attrs import frozen
-from ldaptor.protocols import pureldap
+from ldaptor.protocols import pureber, pureldap
 from ldaptor.protocols.ldap.ldapclient import LDAPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
@@ -31,6 +31,11 @@ _LONGEST: Final = 1 << 20
 #: name, and the last value that is there; and of how many such parts it may be.
 _RANGE: Final = re.compile(r"(.+);range=[0-9]+-([0-9]{1,9}|\*)")
 _RANGES: Final = 64
+#: The control for results in pages (RFC 2696 section 2), entries of a page, and pages
+#: at most.
+_PAGED: Final = b"1.2.840.113556.1.4.319"
+_PAGE: Final = 100
+_PAGES: Final = 64
 #: Result codes (RFC 4511 section 4.1.9).
 _SUCCESS: Final = 0
 _SIZE_LIMIT: Final = 4
@@ -278,22 +283,13 @@ class Link(LDAPClient):  # type: ignore[misc]
     async def _ask(
         self, base: str, subtree: bool, node: Any, attributes: Sequence[str], most: int
     ) -> list[Entry]:
-        """As L{search}, with values left out."""
+        """
+        As L{search}, with values left out.
+
+        What may be many entries is asked for in pages: a server's limit is often one
+        of entries that come at a time. One that knows no pages sends all of them.
+        """
         found: list[Entry] = []
-        done: Deferred[Any] = Deferred()
-
-        def came(message: Any) -> bool:
-            if isinstance(message, pureldap.LDAPSearchResultEntry):
-                found.append(_entry(message))
-                if len(found) > most:
-                    # Samba knows no size limit.
-                    raise TooMany(f"more than {most} entries")
-                return False
-            if isinstance(message, pureldap.LDAPSearchResultReference):
-                return False
-            done.callback(message)
-            return True
-
         request = pureldap.LDAPSearchRequest(
             baseObject=base,
             scope=pureldap.LDAP_SCOPE_wholeSubtree
@@ -303,12 +299,45 @@ class Link(LDAPClient):  # type: ignore[misc]
             filter=node,
             attributes=attributes,
         )
-        self.send_multiResponse(request, came).addErrback(done.errback)
-        answer = await done
-        if getattr(answer, "resultCode", None) == _SIZE_LIMIT:
-            raise TooMany(f"more than {len(found)} entries")
-        _succeeded(answer, pureldap.LDAPSearchResultDone)
-        return found
+        cookie: bytes | None = b"" if most > _PAGE else None
+        for _ in range(_PAGES):
+            answer, cookie = await self._page(request, cookie, found, most)
+            if getattr(answer, "resultCode", None) == _SIZE_LIMIT:
+                raise TooMany(f"more than {len(found)} entries")
+            _succeeded(answer, pureldap.LDAPSearchResultDone)
+            if not cookie:
+                return found
+        raise TooMuch(f"an answer of more than {_PAGES} pages")
+
+    async def _page(
+        self, request: Any, cookie: bytes | None, found: list[Entry], most: int
+    ) -> tuple[Any, bytes]:
+        """
+        Ask for one page.
+
+        @param cookie: what the page before ended with; L{None} for no pages.
+        @param found: where its entries are added.
+        @return: the answer, and the cookie for the next page, which is empty if there
+            is none.
+        @raise TooMany: C{found} has more than C{most}.
+        """
+        done: Deferred[tuple[Any, bytes]] = Deferred()
+
+        def came(message: Any, controls: Any) -> bool:
+            if isinstance(message, pureldap.LDAPSearchResultEntry):
+                found.append(_entry(message))
+                if len(found) > most:
+                    # Samba knows no size limit.
+                    raise TooMany(f"more than {most} entries")
+                return False
+            if isinstance(message, pureldap.LDAPSearchResultReference):
+                return False
+            done.callback((message, _cookieOf(controls)))
+            return True
+
+        wanted = None if cookie is None else [(_PAGED, False, _paging(cookie))]
+        self.send_multiResponse_ex(request, wanted, came).addErrback(done.errback)
+        return await done
 
     async def _complete(self, entry: Entry) -> None:
         """
@@ -337,6 +366,23 @@ class Link(LDAPClient):  # type: ignore[misc]
                 if _RANGE.fullmatch(name)
             )
         raise TooMuch(f"an attribute of more than {_RANGES} ranges")
+
+
+def _paging(cookie: bytes) -> bytes:
+    """Return the value of the control that asks for a page."""
+    parts = [pureber.BERInteger(_PAGE), pureber.BEROctetString(cookie)]
+    octets: bytes = pureber.BERSequence(parts).toWire()
+    return octets
+
+
+def _cookieOf(controls: Any) -> bytes:
+    """Return the cookie for the next page; empty if there is none, or no pages."""
+    for kind, _, value in controls or ():
+        if kind == _PAGED:
+            decoded, _ = pureber.berDecodeObject(pureber.BERDecoderContext(), value)
+            cookie: bytes = decoded[1].value
+            return cookie
+    return b""
 
 
 def _entry(message: Any) -> Entry:

@@ -9,10 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ldaptor.protocols import pureldap
 from twisted.cred.credentials import UsernamePassword
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, eventAsText
 
 from socksgw.login.refusal import Refused
+from socksgw.login.stores.ldaplinks import Link, NotServed, TooMuch
+from socksgw.login.stores.ldapnames import ANYTHING
 from socksgw.login.stores.remote import Unavailable
 from tests.login.directories import BASE, Directory, Entry, Found, World
 
@@ -266,6 +271,36 @@ def test_tokens() -> None:
     # One that is gone, and one that no token has, whoever is a member.
     missing = {world.checker.normal(GROUPS[i]) for i in (1, 2)}
     assert world.result(world.checker.missing()) == missing
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        # A page of no entries, after which another one comes (RFC 2696 section 2).
+        (b"\x30\x08\x02\x01\x00\x04\x03abc", TooMuch),
+        (b"\x30\x03\x02\x01\x00", NotServed),
+        (b"abc", NotServed),
+    ],
+)
+def test_strangePages(value: bytes, error: type[Exception]) -> None:
+    """Pages that do not end are given up; what asks for none is no page."""
+    link = Link()
+    link.makeConnection(StringTransport())
+    link.transport.abortConnection = lambda: link.connectionLost()
+    asking = ensureDeferred(link.search(BASE, True, ANYTHING, ("1.1",), 1000))
+    failures: list[Any] = []
+    asking.addErrback(failures.append)
+    for _ in range(100):
+        if failures:
+            break
+        (number,) = link.onwire
+        answer = pureldap.LDAPMessage(
+            pureldap.LDAPSearchResultDone(resultCode=0),
+            controls=[(b"1.2.840.113556.1.4.319", False, value)],
+            id=number,
+        )
+        link.dataReceived(answer.toWire())
+    assert failures[0].check(error)
 
 
 def test_noTokens() -> None:
