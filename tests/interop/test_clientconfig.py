@@ -20,11 +20,12 @@ import pytest
 from socksgw.console.clients.programs import PROGRAMS
 from tests.interop.named import CONFIGURATION, NAME
 from tests.interop.shared import PASSWORD, USER
+from tests.interop.speaking import SPEAKERS
 from tests.live import raw
 from tests.live.browser import headless
 from tests.live.gofetch import goFetch
 from tests.live.registries import FileServer, aptSettings
-from tests.live.running import Running, socksgw
+from tests.live.running import ROOT, Running, socksgw
 from tests.live.servers import Destination, program
 from tests.tools.certificates import Authority, pemOf, server
 
@@ -410,3 +411,38 @@ def test_tsocks(
 def test_everyProgramIsRun() -> None:
     """No program is printed for that was not seen to work."""
     assert set(PROGRAMS) == {*RUNS, "torsocks", "tsocks"}
+
+
+#: Programs of tests beside these, and whether they log in: test_tinc and test_redsocks.
+BESIDES = {"redsocks": True, "tinc": False, "torsocks": True, "tsocks": True}
+
+
+def test_theTable() -> None:
+    """
+    The table of the chapter C{clients} has all that is run, and says what was seen:
+    whether it logs in, and whether the gateway gets its names.
+    """
+    text = (ROOT / "socksgw" / "manual" / "clients.rst").read_text("utf-8")
+    table = text.partition("Who looks names up\n")[2].partition("\n\n")[0]
+    rows: list[list[str]] = []
+    for line in table.splitlines()[1:-1]:
+        cells = line[:44], line[44:51].strip(), line[51:]
+        if cells[1]:
+            rows.append(["", cells[1], ""])
+        rows[-1][0] += cells[0]
+        rows[-1][2] += cells[2]
+    said = {
+        name.partition("(")[0].strip().lower(): (login, names)
+        for programs, login, names in rows
+        for name in programs.split(",")
+        if name.strip()
+    }
+    logins = {word: each[2] for word, each in RUNS.items() if word != "environment"}
+    # Java logs in by a line of its program, and not by what is printed.
+    logins |= {word.lower(): each.logsIn for word, each in SPEAKERS.items()}
+    logins |= BESIDES
+    assert {word: login == "yes" for word, (login, _) in said.items()} == logins
+    itself = {
+        w for w, (_, names) in said.items() if not names.startswith("the gateway")
+    }
+    assert itself == {"redsocks", "tinc", "tsocks"}
