@@ -5,16 +5,21 @@ Users and groups of Active Directory: a real domain controller, Samba's.
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from socksgw.system.keytab import keysIn
 from tests.interop.directory import tried
 from tests.live import raw
 from tests.live.kerberos import Client, initiator, within
-from tests.live.running import LOOPBACK, Running, socksgwProcess
+from tests.live.running import LOOPBACK, ROOT, Running, environment, socksgwProcess
 from tests.live.running import running as started
 from tests.live.samba import BASE, GROUPS, NO_HOUR, PASSWORD, DomainController
 from tests.live.servers import Destination, echo, package
@@ -394,3 +399,60 @@ methods = ["gssapi"]
         ):
             client.login(1)
         assert serving.journal("login-failed")[-1]["reason"] == reason
+
+
+def test_chapter(
+    domain: DomainController,
+    tmp_path: Path,
+    destination: Callable[..., Destination],
+) -> None:
+    """
+    The chapter's configuration, with this domain in place of its own, ends in a login by
+    a ticket that the journal tells of. The account's one keytab has keys of AES.
+    """
+    package("gssapi")
+    chapter = (ROOT / "socksgw" / "manual" / "activedirectory.rst").read_text("utf-8")
+    text = chapter.partition(".. code-block:: toml\n")[2].partition("\n\n- ")[0]
+    for old, new in [
+        ("corp.example", "corp.test"),
+        ("CORP.EXAMPLE", "CORP.TEST"),
+        ("DC=example", "DC=test"),
+        ("/var/lib/socksgw", "var"),
+        ("[admin]", f'[admin]\n    endpoint = "unix:{tmp_path}/admin.sock"'),
+        ("10.0.0.2:1080", "127.0.0.1:0"),
+        # Here the wiki is on this machine.
+        ('"private"', '"127.0.0.0/8"'),
+    ]:
+        assert old in text
+        text = text.replace(old, new)
+    text = re.sub("(?m)^    ", "", text) + LOOPBACK
+    domain.know("wiki", "127.0.0.1")
+    directory = tmp_path / "gateway"
+    directory.mkdir()
+    shutil.copy(domain.keytabs["svc-socks"], directory / "gw.keytab")
+    shutil.copy(domain.ca, directory / "corp-ca.pem")
+    kinds = {key.kind for key in keysIn((directory / "gw.keytab").read_bytes())}
+    assert {17, 18} <= kinds
+
+    def run(*words: str, **more: str) -> str:
+        """Return what C{socksgw} prints."""
+        command = [sys.executable, "-m", "socksgw.console.command", *words]
+        done = subprocess.run(
+            domain.resolving(*command),
+            cwd=directory, env=environment(**{**domain.environment, **more}),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+    wiki = destination(lambda connection: connection.sendall(b"the wiki\n")).port
+    where = {"prefix": domain.resolving(), "extra": domain.environment}
+    with contextmanager(started)(directory, text, **where) as serving:
+        words = ("wiki.corp.test", str(wiki), "--login", "gssapi")
+        proxy = f"socks5://gw.corp.test:{serving.port}"
+        tickets = domain.tickets("alice")
+        assert "the wiki" in run("connect", *words, "--proxy", proxy, **tickets)
+        line = serving.journal("decision")[-1]
+        assert (line["user"], line["rule"]) == ("alice", "contractors-wiki")
+        found = run("audit", "search", "--config", "gw.toml", "--user", "alice")
+        assert "wiki.corp.test" in found

@@ -154,6 +154,7 @@ dn: CN=Windows Authorization Access Group,CN=Builtin,{BASE}
 changetype: modify
 add: member
 member: CN=svc-search,{PEOPLE}
+member: CN=svc-socks,{PEOPLE}
 
 dn: CN=carol,{PEOPLE}
 changetype: modify
@@ -319,8 +320,8 @@ class DomainController:
     C{Büro, Köln}); C{disabled}, C{expired}, C{locked}, C{mustchange}, C{oldpassword},
     C{nighttime} (who may never log on), C{elsewhere} (whose workstations are others
     than the controller), C{here} (with the controller among them), C{smartcard} (who
-    needs one); C{CLIENT1$}, and the user C{robot$}; C{svc-search}, which
-    may read tokenGroups, and C{svc-socks}, the account of C{rcmd/gw.corp.test}.
+    needs one); C{CLIENT1$}, and the user C{robot$}; C{svc-search}, and
+    C{svc-socks}, the account of C{rcmd/gw.corp.test}, which may read tokenGroups.
 
     @ivar address: where it serves LDAP (389, StartTLS), LDAPS (636), the global catalog
         (3268, 3269), Kerberos (88) and DNS (53, for the zone C{corp.test}).
@@ -524,6 +525,14 @@ class DomainController:
     def age(self, name: str) -> None:
         """Have an account's password expire."""
         self._folder.age(name)
+
+    def know(self, name: str, ip: str) -> None:
+        """Have its DNS know the address of a name of C{corp.test}."""
+        zone = f"DC=corp.test,CN=MicrosoftDNS,DC=DomainDnsZones,{BASE}"
+        self.modify(
+            f"dn: DC={name},{zone}\nchangetype: add\nobjectClass: dnsNode\n"
+            f"dnsRecord:: {_record(ip)}\n"
+        )
 
     def lock(self, name: str) -> None:
         """Send as many wrong passwords as it takes to have an account locked."""
