@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.live import raw
+from tests.live.groups import RECEIVE, SEND, Member, heard, member, speaker
 from tests.live.netns import cable, ip, served, servedUDP, within
 from tests.live.running import Running, running, socksgw
 from tests.live.strongswan import DEVICE, charon
@@ -28,6 +29,8 @@ name = "lan"
 address = ["0.0.0.0:1080", "[::1]:1080"]
 ipsec_mark = 0x1000000
 ipsec_ruleset = true
+[listen.multicast]
+interface = "f0"
 [timeouts]
 drain = "1s"
 [[auth.choose]]
@@ -39,7 +42,14 @@ allow = ["connect", "udp"]
 secured = "ipsec"
 from = ["10.9.1.0/24", "10.77.0.0/24", "127.0.0.1"]
 to = ["93.184.216.34"]
+[[rule]]
+id = "groups"
+allow = ["multicast"]
+secured = "ipsec"
+from = ["10.77.0.0/24"]
+multicast = { send = true }
 """
+GROUP, PORT = "239.1.2.3", 5004
 
 
 def _connected(where: str, mark: int = 0, own: str = "") -> tuple[socket.socket, str]:
@@ -106,6 +116,37 @@ def _datagrams() -> list[str]:
     return found
 
 
+def _groups() -> list[str]:
+    """
+    Return what the members of a group hear of a client, by ESP and in the clear, from
+    the same address and port; and what the client hears.
+    """
+    with within("far"):
+        hearer, sender = member(GROUP, PORT, "f1"), speaker(FAR, "f1")
+    ways = []
+    for device in ("c1", DEVICE):
+        ways.append(each := socket.socket(type=socket.SOCK_DGRAM))
+        each.settimeout(5)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        each.bind(("10.77.0.2", 5556))
+    with Member(1080, "10.77.0.1") as client, ways[0] as clear, hearer, sender:
+        client.socket.close()
+        client.socket = ways[1]
+        joined = client.bind(GROUP, PORT, RECEIVE | SEND, ttl=1)
+        header = bytes(4) + joined.aid.to_bytes(4, "big")
+        clear.sendto(header + b"clear", client.place)
+        client.send(joined.aid, b"esp")
+        heard_ = heard(hearer)[0].decode()
+        sender.sendto(b"down", (GROUP, PORT))
+        return [str(joined.reply), heard_, client.receive()[1].decode()]
+
+
+def _groupsInTheClear() -> str:
+    with Member(1080, "10.9.1.1") as client:
+        return client.entered[:2].hex()
+
+
 def _clearly() -> None:
     """Send a datagram past ESP."""
     with socket.socket(type=socket.SOCK_DGRAM) as clear:
@@ -169,6 +210,8 @@ def main() -> None:
             _clearly()
             found["clear datagrams arrive"] = witness.recv(100).decode()
             found["datagrams"] = _datagrams()
+            found["groups"] = _groups()
+            found["groups, in the clear"] = _groupsInTheClear()
             held = [_connected("10.77.0.1")[0] for _ in range(2)]
             for each in held:
                 raw.exactly(each, 5)

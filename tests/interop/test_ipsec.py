@@ -45,7 +45,15 @@ def test_datagrams(found: Any) -> None:
     """Datagrams of the association come by ESP, too, or not at all."""
     assert found["clear datagrams arrive"] == "here"
     assert found["datagrams"] == ["", "two", ""]
-    assert [line["secured"] for line in found["flows"]] == ["ipsec"]
+    assert {line["secured"] for line in found["flows"]} == {"ipsec"}
+
+
+def test_groups(found: Any) -> None:
+    """So do those of groups, and who comes in the clear has none."""
+    assert found["groups"] == ["0", "esp", "down"]
+    assert found["groups, in the clear"] == "0502"
+    (line,) = [each for each in found["flows"] if each["command"] == "multicast"]
+    assert (line["rule"], line["client"].partition(":")[0]) == ("groups", "10.77.0.2")
 
 
 def test_associationGone(found: Any) -> None:
