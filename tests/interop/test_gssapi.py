@@ -25,6 +25,8 @@ import pytest
 
 from socksgw.plugins.gssapi_stub import StubInitiator
 from tests.live import raw
+from tests.live.groups import BIND, MULTICAST, RECEIVE, SEND, heard, member, speaker
+from tests.live.groups import asked as asked_
 from tests.live.kerberos import Client, Realm, frame, initiator, within
 from tests.live.names import KnownNames
 from tests.live.running import Running, running, socksgw
@@ -51,6 +53,8 @@ CONFIGURATION = """
 [[listen]]
 name = "protected"
 address = ["127.0.0.1:0"]
+[listen.multicast]
+interface = "lo"
 [[listen]]
 name = "clear"
 address = ["127.0.0.1:0"]
@@ -74,6 +78,12 @@ id = "whole"
 allow = ["connect", "udp"]
 who = ["{user}"]
 secured = ["integrity", "clear"]
+[[rule]]
+id = "groups"
+allow = ["multicast"]
+who = ["{user}"]
+secured = ["integrity", "confidentiality"]
+multicast = {{ send = true }}
 [never]
 except = ["127.0.0.0/8"]
 """
@@ -440,6 +450,40 @@ def test_datagrams(gateway: Running, tickets: dict[str, str], level: int) -> Non
         ]
     )
     assert (end["sent_datagrams"], end["received_datagrams"]) == (5, 5)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_groups(gateway: Running, tickets: dict[str, str], level: int) -> None:
+    """Those of groups are tokens each way, too; what is none is dropped."""
+    group, port = f"239.1.7.{level}", 5004
+    with (
+        closing(member(group, port, "lo")) as hearer,
+        closing(speaker("127.0.0.1", "lo")) as sender,
+        closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as own,
+        within(tickets),
+        Client(gateway.port, initiator(sequence=False)) as client,
+    ):
+        own.bind(("127.0.0.1", 0))
+        own.settimeout(PATIENCE)
+        client.login(level).send(raw.request5("0.0.0.0", 0, 4))
+        assert client.exactly(10)[:2] == b"\x01\0"
+        asking = asked_(BIND, RECEIVE | SEND | MULTICAST, (group, port), ttl=1)
+        client.send(asking)
+        told = client.exactly(27)
+        assert told[3] == 0
+        relay = socket.inet_ntoa(told[14:18]), int.from_bytes(told[18:20], "big")
+        header = bytes(4) + told[9:13]
+        own.sendto(header + b"in the clear", relay)
+        own.sendto(client.wrapped(header + b"up"), relay)
+        assert heard(hearer)[0] == b"up"
+        sender.sendto(b"down", (group, port))
+        assert heard(hearer)[0] == b"down"
+        message, peer = own.recvfrom(999)
+        assert peer == relay
+        assert message[:2] == b"\x01\x03"
+        assert client.unwrapped(message[4:]) == header + b"down"
+    (flow,) = [e for e in gateway.journal("flow") if e["asked"] == group]
+    assert (flow["user"], flow["secured"]) == ("alice", LEVELS[level])
 
 
 # Who does not get in.

@@ -206,12 +206,14 @@ def member(group: str, port: int, interface: str) -> socket.socket:
     index = socket.if_nametoindex(interface)
     if ":" in group:
         made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((group, port, 0, index))
         joining = socket.inet_pton(socket.AF_INET6, group) + struct.pack("=I", index)
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, joining)
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
     else:
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((group, port))
         joining = socket.inet_aton(group) + bytes(4) + struct.pack("=i", index)
         made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joining)
