@@ -17,18 +17,26 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.ssl import (
+    Certificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
-from socksgw.client import groups
+from socksgw.client import Login, groups
 from socksgw.client.errors import ProxyError
+from socksgw.client.logins.gssapi import GssapiLogin
 from socksgw.console.manual import chapters
+from tests.fakes.gssapi import StubTickets
 from tests.interop.grouped import GOOD, GROUP, LISTEN, OTHER, PORT, RULES
 from tests.live.groups import heard, member, memberships, speaker
 from tests.live.netns import cable, ip, within
 from tests.live.running import Running, environment
+from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
 
 #: A test picture and a tone, longer than anybody watches.
@@ -36,6 +44,32 @@ PICTURE = [
     *("-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=20"),
     *("-f", "lavfi", "-i", "sine=duration=20"),
 ]
+#: Listeners whose clients come by TLS, or protect what they send themselves.
+SECURED = LISTEN.replace(
+    "[[auth.choose]]",
+    """
+[[listen]]
+name = "tls"
+address = ["127.0.0.1:0"]
+[listen.multicast]
+interface = "mc0"
+[listen.tls]
+certificate = "gw.pem"
+key = "gw.key"
+[[listen]]
+name = "gssapi"
+address = ["127.0.0.1:0"]
+[listen.multicast]
+interface = "mc0"
+[auth]
+strip_realms = ["CORP.EXAMPLE"]
+gssapi = { mechanism = "stub" }
+[[auth.choose]]
+listener = ["gssapi"]
+methods = ["gssapi"]
+[[auth.choose]]
+""",
+)
 #: How many packets are received, at least, before it is content.
 ENOUGH = 8
 
@@ -123,14 +157,15 @@ class Listener(DatagramProtocol):
         self.stopped = True
 
 
-async def client(reactor: Any, port: int, inside: bool, version: int) -> dict[str, Any]:
+async def client(
+    reactor: Any, proxy: Any, inside: bool, version: int, login: Login | None = None
+) -> dict[str, Any]:
     """What a program does."""
     with within("far"):
         hearer = member(GROUP[version], PORT, "mc1")
         good, other = speaker(GOOD[version], "mc1"), speaker(OTHER[version], "mc1")
     told: dict[str, Any] = {}
-    proxy = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-    channel = await groups(reactor, proxy, inside=inside)
+    channel = await groups(reactor, proxy, inside=inside, login=login)
     listener = Listener()
     sources = (GOOD[version],)
     group = await channel.join(listener, GROUP[version], PORT, ttl=2, sources=sources)
@@ -174,14 +209,27 @@ def main() -> None:
     )
     ip("link set lo up", "route add 224.0.0.0/4 dev mc1", netns="far")
     directory = Path(tempfile.mkdtemp())
-    gateway = Running(directory, LISTEN + RULES)
+    authority = Authority()
+    server(authority).write(directory, "gw")
+    gateway = Running(directory, SECURED + RULES)
     found: dict[str, Any] = {}
 
     async def program(reactor: Any) -> None:
-        for version in (4, 6):
-            for inside in (False, True):
-                told = await client(reactor, gateway.ports[0], inside, version)
+        plain, clear, protected = (
+            TCP4ClientEndpoint(reactor, "127.0.0.1", gateway.ports[n])
+            for n in (0, 2, 3)
+        )
+        pem = Certificate.loadPEM(pemOf(authority.certificate))
+        trusted = trustRootFromCertificates([pem])
+        tls = wrapClientTLS(optionsForClientTLS("localhost", trusted), clear)
+        login = GssapiLogin(StubTickets("alice@CORP.EXAMPLE"), "rcmd@localhost")
+        for inside in (False, True):
+            for version in (4, 6):
+                told = await client(reactor, plain, inside, version)
                 found[f"client {version} {inside}"] = told
+            found[f"tls {inside}"] = await client(reactor, tls, inside, 4)
+            told = await client(reactor, protected, inside, 4, login)
+            found[f"gssapi {inside}"] = told
 
     try:
         gateway.ready()
@@ -192,6 +240,11 @@ def main() -> None:
         gateway.healthy()
     finally:
         gateway.kill()
+    found["flows"] = [
+        [each["listener"], each.get("secured"), each["user"]]
+        for each in gateway.journal("flow")
+        if each["listener"] != "main"
+    ]
     # What has failed is missing there.
     json.dump(found, sys.stdout)
 

@@ -250,10 +250,16 @@ def test_television(watched: Any, version: int) -> None:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize("version", [4, 6])
-def test_programs(watched: Any, version: int, inside: bool) -> None:
-    """C{socksgw.client.groups}: what comes, what goes, and what is refused."""
-    told = watched[f"client {version} {inside}"]
+@pytest.mark.parametrize(
+    ("client", "version"),
+    [("client 4", 4), ("client 6", 6), ("tls", 4), ("gssapi", 4)],
+)
+def test_programs(watched: Any, client: str, version: int, inside: bool) -> None:
+    """
+    C{socksgw.client.groups}: what comes, what goes, and what is refused; also by TLS,
+    and where GSSAPI protects what goes in the connection and beside it.
+    """
+    told = watched[f"{client} {inside}"]
     assert told["came"] == ["good", [GROUP[version], PORT]]
     assert told["others"] == ["other", "good"]
     assert told["heard"] == "up"
@@ -262,6 +268,15 @@ def test_programs(watched: Any, version: int, inside: bool) -> None:
     assert told["denied"] == f"{denied} (to receive from the group)"
     assert told["left"] == [True, True]
     assert told["stopped"]
+
+
+def test_secured(watched: Any) -> None:
+    """Each group's line tells how its client came."""
+    ways = {tuple(each) for each in watched["flows"]}
+    assert ways == {
+        ("tls", "confidentiality", "anonymous"),
+        ("gssapi", "confidentiality", "alice"),
+    }
 
 
 def test_asking(tmp_path: Path) -> None:
