@@ -17,6 +17,7 @@ from socksgw.client.errors import ProtocolBroken
 from socksgw.client.logins.login import Login
 from socksgw.client.proxy import Accepted
 from socksgw.client.reach import asked, within
+from socksgw.system.dropping import Dropping
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.association import encodeDatagram as encodeMessage
 from socksgw.wire.association import readDatagramOf
@@ -168,11 +169,9 @@ class _Beside(Association):
 
 
 @final
-class _Inside(Association):
+class _Inside(Dropping, Association):
     """
     An association whose datagrams go inside the connection (SOCKS 6).
-
-    While the proxy does not read they are dropped, as a full socket would.
     """
 
     def __init__(self, protocol: Any, association: bytes) -> None:
@@ -181,7 +180,6 @@ class _Inside(Association):
         self._association = association
         self._buffer = bytearray()
         self._read = readDatagramOf(association)
-        self._full = False
 
     def _begin(self, control: Any) -> None:
         control.transport.registerProducer(self, True)
@@ -189,7 +187,7 @@ class _Inside(Association):
 
     def _send(self, host: Address | str, port: int, datagram: bytes) -> None:
         octets = encodeMessage(self._association, host, port, datagram)
-        if not self._full:
+        if not self.full:
             self._control.transport.write(octets)
 
     def getHost(self) -> Any:
@@ -202,18 +200,6 @@ class _Inside(Association):
             # TLS ends no connection before its producer has gone.
             self._control.transport.unregisterProducer()
         return super().stopListening()
-
-    def pauseProducing(self) -> None:
-        """Send nothing: the proxy does not read."""
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        """Send again."""
-        self._full = False
-
-    def stopProducing(self) -> None:
-        """Send nothing any more."""
-        self._full = True
 
     def _take(self, octets: bytes) -> None:
         self._buffer += octets

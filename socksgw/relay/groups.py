@@ -26,6 +26,7 @@ from socksgw.relay.membership import (
 )
 from socksgw.relay.seams import Client
 from socksgw.relay.tally import Tally
+from socksgw.system.dropping import Dropping
 from socksgw.wire.address import Address
 from socksgw.wire.multicast import (
     HEADER,
@@ -153,7 +154,7 @@ class GroupJudge(Protocol):
 
 
 @final
-class _Channel(Control):
+class _Channel(Dropping, Control):
     """
     The control channel: what a client asks for, and datagrams inside it.
 
@@ -186,7 +187,6 @@ class _Channel(Control):
         self._held = False
         self._answered = 0
         self._turned: Deferred[None] | None = None
-        self._full = False
         self._drained: Deferred[None] | None = None
         self._closed = False
         self.relay: GroupRelay | None = None
@@ -261,7 +261,7 @@ class _Channel(Control):
             self._answered += 1
             answer = await self._answer(self._waiting.popleft())
             self._client.connection.write(encodeAnswer(answer))
-            if self._full:
+            if self.full:
                 # It is written no more answers than it reads.
                 self._drained = Deferred()
                 await self._drained
@@ -451,24 +451,16 @@ class _Channel(Control):
 
     def _inside(self, membership: Membership, datagram: memoryview) -> None:
         """Send a datagram inside the connection; while it is full it is lost."""
-        if not self._full:
+        if not self.full:
             payload = bytes(datagram[HEADER:])
             self._client.connection.write(encodeCarried(membership.aid, payload))
 
-    def pauseProducing(self) -> None:
-        """Drop datagrams from now on: the client does not read."""
-        self._full = True
-
     def resumeProducing(self) -> None:
-        """Deliver datagrams again: the client reads."""
-        self._full = False
+        """As L{Dropping.resumeProducing}; answers go on, too."""
+        super().resumeProducing()
         drained, self._drained = self._drained, None
         if drained is not None:
             drained.callback(None)
-
-    def stopProducing(self) -> None:
-        """Drop datagrams from now on: the client is gone."""
-        self._full = True
 
     def close(self) -> None:
         """Let go of the connection, and of the relay socket."""

@@ -101,6 +101,6 @@ class MessageCarrier(InsideCarrier):
 
     def report(self, error: Unreached) -> None:
         """Tell the client what ICMP has told of its datagrams."""
-        if not self._full:
+        if not self.full:
             octets = encodeUnreached(self._association, error)
             self._client.connection.write(octets)

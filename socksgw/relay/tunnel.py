@@ -16,6 +16,7 @@ from socksgw.relay.flow import Flow
 from socksgw.relay.flows import Flows
 from socksgw.relay.framing import Frames, Framing
 from socksgw.relay.seams import Client
+from socksgw.system.dropping import Dropping
 from socksgw.wire.capsule import Capsules, encodeDatagram
 from socksgw.wire.datagram import Datagram, readDatagram
 from socksgw.wire.reader import WireError
@@ -23,12 +24,9 @@ from socksgw.wire.reader import WireError
 __all__ = ["CapsuleCarrier", "InsideCarrier", "TunnelCarrier"]
 
 
-class InsideCarrier(Control):
+class InsideCarrier(Dropping, Control):
     """
     Carry datagrams inside the control connection, in some framing.
-
-    While the client does not read, datagrams for it are dropped, as a full socket
-    would.
 
     @cvar strangers: always 0: nobody else can send on this connection.
     """
@@ -43,7 +41,6 @@ class InsideCarrier(Control):
         """
         super().__init__(end)
         self._client = client
-        self._full = False
         flows.carrier = self
         client.connection.registerProducer(self, True)
 
@@ -51,7 +48,7 @@ class InsideCarrier(Control):
         """As L{socksgw.relay.exit.Carrier.deliver}."""
         head = len(header)
         for at in range(0, len(octets), size):
-            if self._full:
+            if self.full:
                 return
             payload = bytes(octets[at + head : at + size])
             framed = self._framed(header, payload)
@@ -65,18 +62,6 @@ class InsideCarrier(Control):
         @param header: as of L{deliver}.
         """
         raise NotImplementedError
-
-    def pauseProducing(self) -> None:
-        """Drop datagrams from now on: the client does not read."""
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        """Deliver datagrams again: the client reads."""
-        self._full = False
-
-    def stopProducing(self) -> None:
-        """Drop datagrams from now on: the client is gone."""
-        self._full = True
 
     def forget(self, header: bytes) -> None:
         """Do nothing: all flows have one connection."""

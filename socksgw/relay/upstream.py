@@ -26,6 +26,7 @@ from socksgw.relay.segments import (
     VIEW,
     sendRun,
 )
+from socksgw.system.dropping import Dropping
 from socksgw.system.watch import READ, Watcher
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.datagram import Datagram, encodeHeader, readDatagram
@@ -327,11 +328,9 @@ class UpstreamExit(Exit):
 
 
 @final
-class _Inside(Control):
+class _Inside(Dropping, Control):
     """
     The control connection that datagrams go inside.
-
-    While the upstream does not read they are dropped, as a full socket would.
     """
 
     def __init__(
@@ -350,7 +349,6 @@ class _Inside(Control):
         self._framing = framing
         self._frames = Frames(framing.read)
         self._came = came
-        self._full = False
 
     def framed(self, octets: bytes) -> bytes:
         """
@@ -358,7 +356,7 @@ class _Inside(Control):
 
         @raise OSError: there is no room for it.
         """
-        if self._full:
+        if self.full:
             raise OSError(errno.ENOBUFS, "the upstream does not read")
         datagram = readDatagram(octets)
         if len(datagram.payload) > _LONGEST:
@@ -382,15 +380,3 @@ class _Inside(Control):
     def violated(self, failure: SocksError) -> None:
         """Hear that the upstream breaks the rules of what protects it."""
         self._end("protocol")
-
-    def pauseProducing(self) -> None:
-        """Send nothing: the upstream does not read."""
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        """Send again."""
-        self._full = False
-
-    def stopProducing(self) -> None:
-        """Send nothing any more."""
-        self._full = True

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from socksgw.errors import SocksError
 from socksgw.relay.framing import FRAMINGS, Frames
 from socksgw.system.connection import Connection, Receiver
+from socksgw.system.dropping import Dropping
 from socksgw.wire.address import Address
 from socksgw.wire.datagram import Datagram
 from socksgw.wire.reader import WireError
@@ -23,7 +24,7 @@ __all__ = ["Inside"]
 
 
 @final
-class Inside(Receiver):
+class Inside(Dropping, Receiver):
     """
     An association inside its connection, an L{Associated} of L{Bundle}.
     """
@@ -39,7 +40,6 @@ class Inside(Receiver):
         self._protocol = protocol
         self._framing = FRAMINGS["hev"]
         self._frames = Frames(self._framing.read)
-        self._full = False
         self._over = False
         self.ended: Deferred[BaseException | None] = Deferred()
 
@@ -61,7 +61,7 @@ class Inside(Receiver):
         @param addr: where it goes: an address, or a name that the gateway looks up;
             and a port.
         """
-        if self._full or self._over:
+        if self.full or self._over:
             return
         host: Address | str = addr[0]
         try:
@@ -116,15 +116,3 @@ class Inside(Receiver):
             self.ended.callback(None)
 
     # As Producer.
-
-    def pauseProducing(self) -> None:
-        """Drop datagrams from now on, as a full socket does."""
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        """Send datagrams again."""
-        self._full = False
-
-    def stopProducing(self) -> None:
-        """Drop datagrams from now on: the connection is gone."""
-        self._full = True
