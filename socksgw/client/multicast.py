@@ -24,6 +24,7 @@ from socksgw.client.errors import (
 from socksgw.client.logins.login import Login
 from socksgw.client.proxy import Accepted
 from socksgw.client.reach import asked, within
+from socksgw.system.dropping import Dropping
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.codes import SOCKS5, Command
 from socksgw.wire.multicast import (
@@ -105,9 +106,11 @@ class Group:
 
 
 @final
-class Groups:
+class Groups(Dropping):
     """
     A program's groups, which live as long as its connection to the proxy.
+
+    Where datagrams go inside that, they are dropped while the proxy does not read.
 
     @ivar ended: fires when that has ended, with why; C{stopProtocol} of each protocol
         was called.
@@ -139,6 +142,7 @@ class Groups:
     def _begin(self, reactor: Any, control: Any, near: str) -> None:
         self._control = control
         if self._inside:
+            control.transport.registerProducer(self, True)
             return
         self._port = reactor.listenUDP(0, _Face(self), near, maxPacketSize=_LONGEST)
         host = self._port.getHost()
@@ -213,6 +217,9 @@ class Groups:
         @return: L{ended}.
         """
         if self._control is not None:
+            if self._inside:
+                # TLS ends no connection before its producer has gone.
+                self._control.transport.unregisterProducer()
             self._control.transport.loseConnection()
         return self.ended
 
@@ -232,7 +239,8 @@ class Groups:
         if self._control is None:
             return
         if self._inside:
-            self._control.transport.write(encodeCarried(aid, payload))
+            if not self.full:
+                self._control.transport.write(encodeCarried(aid, payload))
         elif self._relay is not None:
             octets = encodeHeader(aid) + payload
             if self._protection is not None:

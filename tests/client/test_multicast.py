@@ -37,3 +37,29 @@ def test_noAddressForDatagrams() -> None:
     made._end(Failure(ConnectionDone()))
     assert len(ended) == 1
     assert isinstance(ended[0], ConnectionDone)
+
+
+def test_full() -> None:
+    """Datagrams inside the connection are dropped while the proxy does not read."""
+    transport = StringTransport()
+    made = Groups(None, True, None)
+    made._begin(SimpleNamespace(), SimpleNamespace(transport=transport), "")
+    joined: list[Any] = []
+    made.join(DatagramProtocol(), "239.1.2.3", 5004, ttl=1).addBoth(joined.append)
+    # Section 4.2 of the draft: a success for association 1, with no places.
+    made._received(b"\2\0\x0d" + b"\0" + b"\0\x3b" + b"\0" + b"\0\1" + b"\0\0\0\1")
+    (group,) = joined
+    producer = transport.producer
+    assert producer is not None
+    transport.clear()
+    sent = []
+    for step in (lambda: None, producer.pauseProducing, producer.resumeProducing):
+        step()
+        group.write(b"x")
+        sent.append(transport.value())
+        transport.clear()
+    # Section 4.4: a datagram of one octet.
+    whole = b"\3\0\x08\0\0\0\1x"
+    assert sent == [whole, b"", whole]
+    made.close()
+    assert (transport.producer, transport.disconnecting) == (None, True)
