@@ -65,7 +65,10 @@ def place() -> int:
 @pytest.fixture(scope="module")
 def gateway(place: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway on this machine."""
-    yield from running(tmp_path_factory.mktemp("gateway"), OPEN % place)
+    known = KnownNames({"far.example": "127.0.0.1", "localhost": "127.0.0.1"})
+    with known as names:
+        text = f'[resolver]\nservers = ["{names.place}"]\n' + OPEN % place
+        yield from running(tmp_path_factory.mktemp("gateway"), text)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,44 @@ def test_curl(
     assert f"served: /{scheme}" in done.stdout, done.stderr
     line = gateway.journal("decision")[-1]
     assert (line["asked"], line["port"]) == ("localhost", server.port)
+
+
+def test_run(
+    near: Agent,
+    gateway: Running,
+    web: Callable[..., Web],
+    quiet: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """
+    C{socksgw run} finds the agent by its settings: what knows no proxy goes through it,
+    with its names and its children, and is told what is not allowed.
+    """
+    settings = tmp_path / "socksgw" / "agent.toml"
+    settings.parent.mkdir()
+    upstream, own = f"127.0.0.1:{gateway.port}", f"127.0.0.1:{near.port}"
+    settings.write_text(f'gateway = "{upstream}"\nlisten = ["{own}"]\n')
+    server = web("127.0.0.1")
+    get = f"{program('curl', 'curl')} -sS --noproxy '*' http://"
+    shell = f"{get}far.example:{server.port}/run; {get}secret.example/"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "socksgw.console.entry", "run", "-v"),
+            "sh",
+            "-c",
+            shell,
+        ],
+        env=environment(XDG_CONFIG_HOME=str(tmp_path)) | {"SOCKSGW_PROXY": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "served: /run" in done.stdout, done.stderr
+    why = "secret.example port 80: the proxy's rules do not allow it"
+    assert why in done.stderr
+    asked = [(each["asked"], each["port"]) for each in gateway.journal("decision")]
+    assert ("far.example", server.port) in asked
 
 
 def test_unixSocket(
