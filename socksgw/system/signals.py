@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, Final, final
 
 __all__ = ["Hangups", "hangups"]
@@ -44,6 +43,8 @@ class Hangups:
         self._foreground = False
         self._came = False
         self._act: Callable[[], None] | None = None
+        self._ended = False
+        self._reactor: Any = None
         self._terminal = _hasTerminal()
         # As nohup(1) does: a closed terminal ends nothing.
         self._ignored = signal.signal(signal.SIGHUP, self._caught) is signal.SIG_IGN
@@ -58,10 +59,11 @@ class Hangups:
         self._foreground = True
         signal.signal(signal.SIGTERM, self._stopLater)
 
-    @staticmethod
-    def _stopLater(*_: object) -> None:
-        reactor: Any = import_module("twisted.internet.reactor")
-        reactor.callWhenRunning(reactor.stop)
+    def _stopLater(self, *_: object) -> None:
+        # The reactor may be half imported now.
+        self._ended = True
+        if self._reactor is not None:
+            self._reactor.callWhenRunning(self._reactor.stop)
 
     def _caught(self, *_: object) -> None:
         if self._act is None:
@@ -94,6 +96,9 @@ class Hangups:
             reactor.callFromThread(reactor.callLater, delay, decide)
 
         self._act = act
+        if self._ended:
+            reactor.callWhenRunning(reactor.stop)
+        self._reactor = reactor
         if self._came:
             self._came = False
             act()

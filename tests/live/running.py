@@ -183,6 +183,8 @@ class Running:
         env = {**usual, **(extra or {})}
         self.process: Process | subprocess.Popen[bytes]
         with self._log.open("ab") as log:
+            # Before it there may be what an earlier one has printed there.
+            self._start = log.tell()
             out = log if stdout is None else stdout
             if not prefix and preexec is None and not isinstance(out, int):
                 files = (out.fileno(), log.fileno())
@@ -203,7 +205,8 @@ class Running:
     @property
     def log(self) -> str:
         """Everything it has printed."""
-        return self._log.read_text(encoding="utf-8", errors="replace")
+        printed = self._log.read_bytes()[self._start :]
+        return printed.decode("utf-8", "replace")
 
     def ready(self) -> Running:
         """Wait until it serves."""

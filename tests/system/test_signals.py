@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -113,6 +114,34 @@ def test_underNohupAClosedTerminalEndsNothing(tmp_path: Path) -> None:
         assert shown.ended(1) is None
         os.kill(shown.pid, signal.SIGTERM)
         assert shown.ended(10) is not None
+
+
+EARLY = """
+import os, signal, sys
+from socksgw.system.signals import hangups
+signals = hangups()
+signals.foreground()
+os.kill(os.getpid(), signal.SIGTERM)
+assert "twisted.internet.reactor" not in sys.modules
+from twisted.internet import reactor
+signals.serve(reactor, sys.exit, sys.exit)
+reactor.callLater(60, os.abort)
+reactor.run()
+print("stopped")
+"""
+
+
+def test_toldToEndEarly() -> None:
+    """What comes before there is a reactor stops it when it runs."""
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
 
 
 def test_interruptSaysThatItDrainsAndHowToEnd(tmp_path: Path) -> None:
