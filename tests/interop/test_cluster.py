@@ -60,8 +60,8 @@ name = "{name}"
 url = "{redis.url}"
 members = [{", ".join(f'"{each}"' for each in members)}]
 password_file = "redis"
-ttl = "1s"
-timeout = "300ms"
+ttl = "3s"
+timeout = "1s"
 {TEXT}"""
 
 
