@@ -16,7 +16,7 @@ import pytest
 from tests.live import raw
 from tests.live.managers import ServiceManager
 from tests.live.restarts import Restarted, adopt
-from tests.live.running import OPEN
+from tests.live.running import OPEN, isGone
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
@@ -183,8 +183,11 @@ def test_withWorkers(tmp_path: Path, server: Destination) -> None:
             (signal.SIGKILL, two),
             (signal.SIGTERM, two.replace("workers = 2", "workers = 3")),
         ):
+            workers = service.gateway.processes[1:]
             os.kill(service.gateway.pid, number)
             service.gateway.process.wait(30)
+            # They end after it, and serve meanwhile.
+            until(lambda workers=workers: all(map(isGone, workers)))
             with ExitStack() as stack:
                 # Each of the sockets has its part of them.
                 came = service.waiting(stack, 12)
