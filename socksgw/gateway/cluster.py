@@ -91,7 +91,7 @@ class Cluster(Part):
         self.exchanges = self.failures = 0
         self._reactor = reactor
         self._throttle = throttle
-        throttle.tell = self._failed
+        throttle.tell = self.counters.failed
         self._usedUp = usedUp
         self._threads = Threads(reactor, "cluster", 1, 1, lambda: RuntimeError("busy"))
         self._settings: ClusterConfig | None = None
@@ -299,10 +299,6 @@ class Cluster(Part):
     def _divide(self, alone: bool) -> None:
         count = len(self.counters.members.all)
         self._throttle.divide(count if alone else 1)
-
-    def _failed(self, source: bytes, name: bytes) -> None:
-        """Tell the others of a login that has failed."""
-        self.counters.failures.append((source, name))
 
 
 def serverOf(config: Config, cluster: ClusterConfig) -> RedisServer:

@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from twisted.internet.defer import Deferred
 
@@ -27,6 +28,9 @@ from socksgw.limits.membership import Members, Membership, boottime
 from socksgw.limits.portions import Portions
 
 __all__ = ["Answer", "ClusterCounters", "Members"]
+
+#: Failed logins that wait for Redis at most; the oldest goes first.
+_FAILURES: Final = 1000
 
 
 class Answer(NamedTuple):
@@ -54,7 +58,8 @@ class ClusterCounters:
     What lives and what happens is counted in L{Leases}, octets in L{Portions}.
 
     @ivar membership: what the leases depend on.
-    @ivar failures: logins that have failed here, source and name, not told yet.
+    @ivar failures: logins that have failed here, not told yet: a number of its own,
+        source and name.
     @ivar key: what the names of logins are hashed with.
     """
 
@@ -73,7 +78,9 @@ class ClusterCounters:
         @param wall: seconds since the epoch, for when Redis cannot be asked.
         """
         self.membership = membership = Membership(members, clock, wall)
-        self.failures: list[tuple[bytes, bytes]] = []
+        self.failures: deque[tuple[str, bytes, bytes]] = deque(maxlen=_FAILURES)
+        # Those of the exchange that is under way.
+        self._told: list[tuple[str, bytes, bytes]] = []
         self.key = os.urandom(16)
         self._leases = leases = Leases(membership)
         self._portions = portions = Portions(membership)
@@ -146,6 +153,10 @@ class ClusterCounters:
 
     # Exchanges.
 
+    def failed(self, source: bytes, name: bytes) -> None:
+        """Have the others be told of a login that has failed."""
+        self.failures.append((os.urandom(8).hex(), source, name))
+
     def request(self) -> bytes:
         """
         Return what Redis is to be told and asked.
@@ -153,7 +164,8 @@ class ClusterCounters:
         L{answered} or L{missed} is called before the next one.
         """
         members, joins = self.members, not self._epoch
-        failures, self.failures = self.failures, []
+        told = self._told = list(self.failures)
+        self.failures.clear()
         return json.dumps(
             {
                 "m": members.name, "x": self._process, "e": self._epoch,
@@ -161,7 +173,7 @@ class ClusterCounters:
                 "ttl": int(members.ttl * 1000), "fresh": int(FULL * 1000),
                 "all": [*members.all], "key": self.key.hex(), "t": self._last,
                 "k": self._leases.request(joins), "w": self._portions.request(joins),
-                "f": [[source.hex(), name.hex()] for source, name in failures],
+                "f": [[one, source.hex(), name.hex()] for one, source, name in told],
             }
         ).encode()  # fmt: skip
 
@@ -176,6 +188,9 @@ class ClusterCounters:
         self._leases.missed()
         self._portions.missed()
         self._epoch = ""
+        # By its number each is counted once.
+        self.failures = deque([*self._told, *self.failures], _FAILURES)
+        self._told = []
 
     def answered(self, octets: bytes, sent: float) -> Answer:
         """

@@ -140,12 +140,15 @@ end
 
 local failures, stream, last = {}, base .. ':t', q.t
 for _, each in ipairs(q.f) do
-  redis.call('XADD', stream, 'MAXLEN', '~', 20000, '*',
-    'm', q.m, 's', each[1], 'n', each[2])
+  -- What was told, and not answered, is told again.
+  if redis.call('SET', base .. ':f:' .. each[1], '', 'NX', 'EX', 600) then
+    redis.call('XADD', stream, 'MAXLEN', '~', 20000, '*',
+      'x', q.x, 's', each[2], 'n', each[3])
+  end
 end
 for _, entry in ipairs(redis.call('XRANGE', stream, '(' .. q.t, '+', 'COUNT', 1000)) do
   last = entry[1]
-  if joins or entry[2][2] ~= q.m then
+  if entry[2][2] ~= q.x then
     local t = tonumber(string.match(last, '^(%d+)-'))
     failures[#failures + 1] = {now - t, entry[2][4], entry[2][6]}
   end

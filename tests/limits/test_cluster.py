@@ -16,6 +16,7 @@ from socksgw.limits.counters import Key
 from socksgw.limits.script import SCRIPT
 from socksgw.system.redisserver import RedisFailed, RedisServer, addressIn
 from tests.live.redisserver import LiveRedis
+from tests.tools.waiting import until
 
 DAY = 86400.0
 NAMES = ("a", "b", "c")
@@ -50,7 +51,11 @@ class Member:
     """
 
     def __init__(
-        self, redis: LiveRedis, name: str, ttl: float = 0.5, all_: Sequence[str] = NAMES
+        self,
+        redis: LiveRedis,
+        name: str,
+        ttl: float = 30.0,
+        all_: Sequence[str] = NAMES,
     ) -> None:
         self.name = name
         self.server = RedisServer(addressIn(redis.url), 0.1)
@@ -82,7 +87,7 @@ class Member:
         return self.counters.take(wanted) is None
 
 
-def all3(redis: LiveRedis, ttl: float = 0.5) -> list[Member]:
+def all3(redis: LiveRedis, ttl: float = 30.0) -> list[Member]:
     """Return three members that know of each other."""
     found = [Member(redis, name, ttl) for name in NAMES]
     for each in found:
@@ -255,7 +260,7 @@ def test_octets(redis: LiveRedis, seed: int) -> None:
     assert quota - lost - 3 <= moved <= quota
     # Everybody hears that it is used up.
     for each in members:
-        assert any(each.exchange() and each.counters.ended() for _ in range(200))
+        until(lambda each=each: each.exchange() and each.counters.ended())
 
 
 def test_whatMovesCannotWait(redis: LiveRedis) -> None:
@@ -277,7 +282,7 @@ def test_whatMovesCannotWait(redis: LiveRedis) -> None:
 
 def test_whatIsGivenBackIsNotUsedUp(redis: LiveRedis) -> None:
     """A session that moves nothing for long loses its octets, and not its quota."""
-    (a, *_) = all3(redis, 30.0)
+    (a, *_) = all3(redis)
     quota = 1_000_000
     a.counters.ask((), [(OCTETS, DAY, quota)])
     a.exchange()
@@ -408,7 +413,7 @@ def test_oneName(redis: LiveRedis) -> None:
 
 def test_leaving(redis: LiveRedis) -> None:
     """What a member had that leaves in order may be had at once, but for its share."""
-    a, b, c = members = all3(redis, 30.0)
+    a, b, c = members = all3(redis)
     nine = (key("cy"), 9)
     for _ in range(9):
         assert sure(a, members, nine)
@@ -482,7 +487,7 @@ def test_idleLeasesGoBack(redis: LiveRedis) -> None:
 def test_failedLogins(redis: LiveRedis) -> None:
     """Each hears once of those of others, and after its start of its own, too."""
     a, b, _ = all3(redis)
-    a.counters.failures.append((b"source", b"name"))
+    a.counters.failed(b"source", b"name")
     a.exchange()
     answer = b.exchange()
     assert answer is not None
@@ -499,6 +504,35 @@ def test_failedLogins(redis: LiveRedis) -> None:
     assert answer is not None
     assert [each[1:] for each in answer.failures] == [(b"source", b"name")]
     assert answer.key == b.counters.key
+
+
+def test_failedLoginsAreToldAgain(redis: LiveRedis) -> None:
+    """What was told while Redis did not answer is told again, and counts once."""
+    a, b, _ = all3(redis)
+    # Redis does it; the answer is lost.
+    a.counters.failed(b"source", b"first")
+    a.server.run(SCRIPT, "{socksgw:t}", a.counters.request())
+    a.counters.missed()
+    # Redis is away.
+    a.counters.failed(b"source", b"second")
+    a.counters.request()
+    a.counters.missed()
+    # It has lost what it knew: that exchange did nothing.
+    assert a.exchange() is not None
+    a.counters.failed(b"source", b"third")
+    redis.client().delete("{socksgw:t}:members")
+    answer = a.exchange()
+    assert answer is not None
+    assert answer.fenced == "lost"
+    answer = a.exchange()
+    assert answer is not None
+    assert answer.failures == []
+    heard = b.exchange()
+    if heard is not None and heard.fenced:
+        heard = b.exchange()
+    assert heard is not None
+    names = [name for _, _, name in heard.failures]
+    assert names == [b"first", b"second", b"third"]
 
 
 def test_withoutRedis() -> None:
