@@ -73,6 +73,8 @@ _AT_ONCE: Final = 256
 #: How often more events are asked for before the reactor has its turn, which
 #: costs as much as several events.
 _ROUNDS: Final = 4
+#: How often is waited in one turn of the reactor, as long as it has nothing to do.
+_TURNS: Final = 16
 
 
 class Watcher(Protocol):
@@ -120,6 +122,7 @@ class Watch:
         self._soon: list[Callable[[], None]] = []
         #: The reactor's own epoll instance, where this one is waited on.
         self._inner: int | None = None
+        self._turns = 1
         #: Descriptors that came while events were being told: a number may
         #: have been used again, and an older event is not for the new one.
         self._new: set[int] = set()
@@ -134,6 +137,9 @@ class Watch:
             reactor.addReader(self)
             return
         self._inner = inner.fileno()
+        if hasattr(reactor, "_justStopped"):
+            # Without that nothing would tell that it has been stopped.
+            self._turns = _TURNS
         self._iterate = reactor.doIteration
         self._epoll.register(self._inner, READ)
         reactor.doIteration = self.iterate
@@ -231,25 +237,44 @@ class Watch:
         """
         Wait for something to happen, and tell it: the reactor's C{doIteration}.
 
+        What a running reactor does before each wait costs as much as to pass a short
+        message on. It is asked whether it has anything to do (a call that is due, one
+        from a thread, its end), and has its turn then, and in any case now and then.
+
         @param seconds: the longest time to wait; L{None} for as long as it takes.
         """
-        again = self._again
-        if again or self._soon:
-            seconds = 0
-        elif seconds is None:
-            seconds = -1
-        found: Iterable[tuple[int, int]] = self._epoll.poll(seconds, _AT_ONCE)
-        if again:
-            self._again = {}
-            found = chain(found, again.items())
-        self._telling = True
-        try:
-            self._tell(found)
-            if self._soon:
-                self._callSoon()
-        finally:
-            self._telling = False
-            self._new.clear()
+        reactor = self._reactor
+        for _ in range(self._turns):
+            again = self._again
+            if again or self._soon:
+                seconds = 0
+            elif seconds is None:
+                seconds = -1
+            found: Iterable[tuple[int, int]] = self._epoll.poll(seconds, _AT_ONCE)
+            if again:
+                self._again = {}
+                found = chain(found, again.items())
+            elif not found and not self._soon:
+                # So long has nothing happened.
+                return
+            self._telling = True
+            try:
+                self._tell(found)
+                if self._soon:
+                    self._callSoon()
+            finally:
+                self._telling = False
+                self._new.clear()
+            if (
+                self._inner is None
+                or reactor.threadCallQueue
+                or reactor._justStopped
+                or not reactor.running
+            ):
+                return
+            seconds = reactor.timeout()
+            if seconds == 0:
+                return
 
     def _callSoon(self) -> None:
         """Make the calls that waited for the events; for theirs the next are told."""

@@ -440,3 +440,64 @@ def test_afterTheEvents(reactor: Any, nested: bool) -> None:
     watch.stop()
     if not nested:
         del reactor.doIteration
+
+
+@pytest.mark.parametrize("ending", ["stop", "crash", "watch"])
+def test_turnsThatAreLeftOut(reactor: Any, ending: str) -> None:
+    """
+    A running reactor has few turns while it has nothing to do, and one at once when a
+    call is due, when a thread has one, and when it or the watch is stopped.
+    """
+    one, other = pair()
+    watch = Watch(reactor)
+    watch.start()
+    events: list[str] = []
+    counted = 0
+    turn = reactor.runUntilCurrent
+
+    def counting() -> None:
+        nonlocal counted
+        counted += 1
+        turn()
+
+    def called(what: str) -> None:
+        events.append(what)
+        other.send(b"x")
+
+    def ready(_: int) -> None:
+        one.recv(1)
+        events.append("told")
+        count = events.count("told")
+        if count < 40:
+            other.send(b"x")
+        elif count == 40:
+            events.append(str(counted))
+            reactor.callLater(0, called, "due")
+        elif count == 41:
+            reactor.callLater(0.01, called, "late")
+        elif count == 42:
+            reactor.callFromThread(called, "thread")
+        else:
+            watch.closing(one.fileno())
+            if ending == "watch":
+                watch.stop()
+                reactor.callLater(0.05, reactor.stop)
+            else:
+                getattr(reactor, ending)()
+
+    reactor.runUntilCurrent = counting
+    watch.add(one.fileno(), STREAM, ready)
+    other.send(b"x")
+    # Whatever is not seen at once is waited for until this is due.
+    guard = reactor.callLater(60, reactor.crash)
+    with capturedLogs() as logged:
+        reactor.run(installSignalHandlers=False)
+    assert reactor.seconds() < guard.getTime()
+    guard.cancel()
+    assert not [each for each in logged if "log_failure" in each]
+    assert int(events.pop(40)) < 10
+    assert events[40:] == ["due", "told", "late", "told", "thread", "told"]
+    if ending != "watch":
+        watch.stop()
+    one.close()
+    other.close()
