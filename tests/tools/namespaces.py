@@ -25,10 +25,10 @@ def ip(*lines: str, netns: str = "") -> None:
         subprocess.run(["ip", *inside, *line.split()], check=True)
 
 
-def ipAtOnce(*lines: str, netns: str) -> None:
-    """Run C{ip} once with many lines; none has an option in front."""
+def ipAtOnce(*lines: str, netns: str = "") -> None:
+    """As L{ip}, in one process; no line has an option in front."""
     told = "\n".join(lines)
-    command = ["ip", "-n", netns, "-batch", "-"]
+    command = ["ip", *(["-n", netns] if netns else []), "-batch", "-"]
     subprocess.run(command, input=told, text=True, check=True)
 
 
