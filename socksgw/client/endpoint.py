@@ -4,7 +4,7 @@ Endpoints that lead through a proxy, for any Twisted program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -141,6 +141,7 @@ class _ProxyEndpoint:
         def done(found: tuple[TransportLink, Accepted], told: Deferred[Any]) -> None:
             link, accepted = found
             try:
+                self._granted(accepted)
                 protocol = link.handOver(protocolFactory, accepted.protection)
             except BaseException:
                 link.abandon()
@@ -150,6 +151,9 @@ class _ProxyEndpoint:
 
         dialogue = asked(self._endpoint, protocolFactory, self._proxy, self._ask)
         return within(self._reactor, self._timeout, dialogue, done)
+
+    def _granted(self, accepted: Accepted) -> None:
+        """Take note of what the proxy has answered."""
 
     async def _ask(self, proxy: Proxy, link: TransportLink) -> Accepted:
         return await proxy.connect(link, self._host, self._port)
@@ -174,6 +178,7 @@ class SocksClientEndpoint(_ProxyEndpoint):
         userId: str | bytes = b"",
         initial: bytes = b"",
         stack: Sequence[Stack] = (),
+        stacked: Callable[[Sequence[Stack]], object] | None = None,
         timeout: float | None = TIMEOUT,
     ) -> None:
         """
@@ -194,6 +199,8 @@ class SocksClientEndpoint(_ProxyEndpoint):
             does not write them again.
         @param stack: how version 6 wants IP and TCP of the proxy's connections to be
             (L{socksgw.wire.stacks.Stack}); the proxy may do otherwise.
+        @param stacked: called with what the proxy tells of them, in version 6, before
+            the protocol is made; not where it refuses.
         @param timeout: seconds for all that comes before the connection is open;
             L{None} leaves that to the caller, who may cancel.
         @raise ValueError: the host, the port, or the login is none that can be asked
@@ -201,6 +208,12 @@ class SocksClientEndpoint(_ProxyEndpoint):
         """
         proxy = socksProxy(version, login, userId, initial, stack)
         super().__init__(reactor, host, port, proxyEndpoint, proxy, timeout)
+        self._stacked = stacked
+
+    def _granted(self, accepted: Accepted) -> None:
+        """Tell the program how the stacks are."""
+        if self._stacked is not None:
+            self._stacked(accepted.stack)
 
 
 class HTTPClientEndpoint(_ProxyEndpoint):

@@ -11,6 +11,7 @@ from socksgw.client.link import Link
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.codes import Command, Reply
 from socksgw.wire.protection import Protection
+from socksgw.wire.stacks import Stack
 
 __all__ = ["Accepted", "Again", "Asking", "ConnectOnly", "Expecting", "Proxy"]
 
@@ -31,12 +32,15 @@ class Accepted(NamedTuple):
     @ivar name: what the proxy tells instead of an address; usually empty.
     @ivar association: the ID of the association whose messages go on the link from
         here on (L{socksgw.wire.association}); empty where none do.
+    @ivar stack: what the proxy tells of the stacks of its connections, as it was asked
+        (SOCKS 6); nothing where it does not know.
     """
 
     bound: tuple[Address, int] = (UNSPECIFIED4, 0)
     protection: Protection | None = None
     name: str = ""
     association: bytes = b""
+    stack: tuple[Stack, ...] = ()
 
 
 class Again(Exception):

@@ -26,9 +26,9 @@ from socksgw.client.socks import Binding
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.client6 import ClientConversation6, ClientState6
 from socksgw.wire.codes import SOCKS6, Command, Method, Reply, methodsText
-from socksgw.wire.events import Decoded, Replied
+from socksgw.wire.events import Decoded
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
-from socksgw.wire.socks6 import AuthReplied
+from socksgw.wire.socks6 import AuthReplied, Socks6Replied
 from socksgw.wire.socks6options import (
     INITIAL_LIMIT,
     Kind,
@@ -195,7 +195,7 @@ class _Dialogue:
         message: M = event.message
         return message
 
-    async def event(self) -> AuthReplied | Decoded | Replied:
+    async def event(self) -> AuthReplied | Decoded | Socks6Replied:
         """Return what the proxy says next."""
         conversation = self._conversation
         try:
@@ -215,15 +215,14 @@ class _Dialogue:
         """
         self._link.asked = True
         event = await self.event()
-        assert isinstance(event, Replied)
-        _, code, host, port = event
+        assert isinstance(event, Socks6Replied)
+        code, host, port, stack = event
         if code:
             raise refusal(SOCKS6, code)
         if isinstance(host, Address):
-            return Accepted((host, port))
-        return Accepted(
-            (UNSPECIFIED4, port), None, host if isinstance(host, str) else ""
-        )
+            return Accepted((host, port), stack=stack)
+        name = host if isinstance(host, str) else ""
+        return Accepted((UNSPECIFIED4, port), None, name, stack=stack)
 
     def another(self) -> None:
         """As L{socksgw.client.socks.Replying.another}."""

@@ -13,9 +13,9 @@ from socksgw.wire.address import Address
 from socksgw.wire.association import INITIATED_LIMIT, readInitiated
 from socksgw.wire.codes import SOCKS6
 from socksgw.wire.conversation import Conversation, OutOfOrder
-from socksgw.wire.events import Decoded, Replied
+from socksgw.wire.events import Decoded
 from socksgw.wire.reader import Reader, WireError
-from socksgw.wire.socks6 import AuthReplied
+from socksgw.wire.socks6 import AuthReplied, Socks6Replied
 
 __all__ = ["ClientConversation6", "ClientState6"]
 
@@ -76,7 +76,7 @@ class ClientConversation6(Conversation):
         self._await(socks6.readAuthReply, socks6.AUTH_REPLY_LIMIT)
         return octets
 
-    def next(self) -> AuthReplied | Decoded | Replied | None:
+    def next(self) -> AuthReplied | Decoded | Socks6Replied | None:
         """
         Return the next event.
 
@@ -92,7 +92,7 @@ class ClientConversation6(Conversation):
         if self.state is ClientState6.ASSOCIATING:
             self.state = ClientState6.REPLIED
             return Decoded(event)
-        if isinstance(event, Replied):
+        if isinstance(event, Socks6Replied):
             self.state = ClientState6.REPLIED
             return event
         assert isinstance(event, AuthReplied)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, NamedTuple, final
 from socksgw.wire.address import UNSPECIFIED4, Address, Host, parseHost
 from socksgw.wire.codes import SOCKS6, AddressType, Command, Reply
 from socksgw.wire.dialect import UNBOUND, Dialect
-from socksgw.wire.events import Replied, Requested
+from socksgw.wire.events import Requested
 from socksgw.wire.reader import Reader, WireError
 from socksgw.wire.socks6login import Login6
 from socksgw.wire.socks6options import (
@@ -24,6 +24,7 @@ from socksgw.wire.socks6options import (
     RequestOptions,
     encodeOption,
     readAuthOptions,
+    readReplyOptions,
     readRequestOptions,
 )
 from socksgw.wire.stacks import NO, UDP_ERRORS, YES, Leg, Stack, encodeStack
@@ -37,6 +38,7 @@ __all__ = [
     "SUCCEEDED",
     "AuthReplied",
     "Socks6",
+    "Socks6Replied",
     "Socks6Requested",
     "encodeReply",
     "encodeRequest",
@@ -86,6 +88,22 @@ class Socks6Requested(Requested):
     """
 
     options: RequestOptions
+
+
+class Socks6Replied(NamedTuple):
+    """
+    The server's operation reply (section 7).
+
+    @ivar code: the reply octet.
+    @ivar host: where the server is bound.
+    @ivar port: 0 to 65535.
+    @ivar stack: what it tells of the stacks (section 8.1).
+    """
+
+    code: int
+    host: Host
+    port: int
+    stack: tuple[Stack, ...] = ()
 
 
 class AuthReplied(NamedTuple):
@@ -259,23 +277,23 @@ def readAuthReply(reader: Reader) -> AuthReplied:
     return AuthReplied(kind == SUCCEEDED, readAuthOptions(octets))
 
 
-def readAnswer(reader: Reader) -> Replied:
+def readAnswer(reader: Reader) -> Socks6Replied:
     """
     Read the server's operation reply (section 7) as far as it counts.
 
-    What stands behind the code of a refusal tells nothing. The options of a success
-    tell how the stacks are, which nobody asks for.
+    Of a refusal that is its code: what stands behind it need not come.
+
+    @raise WireError: it is none.
     """
     if reader.u8() != SOCKS6:
         raise WireError("the reply's version is not 6")
     code = reader.u8()
     if code:
-        return Replied(SOCKS6, code, UNSPECIFIED4, 0)
+        return Socks6Replied(code, UNSPECIFIED4, 0)
     length = _options(reader)
     port = reader.u16()
     host, _ = readHost(reader)
-    reader.take(length)
-    return Replied(SOCKS6, code, host, port)
+    return Socks6Replied(code, host, port, readReplyOptions(reader.take(length)))
 
 
 def encodeReply(

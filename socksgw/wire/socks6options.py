@@ -31,6 +31,7 @@ __all__ = [
     "encodeWindowRequest",
     "readAuthOptions",
     "readOptions",
+    "readReplyOptions",
     "readRequestOptions",
 ]
 
@@ -298,6 +299,17 @@ def readAuthOptions(octets: bytes) -> AuthOptions:
             else:
                 found.spent = kind == Kind.IDEMPOTENCE_ACCEPTED
     return found
+
+
+def readReplyOptions(octets: bytes) -> tuple[Stack, ...]:
+    """
+    Read the Stack options of an operation reply; others are ignored.
+
+    @raise WireError: they are not as the draft has them.
+    """
+    if not octets:
+        return ()
+    return readStacks([d for kind, d in readOptions(octets) if kind == Kind.STACK])
 
 
 def encodeOption(kind: int, data: bytes = b"") -> bytes:

@@ -87,7 +87,7 @@ def test_granted(course: str, size: int) -> None:
     proxy, steps = COURSES[course]
     link, running = played(proxy, steps, size)
     bound = V6 if steps[-1][1] is GRANTED6 else V4
-    assert result(running) == ((bound, 8080), None, "", b"")
+    assert result(running) == ((bound, 8080), None, "", b"", ())
     assert link.paused
     assert link.surplus == b""
 
@@ -351,7 +351,7 @@ def test_protected() -> None:
             (flipping.wrap(ASKED), flipping.wrap(GRANTED + b"behind")),
         ],
     )
-    assert result(running) == ((V4, 8080), flipping, "", b"")
+    assert result(running) == ((V4, 8080), flipping, "", b"", ())
     assert link.surplus == b"behind"
 
 

@@ -26,6 +26,7 @@ from socksgw.client.logins.token import TokenLogin
 from socksgw.client.socks6 import Socks6Proxy
 from socksgw.wire.address import Address
 from socksgw.wire.socks6options import INITIAL_LIMIT
+from socksgw.wire.stacks import FAST_OPEN, TTL, Leg, Stack
 from tests.fakes.gssapi import StubTickets
 from tests.fakes.links import MemoryLink, begun, failed, result
 
@@ -116,7 +117,7 @@ def test_granted(course: str, size: int) -> None:
         for start in range(0, len(answer), size):
             assert not running.called
             link.came(answer[start : start + size])
-    assert result(running) == ((V4, 8080), None, "", b"")
+    assert result(running) == ((V4, 8080), None, "", b"", ())
     assert link.taken() == b""
     assert link.paused
     assert link.surplus == b""
@@ -129,6 +130,18 @@ def test_surplus() -> None:
     link.came(LET_IN + GRANTED + b"220 ready")
     result(running)
     assert link.surplus == b"220 ready"
+
+
+def test_stacks() -> None:
+    """What the reply tells of the stacks (section 8.1); unknown options are ignored."""
+    link = MemoryLink()
+    asked = Stack(Leg.REMOTE, TTL, 9)
+    running = begun(Socks6Proxy(stack=[asked]).connect(link, "example.com", 443))
+    assert link.taken().endswith(bytes.fromhex("0001 0008 81 03 09 00"))
+    told = "0001 0008 81 03 09 00 fbff 0008 00000000 0001 0008 84 01 0005"
+    grant = bytes.fromhex("06 00 0018 1f90 00 01 c0000207" + told)
+    link.came(LET_IN + grant)
+    assert result(running).stack == (asked, Stack(Leg.REMOTE, FAST_OPEN, 5))
 
 
 @pytest.mark.parametrize("course", COURSES)
@@ -164,6 +177,14 @@ def test_closedAtEachOctet(course: str) -> None:
         (None, LET_IN + bytes.fromhex("06 02"), NotAllowed),
         (None, LET_IN + bytes.fromhex("06 09"), TTLExpired),
         (None, LET_IN + bytes.fromhex("05 00"), ProtocolBroken),
+        # Stack options that contradict one another.
+        (
+            None,
+            LET_IN
+            + GRANTED.replace(b"\0\0\x1f", b"\0\x10\x1f")
+            + bytes.fromhex("0001 0008 81 03 09 00 0001 0008 81 03 08 00"),
+            ProtocolBroken,
+        ),
     ],
 )  # fmt: skip
 def test_refused(login: Any, answer: bytes, error: type[ProxyError]) -> None:

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from socksgw.wire import stacks as wire
+from socksgw.wire.stacks import Leg, Stack
 from tests.live import raw
 from tests.live.names import A, NameServer, a, answer
 from tests.live.running import LOOPBACK, Running, running
@@ -325,7 +327,7 @@ async def main(reactor, gateway, port):
     proxy = HostnameEndpoint(reactor, "127.0.0.1", int(gateway))
     endpoint = SocksClientEndpoint(
         reactor, "127.0.0.1", int(port), proxy, version=6,
-        stack=[Stack(Leg.REMOTE, TOS, 0x68)],
+        stack=[Stack(Leg.REMOTE, TOS, 0x68)], stacked=print,
     )
     connected = await connectProtocol(endpoint, Protocol())
     connected.transport.loseConnection()
@@ -335,12 +337,13 @@ react(lambda reactor, *a: Deferred.fromCoroutine(main(reactor, *a)), sys.argv[1:
 
 
 def test_ourClient(gateway: Running, echoing: Echo) -> None:
-    """C{SocksClientEndpoint(…, stack=…)} says what is wanted."""
+    """C{SocksClientEndpoint(…, stack=…)} says what is wanted, and is told what is."""
     port = echoing.port
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(gateway.ports[0]), str(port)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{(Stack(Leg.REMOTE, wire.TOS, 0x68),)}\n"
     assert echoing.wire.first(destination=port).tos == 0x68
     until(lambda: gateway.journal("end"))

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from socksgw.wire import socks6
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.codes import Reply
-from socksgw.wire.events import Replied, Requested
+from socksgw.wire.events import Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
+from socksgw.wire.socks6 import Socks6Replied
 from socksgw.wire.socks6options import NO_OPTIONS, OPTIONS_LIMIT
+from socksgw.wire.stacks import TOS, Leg, Stack
 from tests.tools.samples import hosts, names, ports
 
 V4 = Address.parse("192.0.2.7")
@@ -190,17 +192,17 @@ def test_encodeReply(reply: int, host: Address, port: int, octets: str) -> None:
 @pytest.mark.parametrize(
     ("octets", "replied"),
     [
-        ("06 00 0000 1f90 00 01 c0000207", Replied(6, 0, V4, 8080)),
-        ("06 00 0000 1f90 00 03 01 61 0000", Replied(6, 0, "a", 8080)),
+        ("06 00 0000 1f90 00 01 c0000207", Socks6Replied(0, V4, 8080)),
+        ("06 00 0000 1f90 00 03 01 61 0000", Socks6Replied(0, "a", 8080)),
         (
             "06 00 0008 1f90 00 01 c0000207 0001 0008 81 01 b8 00",
-            Replied(6, 0, V4, 8080),
+            Socks6Replied(0, V4, 8080, (Stack(Leg.REMOTE, TOS, 0xB8),)),
         ),
         # Of a refusal nothing counts but its code.
-        ("06 09", Replied(6, 9, Address(bytes(4)), 0)),
+        ("06 09", Socks6Replied(9, Address(bytes(4)), 0)),
     ],
 )
-def test_readAnswer(octets: str, replied: Replied) -> None:
+def test_readAnswer(octets: str, replied: Socks6Replied) -> None:
     """Section 7."""
     reader = Reader(bytes.fromhex(octets))
     assert socks6.readAnswer(reader) == replied
@@ -231,7 +233,7 @@ def test_requestIdentity(command: int, host: Address | str, port: int) -> None:
     assert reader.position == len(reader.octets)
     assert reader.position % 4 == 0
     reader = Reader(socks6.encodeReply(0, host, port))
-    assert socks6.readAnswer(reader) == Replied(6, 0, host, port)
+    assert socks6.readAnswer(reader) == Socks6Replied(0, host, port)
     assert reader.position == len(reader.octets)
 
 
