@@ -72,9 +72,6 @@ class _Wanted:
         self._values = {each.which: each.value for each in asked if each.leg == leg}
         self._allowed = allowed
 
-    def __contains__(self, which: StackCode) -> bool:
-        return which in self._values
-
     def granted(self, which: StackCode) -> int | None:
         """Return the value that is wanted, and allowed; L{None} for none."""
         return self._values.get(which) if which.word in self._allowed else None
