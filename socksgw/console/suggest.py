@@ -90,11 +90,6 @@ class _Judging:
         if facts is None:
             found.others["requests that were no good"] += 1
             return
-        if facts.joining is not None and facts.joining.ttl is not None:
-            found.others[
-                "requests to send to a group: a rule has to say how far (rule.multicast)"
-            ] += 1
-            return
         if self._reported:
             facts = evolve(facts, addresses=facts.addresses[: len(line["addresses"])])
         else:
@@ -102,6 +97,11 @@ class _Judging:
             if why:
                 found.others[why] += 1
                 return
+        if facts.joining is not None and facts.joining.ttl is not None:
+            found.others[
+                "requests to send to a group: a rule has to say how far (rule.multicast)"
+            ] += 1
+            return
         found.seen.append(Seen(facts, line["n"], line["time"]))
 
     def _today(self, facts: Facts) -> tuple[str, Facts]:
@@ -127,12 +127,6 @@ class _Judging:
         )
         if verdict.rule in self._denying if not facts.addresses else good:
             return "", evolve(facts, addresses=good)
-        if any(
-            self._ruleset.judge(facts.question(), each).allowed
-            for each in facts.addresses
-        ):
-            rule = f'rule "{verdict.rule}"'
-            return f"groups whose {rule} allows less than clients want there", facts
         if verdict.rule == NEVER:
             return "requests that [never] denies, which no rule can allow", facts
         if verdict.rule == UNOFFERED:
@@ -140,6 +134,11 @@ class _Judging:
                 "requests of clients that cannot log in any more (auth.choose)",
                 facts,
             )
+        if facts.joining is not None and any(
+            self._ruleset.judge(facts.question(), each).allowed
+            for each in facts.addresses
+        ):
+            return f'groups of which rule "{verdict.rule}" allows less', facts
         return (
             f'requests that rule "{verdict.rule}" denies on purpose: --overrule '
             f"{verdict.rule} suggests rules before it"

@@ -19,6 +19,7 @@ import pytest
 from socksgw.console.manual import chapters
 from socksgw.warehouse.writing import Writer
 from tests.live import raw
+from tests.live.groups import RECEIVE, SEND, Member
 from tests.live.running import Running, running, socksgw
 from tests.live.servers import Destination, echo
 from tests.tools.journals import linesOf
@@ -261,3 +262,48 @@ def tagged(gateway: Running, port: int, name: str) -> int:
         assert raw.exactly(client, 4) == b"\x05\x02\x01\x00"
         client.sendall(raw.request5("127.0.0.1", port))
         return raw.reply5(client)[0]
+
+
+GROUPS = """
+[[listen]]
+name = "lan"
+address = ["127.0.0.1:0"]
+[listen.multicast]
+interface = "lo"
+[[auth.choose]]
+from = ["127.0.0.1"]
+methods = ["none"]
+[[rule]]
+id = "far"
+allow = ["multicast"]
+to = ["239.1.0.0/16"]
+multicast = { send = true, ttl = 4 }
+[[rule]]
+id = "none"
+deny = ["multicast"]
+to = ["239.2.0.0/16"]
+"""
+
+
+def test_groups(tmp_path: Path) -> None:
+    """Rules are suggested for groups that clients receive alone; for others it is told."""
+    for gateway in running(tmp_path, GROUPS):
+        with Member(gateway.port) as member:
+            for group, flags, ttl in (
+                ("239.1.0.1", RECEIVE | SEND, 4),
+                ("239.1.0.1", RECEIVE | SEND, 5),
+                ("239.2.0.1", RECEIVE, 0),
+                ("239.3.0.1", RECEIVE, 0),
+                ("239.3.0.2", SEND, 1),
+            ):
+                member.bind(group, 5004, flags, ttl=ttl)
+        found = suggest(gateway, "--listener", "lan")
+    assert found.returncode == 0, found.stderr
+    assert 'to = ["239.3.0.1"]' in found.stdout
+    assert "239.3.0.2" not in found.stdout
+    for told in (
+        "1 × requests to send to a group: a rule has to say how far",
+        '1 × groups of which rule "far" allows less',
+        '1 × requests that rule "none" denies on purpose',
+    ):
+        assert f"not suggested: {told}" in found.stdout
