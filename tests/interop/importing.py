@@ -263,14 +263,14 @@ def main(file: str, directory: str, *options: str) -> None:
                 echoing.add((asked.host, asked.port))
                 echo(asked.host, asked.port)
             own, port = client.listening
-            rule = decidedBy(dante, client, asked)
+            expected = decidedBy(dante, client, asked).passes
             with listening(asked):
                 said = [
                     *(
-                        passes((own, each), client, asked, rule is not None)
+                        passes((own, each), client, asked, expected)
                         for each in (port, OURS)
                     ),
-                    rule is not None,
+                    expected,
                 ]
             found.append([client, asked, said, isBanned(asked.host)])
         print(json.dumps(found))

@@ -6,10 +6,13 @@ the same, in one network; the requests are made of the file.
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from socksgw.importing.dante.writing import draftOf
+from socksgw.importing.host import Host
 from tests.live.netns import alone
 from tests.live.servers import program
 
@@ -156,3 +159,25 @@ def test_dante(tmp_path: Path, rules: str, isWider: bool) -> None:
     both = {"connect"} if ROUTES in rules else {"connect", "udp"}
     both |= set() if NAMED in rules else {"bind"}
     assert {each for each, said in verdicts.items() if len(said) == 2} == both
+
+
+@pytest.mark.parametrize(
+    ("address", "isTaken"),
+    [("10.0.0.2", False), ("10.0.0.2/32", True), ("fd00::5", False)],
+)
+def test_netmask(tmp_path: Path, address: str, isTaken: bool) -> None:
+    """A rule's address without a netmask is taken neither by Dante nor here."""
+    danted = program("danted", "dante-server")
+    file = tmp_path / "danted.conf"
+    rule = f"socks pass {{ from: 0/0 to: {address} }}"
+    # It wants addresses that this host has.
+    file.write_text(
+        HEAD.replace("10.0.0.1", "127.0.0.1") + f"socksmethod: none\n{rule}\n"
+    )
+    done = subprocess.run(
+        [danted, "-V", "-f", str(file)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode == 0) is isTaken, done.stderr
+    host = Host(lambda name: (), lambda name: None, lambda name: None)
+    left = [each.said for each in draftOf(file.read_text(), host).left]
+    assert ("socks pass" not in left) is isTaken

@@ -65,8 +65,8 @@ def _routeOf(block: Block, draft: Draft, looked: Callable[[Place], Place]) -> Ro
     via = block.of("via")
     if via is None:
         raise Unknown("a route needs via")
-    source = looked(placeOf(block.of("from") or ("0/0",)))
-    to = looked(placeOf(block.of("to") or ("0/0",)))
+    source = looked(placeOf(block.of("from") or ("0/0",), isRules=True))
+    to = looked(placeOf(block.of("to") or ("0/0",), isRules=True))
     if source.networks is None:
         raise Unknown(f"from: {source.name}: clients are told by addresses here")
     for each in block.said:

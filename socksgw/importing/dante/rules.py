@@ -22,6 +22,8 @@ __all__ = [
     "Place",
     "Rule",
     "Unknown",
+    "Verdict",
+    "admits",
     "decided",
     "isClients",
     "meeting",
@@ -134,10 +136,12 @@ class Asked(NamedTuple):
     name: str = ""
 
 
-def placeOf(values: Sequence[str]) -> Place:
+def placeOf(values: Sequence[str], isRules: bool = False) -> Place:
     """
-    Read an address of a rule.
+    Read an address of a rule, or of a setting.
 
+    @param isRules: whether an address needs a netmask. Without one in a rule, Dante
+        does not start (1.4.2: "a netmask must be specified in this context").
     @raise Unknown: it is none.
     """
     if not values:
@@ -146,6 +150,12 @@ def placeOf(values: Sequence[str]) -> Place:
     ports = _portsOf(rest)
     if host in ("0/0", "."):
         return Place(EVERYWHERE, "", ports)
+    if isRules and _isAddress(host):
+        bits = ip_address(host).max_prefixlen
+        raise Unknown(
+            f"{host} has no netmask, and Dante does not start so: write {host}/{bits} "
+            "for this address alone"
+        )
     if "/" in host or _isAddress(host):
         try:
             return Place((ip_network(host, strict=False),), "", ports)
@@ -206,8 +216,8 @@ def ruleOf(block: Block) -> Rule:
         raise Unknown("a rule needs from and to")
     return Rule(
         block.passes,
-        placeOf(source),
-        placeOf(to),
+        placeOf(source, isRules=True),
+        placeOf(to, isRules=True),
         _commandsOf(block),
         block.of("socksmethod") or block.of("method"),
         block.of("user"),
@@ -258,6 +268,19 @@ def meeting(one: Place, other: Place) -> Place | None:
 # Decisions.
 
 
+class Verdict(NamedTuple):
+    """
+    What Dante would say.
+
+    @ivar passes: whether it lets a request pass, and what it is for.
+    @ivar rule: which rule says so; of two the one about the other side, if both let it
+        pass. L{None} where no rule is about it: then it blocks.
+    """
+
+    passes: bool
+    rule: Rule | None = None
+
+
 def decided(
     clients: Sequence[Rule],
     requests: Sequence[Rule],
@@ -265,18 +288,18 @@ def decided(
     external: Sequence[str],
     client: Client,
     asked: Asked,
-) -> Rule | None:
+) -> Verdict:
     """
-    Return the rule by which Dante lets a request pass, and what it is for.
+    Return what Dante would say of a request, and of what it is for.
 
     That is an answer from there, where it is UDP, and for BIND a peer from there.
 
     @param groups: the members of each group.
     @param external: the addresses that Dante leaves by.
-    @return: L{None} where it does not; of two rules the one about the other side.
     """
-    if not _admits(clients, client):
-        return None
+    comes = admits(clients, client)
+    if not comes.passes:
+        return comes
     source = ip_address(client.source)
     there = ip_address(asked.host), asked.port, asked.name
     if asked.command == "connect":
@@ -284,20 +307,21 @@ def decided(
     if asked.command == "udp":
         going = _passing(requests, "udpassociate", groups, client, (source, 0), there)
         back = _passing(requests, "udpreply", groups, None, there, (source, _CLIENTS))
-        return going and back and going
+        return back if going.passes and not back.passes else going
     for each in external:
         # It listens on a port of the kernel's choice, which is the one in question.
         at = ip_address(each), _CLIENTS
         if at[0].version == source.version:
-            if _passing(requests, "bind", groups, client, (source, 0), at) is None:
-                return None
+            listens = _passing(requests, "bind", groups, client, (source, 0), at)
+            if not listens.passes:
+                return listens
             return _passing(
                 requests, "bindreply", groups, None, there, (source, _CLIENTS)
             )
-    return None
+    return Verdict(False)
 
 
-def _admits(clients: Sequence[Rule], client: Client) -> bool:
+def admits(clients: Sequence[Rule], client: Client) -> Verdict:
     """Return whether the rules of clients let one through, with its method."""
     source, listening = ip_address(client.source), ip_address(client.listening[0])
     for rule in clients:
@@ -305,10 +329,9 @@ def _admits(clients: Sequence[Rule], client: Client) -> bool:
             listening, client.listening[1]
         ):
             # Where the method is not his, he is told that none is acceptable.
-            return rule.passes and (
-                rule.methods is None or client.method in rule.methods
-            )
-    return False
+            known = rule.methods is None or client.method in rule.methods
+            return Verdict(rule.passes and known, rule)
+    return Verdict(False)
 
 
 def _passing(
@@ -318,9 +341,9 @@ def _passing(
     client: Client | None,
     source: _There,
     to: _There,
-) -> Rule | None:
+) -> Verdict:
     """
-    Return the rule that lets something pass.
+    Return what the rules say of one step.
 
     @param client: whose login counts; L{None} where none does.
     """
@@ -331,8 +354,8 @@ def _passing(
             and rule.to.covers(*to)
             and (client is None or _isHis(rule, groups, client))
         ):
-            return rule if rule.passes else None
-    return None
+            return Verdict(rule.passes, rule)
+    return Verdict(False)
 
 
 def _isHis(rule: Rule, groups: Mapping[str, Sequence[str]], client: Client) -> bool:

@@ -10,7 +10,7 @@ of clients let through.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -23,6 +23,8 @@ from socksgw.importing.dante.rules import (
     Client,
     Place,
     Rule,
+    Verdict,
+    admits,
     decided,
     isClients,
     meeting,
@@ -56,9 +58,9 @@ _TRIED: Final = 500
 _SHORT: Final = 2
 
 
-def decidedBy(reading: Reading, client: Client, asked: Asked) -> Rule | None:
-    """Return the rule by which Dante serves a request; L{None} where it does not."""
-    rule = decided(
+def decidedBy(reading: Reading, client: Client, asked: Asked) -> Verdict:
+    """Return what Dante says of a request, which also needs a way out."""
+    said = decided(
         reading.clients,
         reading.requests,
         reading.groups,
@@ -66,16 +68,16 @@ def decidedBy(reading: Reading, client: Client, asked: Asked) -> Rule | None:
         client,
         asked,
     )
-    if rule is None or asked.command == "bind" or not reading.isRouted:
-        return rule
+    if not said.passes or asked.command == "bind" or not reading.isRouted:
+        return said
     if asked.command == "udp":
-        return None
+        return Verdict(False)
     source, host = ip_address(client.source), ip_address(asked.host)
     isFor = any(
         each.source.covers(source, 0) and each.to.covers(host, asked.port, asked.name)
         for each in reading.routes
     )
-    return rule if isFor else None
+    return said if isFor else Verdict(False)
 
 
 def draftOf(text: str, host: Host) -> Draft:
@@ -208,11 +210,11 @@ class _Writing:
         return found
 
     def _rules(self, sources: Mapping[Networks, Sequence[str]]) -> None:
-        for number, (admits, names) in enumerate(sources.items(), 1):
+        for number, (clients, names) in enumerate(sources.items(), 1):
             suffix = f"-{number}" if len(sources) > 1 else ""
             listener = [*names] if len(sources) > 1 else None
             for rule in self._reading.requests:
-                own = common(admits, rule.source.networks or ())
+                own = common(clients, rule.source.networks or ())
                 if not own:
                     continue
                 commands = ["connect"] if "connect" in rule.commands else []
@@ -391,8 +393,15 @@ class _Writing:
         for client, asked in islice(made, _SAMPLES):
             if tried >= _TRIED:
                 break
-            rule = decidedBy(reading, client, asked)
-            by = rule.block.line if rule else (asked.host, asked.port)
+            passes, rule = decidedBy(reading, client, asked)
+            by: Hashable
+            if rule is not None:
+                by = rule.block.line, asked.command
+            elif admits(reading.clients, client).passes:
+                by = asked.host, asked.port
+            else:
+                # Where a stranger would go says nothing more.
+                by = "stranger"
             if not self._draft.isWanted(by) or isBanned(asked.host):
                 continue
             tried += 1
@@ -400,7 +409,7 @@ class _Writing:
             where = f"[{host}]" if ":" in host else host
             self._draft.expect(
                 by,
-                "allow" if rule else "deny",
+                "allow" if passes else "deny",
                 {
                     "from": client.source,
                     "listener": names[client.listening],

@@ -35,7 +35,7 @@ def passes(
     requests = [each for each in found if each.block.kind == "socks"]
     client = Client(source, ("10.0.0.1", 1080), method, user)
     asked = Asked(command, host, port)
-    return decided(clients, requests, {}, ["10.0.0.1"], client, asked) is not None
+    return decided(clients, requests, {}, ["10.0.0.1"], client, asked).passes
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,16 @@ def test_noPlaces(values: list[str]) -> None:
     """What is none is told."""
     with pytest.raises(Unknown):
         placeOf(values)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.2", "0.0.0.0", "fd00::5"])
+def test_netmask(host: str) -> None:
+    """
+    A rule's address without a netmask is none: Dante does not start with it. Those of
+    settings need none.
+    """
+    for pair in (f"from: {host} to: 0/0", f"from: 0/0 to: {host} port = 80"):
+        (block,) = read(f"socks pass {{ {pair} }}").blocks
+        with pytest.raises(Unknown, match=f"{host} has no netmask"):
+            ruleOf(block)
+    assert placeOf([host]).networks

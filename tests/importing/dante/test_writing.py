@@ -73,3 +73,29 @@ def test_datagramsWithoutAnswers() -> None:
     """They are told."""
     _, draft = drafted(HEAD + CLIENTS + "socks pass { from: 0/0 to: 0/0 port = 443 }")
     assert told(draft)["socks pass"].startswith("udp is left out: no rule lets")
+
+
+def test_expectations() -> None:
+    """
+    Who may not come in is tried a few times, whatever the rules of requests say; each
+    rule that blocks is tried by somebody whom it is about.
+    """
+    found, _ = drafted(
+        HEAD
+        + "client block { from: 10.0.5.0/24 to: 0/0 }\n"
+        + CLIENTS
+        + "socks block { from: 0/0 to: 10.1.0.0/16 port = 25 }\n"
+        + "".join(
+            f"socks pass {{ from: 0/0 to: 10.{i}.0.0/16 port = 443 }}\n"
+            for i in range(20, 40)
+        )
+    )
+    denied = [
+        (each["from"], each["to"])
+        for each in found["expect"]
+        if each["verdict"] == "deny"
+    ]
+    assert len([source for source, _ in denied if source == "10.0.5.1"]) <= 6
+    assert ("10.0.0.1", "10.1.0.1:25") in denied
+    allowed = {each["to"] for each in found["expect"] if each["verdict"] == "allow"}
+    assert {f"10.{i}.0.1:443" for i in range(20, 40)} <= allowed
