@@ -14,8 +14,9 @@ from socksgw.config.tags import isTag
 from socksgw.config.userwords import userWord
 from socksgw.interfaces import ANONYMOUS
 from socksgw.policy.facts import Facts, destination, groupsOf, tagOf, unsureOf
-from socksgw.policy.outcome import Admitting, consider
+from socksgw.policy.outcome import Admitting, Outcome, consider
 from socksgw.policy.questions import UNOFFERED, Missing
+from socksgw.policy.rules import CONDITIONS
 from socksgw.policy.ruleset import Ruleset
 from socksgw.wire.address import Address
 from socksgw.wire.levels import FACTS
@@ -74,6 +75,7 @@ def _problem(
         outcome = consider(ruleset, facts, offers, everyRule=False)
         if outcome.verdict.rule == UNOFFERED and expect.verdict == "deny":
             if expect.rule not in (None, UNOFFERED):
+                offers = None
                 outcome = consider(ruleset, facts, everyRule=False)
     except Missing as e:
         return Problem(place, f"the verdict depends on `{e.fact}`: give it")
@@ -88,11 +90,40 @@ def _problem(
     if found == expect.verdict and expect.rule in (None, verdict.rule):
         return None
     wanted = f' by rule "{expect.rule}"' if expect.rule is not None else ""
+    other = _other(expect, ruleset, consider(ruleset, facts, offers))
     return Problem(
         place,
         f"expects {expect.verdict}{wanted} for {expect.command} to "
-        f'{expect.to}, and it is {found} by rule "{verdict.rule}"',
+        f'{expect.to}, and it is {found} by rule "{verdict.rule}"{other}',
     )
+
+
+def _other(expect: Expect, ruleset: Ruleset, outcome: Outcome) -> str:
+    """
+    Return what is said of the rule that was to decide: the named, or the nearest one.
+
+    The nearest is the rule with the verdict whose first condition that does not hold
+    comes last, in the order in which rules ask (L{CONDITIONS}).
+    """
+    asked = [step for _, steps in outcome.steps for step in steps]
+    if expect.rule is not None:
+        for step in asked:
+            if step.rule == expect.rule and step.unmet is not None:
+                return f'; of "{step.rule}", {step.unmet} does not match'
+        known = any(rule.id == expect.rule for rule in ruleset.rules)
+        return f'; "{expect.rule}" is not asked before it' if known else ""
+    allows = expect.verdict == "allow"
+    those = {r.id for r in ruleset.rules if r.allow == allows and not r.reportOnly}
+    near = [
+        (CONDITIONS.index(step.unmet), step.rule)
+        for step in asked
+        if step.rule in those and step.unmet in CONDITIONS
+    ]
+    if not near:
+        return ""
+    last, rule = max(near, key=lambda each: each[0])
+    unmet = CONDITIONS[last]
+    return f'; the nearest that would {expect.verdict} it is "{rule}": {unmet} does not match'
 
 
 def wrongFacts(

@@ -33,8 +33,14 @@ from socksgw.policy.special import kinds
 from socksgw.policy.tags import Tags
 from socksgw.wire.address import Address
 
-__all__ = ["Rule"]
+__all__ = ["CONDITIONS", "Rule"]
 
+#: What a rule that does not match is told to lack, in the order of L{Rule.answer}.
+CONDITIONS: Final = (
+    "command", "who", "listener", "from", "method", "secured", "tag", "asked_by",
+    "until", "during", "application", "server_name", "ports", "services", "to",
+    "resolving_to",
+)  # fmt: skip
 _NO_OBLIGATIONS: Final = Obligations()
 
 

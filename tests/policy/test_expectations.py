@@ -207,3 +207,56 @@ def test_tags(facts: str, told: str) -> None:
     found = problems(text)
     assert len(found) == bool(told)
     assert told in "".join(found)
+
+
+WEB = (
+    LISTEN
+    + """
+[[rule]]
+id = "mail"
+allow = ["connect"]
+who = ["bob"]
+to = ["9.9.9.9"]
+[[rule]]
+id = "web"
+allow = ["connect"]
+who = ["alice"]
+to = ["9.9.9.9"]
+ports = [443]
+[[rule]]
+id = "late"
+deny = "any"
+who = ["carol"]
+[[expect]]
+command = "connect"
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("expect", "told"),
+    [
+        (
+            'who = "alice"\nto = "9.9.9.9:80"\nverdict = "allow"',
+            'and it is deny by rule "default"; the nearest that would allow it is '
+            '"web": ports does not match',
+        ),
+        (
+            'who = "alice"\nto = "9.9.9.8:443"\nverdict = "allow"\nrule = "mail"',
+            'and it is deny by rule "default"; of "mail", who does not match',
+        ),
+        # Nothing else denies; who is another one.
+        (
+            'who = "alice"\nto = "9.9.9.9:443"\nverdict = "deny"',
+            'and it is allow by rule "web"',
+        ),
+        (
+            'who = "alice"\nto = "9.9.9.9:443"\nverdict = "deny"\nrule = "late"',
+            'and it is allow by rule "web"; "late" is not asked before it',
+        ),
+    ],
+)
+def test_nearest(expect: str, told: str) -> None:
+    """The rule that was to decide is named, and what of it does not match."""
+    (said,) = problems(f"{WEB}{expect}\n")
+    assert said.endswith(told)
