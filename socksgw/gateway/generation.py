@@ -322,7 +322,8 @@ class Generation:
         sources = [c for c in checkers if IGroupSource.providedBy(c)]
         locking: list[Any] = [c for c in checkers if ILockingStore.providedBy(c)]
         for each in locking:
-            each.tries(config.auth.throttle.per_user)
+            if self.methods.bring(each):
+                each.tries(config.auth.throttle.per_user)
         if not sources:
             return None
         append = self._base.append

@@ -140,6 +140,20 @@ class Methods:
         methods = {each for choice in self.choices for each in choice.methods}
         return {each.name for one in methods for each in (one, *one.inner)}
 
+    def bring(self, checker: Any) -> bool:
+        """Return whether some client may bring credentials that a checker decides on."""
+        methods = [each for choice in self.choices for each in choice.methods]
+        for each in [*methods]:
+            methods += each.inner
+        return any(
+            each.capabilities.needsChecker
+            if (kinds := each.capabilities.credentials) is None
+            else any(
+                k.isOrExtends(t) for k in kinds for t in checker.credentialInterfaces
+            )
+            for each in methods
+        )
+
     def wanted(self, listener: str, source: Address) -> tuple[OfferedMethod, ...]:
         """
         Return the methods acceptable from a client, best first.

@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from twisted.cred.credentials import IUsernamePassword
 
+from socksgw.negotiate.capabilities import capabilitiesOf
+from socksgw.negotiate.discovery import findMethods
 from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
 from socksgw.wire.address import Address
 
@@ -66,3 +69,31 @@ def test_matches(
 def test_noChoices() -> None:
     """Without any choice nobody gets in."""
     assert Methods([]).wanted("lan", LOOPBACK) == ()
+
+
+class Passwords:
+    """A checker of passwords."""
+
+    credentialInterfaces = (IUsernamePassword,)
+
+
+def test_bring() -> None:
+    """A checker of passwords is asked where some method, also inside, has passwords."""
+    found = {name: capabilitiesOf(each) for name, each in findMethods()[0].items()}
+    none, password, ticket, challenge = (
+        OfferedMethod(name, code, None, capabilities=found[name])
+        for name, code in (("none", 0), ("userpass", 2), ("gssapi", 1), ("chap", 3))
+    )
+    inside = OfferedMethod("tls", 6, None, [password], found["tls"])
+    unknown = OfferedMethod("own", 0x80, None)
+    for methods, brings in (
+        ([none, ticket, challenge], False),
+        ([ticket, password], True),
+        ([inside], True),
+        # Of what declares nothing, the worst is assumed.
+        ([unknown], True),
+    ):
+        offered = Methods(
+            [Choice([none], frozenset({"x"}), None), Choice(methods, None, None)]
+        )
+        assert offered.bring(Passwords()) is brings

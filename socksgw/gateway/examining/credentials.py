@@ -8,7 +8,7 @@ in the clear.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
 from zope.interface.interface import InterfaceClass
@@ -26,6 +26,9 @@ from socksgw.login.discovery import findCheckers
 from socksgw.wire.server import DIALECTS
 
 __all__ = ["Credentials"]
+
+#: So many entries that have the same warning are named besides the first one.
+_ENTRIES: Final = 3
 
 
 @final
@@ -271,10 +274,18 @@ class Credentials:
     def _orders(self) -> None:
         """
         Warn of orders of methods that surprise clients which offer several.
+
+        What several entries have in common is said once.
         """
+        found: dict[str, list[str]] = {}
         for i, choose in enumerate(self._config.auth.choose):
             for text in self._order(choose):
-                self._problems.odd(f"auth.choose[{i}].methods", text)
+                found.setdefault(text, []).append(f"auth.choose[{i}]")
+        for text, (first, *others) in found.items():
+            shown = ", ".join(others[:_ENTRIES])
+            more = f" and {len(others) - _ENTRIES} more" if others[_ENTRIES:] else ""
+            likewise = f" (likewise {shown}{more})" if others else ""
+            self._problems.odd(f"{first}.methods", text + likewise)
 
     def _order(self, choose: Choose) -> Iterator[str]:
         # Clients of SOCKS alone offer several methods.

@@ -8,7 +8,7 @@ import re
 import socket
 from typing import Final
 
-from socksgw.config.schema import Config, Listen, Rule, RuleMulticast
+from socksgw.config.schema import Config, Listen, ListenMulticast, Rule, RuleMulticast
 from socksgw.gateway.examining.problems import Problems
 from socksgw.wire.server import DIALECTS
 
@@ -62,6 +62,11 @@ def _listener(path: str, listen: Listen, problems: Problems) -> None:
     if said.groups < 1:
         problems.wrong(f"{path}.groups", "must be 1, at least")
     if not said.interface:
+        if said != ListenMulticast():
+            problems.odd(
+                path,
+                "has no effect: without interface the listener serves no groups",
+            )
         return
     _interface(f"{path}.interface", said.interface, problems)
     commands = [DIALECTS[each].commands.values() for each in listen.spoken]

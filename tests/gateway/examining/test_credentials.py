@@ -63,6 +63,22 @@ def test_whatAnOrderDoes(
         assert said in text
 
 
+def test_ordersOfSeveral() -> None:
+    """What several entries have in common is a warning once, with their names."""
+    entry = '[[auth.choose]]\nmethods = ["userpass", "none"]\nfrom = ["10.{}.0.0/16"]\n'
+    other = '[[auth.choose]]\nmethods = ["none", "userpass"]\n'
+    text = LISTEN + "".join(map(entry.format, range(6))) + other + ANY
+    warned = {
+        each.path: each.text
+        for each in examined(loads(text, "gw.toml")).warnings
+        if "comes before" in each.text
+    }
+    assert set(warned) == {"auth.choose[0].methods", "auth.choose[6].methods"}
+    assert warned["auth.choose[0].methods"].endswith(
+        "(likewise auth.choose[1], auth.choose[2], auth.choose[3] and 2 more)"
+    )
+
+
 CERTIFICATE = '[[auth.choose]]\nmethods = ["certificate"]\n'
 
 

@@ -99,3 +99,21 @@ def test_good() -> None:
     problems = found(SERVES + RULE.format(ALLOW, "send = true, ttl = 255"))
     assert not problems.errors
     assert not problems.warnings
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("groups = 4", True),
+        ("tunnels = false", True),
+        ("", False),
+        ("groups = 16", False),
+    ],
+)
+def test_withoutInterface(keys: str, told: bool) -> None:
+    """A listener that serves no groups has no use for what is said of them."""
+    problems = found(LISTEN.format("", keys))
+    assert problems.errors == []
+    assert [each.path for each in problems.warnings] == (
+        ["listen[0].multicast"] if told else []
+    )
