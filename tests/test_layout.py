@@ -52,6 +52,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "session/multicast",
         )
     },
+    "system/bpf.py": ("system/test_filter.py", "filters are made by it"),
     "admin/filtering.py": ("admin/api/test_sessions.py", "sessions are chosen by it"),
     "admin/parts.py": ("workers/test_admin.py", "workers answer it"),
     "admin/together.py": ("workers/test_admin.py", "workers are asked by it"),

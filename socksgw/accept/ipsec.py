@@ -15,8 +15,8 @@ from typing import Final, final
 
 from socksgw.accept.layers import Client, Upwards
 from socksgw.errors import LimitReached
+from socksgw.system.bpf import admitMarked
 from socksgw.system.connection import Connection
-from socksgw.system.filter import admitMarked
 
 __all__ = ["IPsecLayer"]
 

@@ -84,7 +84,7 @@ class DatagramCarrier(Control):
         @param isClients: tells of the first valid datagram whether a socket there is
             the client's; by default each is.
         @param mark: the mark that its datagrams have to have
-            (L{socksgw.system.filter.admitMarked}, which the socket has let only these
+            (L{socksgw.system.bpf.admitMarked}, which the socket has let only these
             through by so far); 0: any or none.
         """
         super().__init__(end)

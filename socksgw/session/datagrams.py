@@ -23,7 +23,7 @@ from socksgw.relay.tally import Tally
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Routed
 from socksgw.session.flowjudge import FlowJudge
-from socksgw.system.filter import admitMarked
+from socksgw.system.bpf import admitMarked
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.association import ID_OCTETS
 from socksgw.wire.datagram import Datagram

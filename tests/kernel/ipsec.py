@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from socksgw.system.filter import admitMarked
+from socksgw.system.bpf import admitMarked
 from tests.tools.namespaces import ipAtOnce, within
 
 BIT = 0x1000000

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from socksgw.system.filter import admitMarked, admitOnly, dropped
+from socksgw.system.bpf import admitMarked
+from socksgw.system.filter import admitOnly, dropped
 from socksgw.wire.address import Address
 from tests.live.servers import missing
 from tests.tools.sockets import udp
