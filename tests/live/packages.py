@@ -68,7 +68,7 @@ def distributions(directory: Path) -> Path:
         cwd=copy,
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     return found
 
