@@ -61,8 +61,9 @@ class Hangups:
 
     def _stopLater(self, *_: object) -> None:
         # The reactor may be half imported now.
-        self._ended = True
-        if self._reactor is not None:
+        if self._reactor is None:
+            self._ended = True
+        else:
             self._reactor.callWhenRunning(self._reactor.stop)
 
     def _caught(self, *_: object) -> None:
@@ -95,10 +96,10 @@ class Hangups:
             delay = _SETTLE if terminal else 0
             reactor.callFromThread(reactor.callLater, delay, decide)
 
-        self._act = act
+        # From here on the handlers act by themselves; then what has come before.
+        self._act, self._reactor = act, reactor
         if self._ended:
             reactor.callWhenRunning(reactor.stop)
-        self._reactor = reactor
         if self._came:
             self._came = False
             act()
