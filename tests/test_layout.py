@@ -384,8 +384,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
             "interop/test_selftest.py",
             "it needs a gateway",
         )
-        for each in ("logins", "others", "probes", "witness")
+        for each in ("behind", "datagrams", "logins", "others", "probes", "witness")
     },
+    "client/logins/inside.py": (
+        "interop/test_selftest.py",
+        "a gateway has TLS inside SOCKS",
+    ),
+    "plugins/auth_tls.py": ("interop/test_inside.py", "a client of the draft's text"),
     "session/datagrams.py": ("hostile/test_udp.py", "it needs real datagrams"),
     "session/deciding.py": ("session/test_session.py", "every session takes this step"),
     "session/refusing.py": (

@@ -78,6 +78,7 @@ async def reached(
     proxy: Any,
     ask: Callable[[Any, ConnectionLink], Awaitable[T]],
     certified: bool = False,
+    preface: Callable[[Any], bytes] | None = None,
 ) -> tuple[ConnectionLink, T]:
     """
     Ask a proxy for something.
@@ -87,6 +88,8 @@ async def reached(
     @param ask: asks a proxy by a link.
     @param certified: whether the client's certificate is its login: the proxy has to
         ask for it.
+    @param preface: returns what is said first on a connection, inside TLS; L{None} for
+        nothing.
     @return: the link to the proxy, and the answer.
     @raise ProxyError: there is no answer that grants it. Nothing is left open then.
     """
@@ -96,6 +99,8 @@ async def reached(
             if tls is not None:
                 connection = await _secured(tls, connection, certified)
             link = ConnectionLink(connection)
+            if preface is not None:
+                link.write(preface(connection))
             return link, await ask(proxy, link)
         except Again as e:
             connection.abortConnection()

@@ -247,10 +247,20 @@ class Socks5Proxy(_SocksProxy):
 
     async def greet(self, link: Link) -> None:
         """As L{socksgw.client.proxy.Proxy.greet}."""
+        await self.enter(link)
+
+    async def enter(self, link: Link, datagrams: bool = False) -> Protection | None:
+        """
+        Log in; what the request is, the caller says.
+
+        @param datagrams: whether it may be for datagrams.
+        @return: what stands between the octets and the wire from here on.
+        @raise socksgw.client.errors.ProxyError: it does not let the client in.
+        """
         conversation = ClientConversation(
             SOCKS5, _CONNECT, UNSPECIFIED4, 0, self._methods
         )
-        await self._enter(_Dialogue(link, conversation), conversation)
+        return await self._enter(_Dialogue(link, conversation, datagrams), conversation)
 
     async def _enter(
         self, dialogue: _Dialogue, conversation: ClientConversation

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar, final
 
 from socksgw.client.errors import (
@@ -28,7 +29,7 @@ from socksgw.wire.client6 import ClientConversation6, ClientState6
 from socksgw.wire.codes import SOCKS6, Command, Method, Reply, methodsText
 from socksgw.wire.events import Decoded
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
-from socksgw.wire.socks6 import AuthReplied, Socks6Replied
+from socksgw.wire.socks6 import AuthReplied, Socks6Replied, encodeRequest
 from socksgw.wire.socks6options import (
     INITIAL_LIMIT,
     Kind,
@@ -327,6 +328,20 @@ class Socks6Proxy:
         with suppress(CommandNotSupported):
             await dialogue.replied()
 
+    async def enter(self, link: Link, request: Callable[[bytes], bytes]) -> None:
+        """
+        Log in, with a request of the caller's.
+
+        What is behind the proxy's authentication reply is L{Link.surplus}.
+
+        @param request: returns it, with encoded options.
+        @raise socksgw.client.errors.ProxyError: it does not let the client in.
+        """
+        conversation = ClientConversation6(request)
+        dialogue = _Dialogue(link, conversation, bytes(self._logins), b"", b"")
+        await dialogue.enter(self._logins)
+        link.surplus = conversation.surplus()
+
     async def connect(self, link: Link, host: Address | str, port: int) -> Accepted:
         """As L{socksgw.client.proxy.Proxy.connect}."""
         dialogue, accepted = await self._ask(
@@ -348,7 +363,7 @@ class Socks6Proxy:
         initial: bytes,
         options: bytes,
     ) -> _Dialogue:
-        conversation = ClientConversation6(command, host, port)
+        conversation = ClientConversation6(partial(encodeRequest, command, host, port))
         return _Dialogue(link, conversation, bytes(self._logins), initial, options)
 
     async def _ask(

@@ -24,6 +24,7 @@ __all__ = ["askedMain", "probeMain"]
 
 #: Seconds between two lines about who has not answered yet.
 _LOOK: Final = 2.0
+_STATES: Final = ("ok", "warning", "failed")
 _MARKS: Final = {"ok": "ok", "warning": "WARN", "failed": "FAIL"}
 
 
@@ -170,7 +171,8 @@ def _member(given: Given) -> dict[str, Any]:
 
 def _print(given: Sequence[Given], out: TextIO) -> None:
     put = partial(print, file=out)
-    for each in given:
+    # What asks for attention is last, where a terminal shows it.
+    for each in sorted(given, key=lambda each: _STATES.index(each.answer.state)):
         answer = each.answer
         put(f"{_MARKS[answer.state]:<4}  {each.place}  {shown(answer.what)}")
         put(f"      {shown(answer.said)}")

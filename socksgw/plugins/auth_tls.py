@@ -14,16 +14,16 @@ from OpenSSL import SSL
 from zope.interface import implementer
 
 from socksgw.errors import AuthenticationFailed
-from socksgw.interfaces import CONFIDENTIALITY, IRenumbered, IWrapper, Settings
+from socksgw.interfaces import IRenumbered, IWrapper, Settings
 from socksgw.system.tls import Stream
 from socksgw.system.tlscontext import certificatesOf, keyFor, serverContext
+from socksgw.system.tlsinside import Secured
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import (
     OPTIONS_LIMIT,
     RECORD_LIMIT,
     Option,
-    Records,
     State,
     encodeOptions,
     encodeRecords,
@@ -35,64 +35,6 @@ __all__ = ["method"]
 
 #: Octets of a client's side of the handshake, at most.
 _HANDSHAKE: Final = 1 << 17
-
-
-@final
-class Secured:
-    """
-    TLS between the octets of SOCKS and the wire, after the handshake.
-
-    It is a L{socksgw.interfaces.StreamProtection}.
-
-    @ivar naked: whether datagrams go unprotected beside it (UDP-Naked).
-    """
-
-    level = CONFIDENTIALITY
-
-    __slots__ = ("_over", "_records", "_stream", "naked")
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._records = Records(State.HANDSHAKE)
-        #: Nothing can be said any more.
-        self._over = False
-        self.naked = False
-
-    def unwrap(self, octets: bytes | memoryview) -> bytes:
-        """Octets came."""
-        stream = self._stream
-        try:
-            data = stream.receive(self._records.receive(bytes(octets)))
-        except WireError:
-            self._over = True
-            raise
-        if stream.failure is not None:
-            self._over = True
-            raise WireError("what came is not the client's TLS") from None
-        return data
-
-    def wrap(self, octets: bytes) -> bytes:
-        """Return what to send: nothing once our side has ended, or TLS failed."""
-        if self._over:
-            return b""
-        # Of the state that the client has come to.
-        state = min(self._records.state, State.DATA)
-        return encodeRecords(state, self._stream.send(octets))
-
-    def close(self) -> bytes:
-        """Return the orderly end of our side ("Orderly closure")."""
-        if self._over:
-            return b""
-        self._over = True
-        return encodeRecords(State.CLOSING, self._stream.end())
-
-    def unwrapDatagram(self, octets: bytes) -> bytes:
-        """As it is."""
-        return octets
-
-    def wrapDatagram(self, octets: bytes) -> bytes:
-        """As it is."""
-        return octets
 
 
 @implementer(IWrapper)

@@ -20,7 +20,7 @@ from socksgw.system.connection import Connection
 from socksgw.system.files import FileError, readFile, readSecret, stampOf, unreadable
 from socksgw.system.tls import Stream
 from socksgw.system.tlscontext import Own, certificatesOf, clientContext, keyFor
-from socksgw.system.tlsname import Handshake, PeerName
+from socksgw.system.tlsname import Handshake, PeerName, PeerRefused
 from socksgw.system.tlsover import TLSOver
 
 __all__ = ["ClientTLS", "WrongFile"]
@@ -87,12 +87,33 @@ class ClientTLS:
         @raise TLSFailed: there is no TLS, or the server is not who it should be. The
             connection is closed then.
         """
+        found = TLSOver(below, self.stream())
+        await found.open(self._name)
+        return found
+
+    def stream(self) -> Stream:
+        """
+        Return TLS on octets in memory, before its handshake.
+
+        The server is verified in it, and is to be confirmed after it (L{confirm}).
+        """
         connection = self._name.named(self.context())
         connection.set_app_data(Handshake())
         connection.set_connect_state()
-        found = TLSOver(below, Stream(connection))
-        await found.open(self._name)
-        return found
+        return Stream(connection)
+
+    def confirm(self, stream: Stream) -> None:
+        """
+        Look at a handshake of L{stream} that is over.
+
+        @raise PeerRefused: the server is not who it should be, or the handshake failed.
+        """
+        refusal = stream.connection.get_app_data().refusal
+        if refusal:
+            raise PeerRefused(refusal)
+        if stream.failure is not None:
+            raise PeerRefused("the handshake failed")
+        self._name.confirm(stream.connection)
 
     def context(self) -> SSL.Context:
         """Return what connections are made with now."""

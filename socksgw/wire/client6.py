@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Any, final
 
 from socksgw.wire import socks6
-from socksgw.wire.address import Address
 from socksgw.wire.association import INITIATED_LIMIT, readInitiated
 from socksgw.wire.codes import SOCKS6
 from socksgw.wire.conversation import Conversation, OutOfOrder
@@ -55,13 +54,19 @@ class ClientConversation6(Conversation):
     @ivar state: where it is.
     """
 
-    __slots__ = ("_command", "_host", "_port", "state")
+    __slots__ = ("_request", "state")
 
-    def __init__(self, command: int, host: Address | str, port: int) -> None:
+    def __init__(self, request: Callable[[bytes], bytes]) -> None:
+        """
+        Begin.
+
+        @param request: makes the request, with encoded options; raises C{ValueError}
+            where it cannot be said.
+        """
         super().__init__()
         self.version = SOCKS6
         self.state = ClientState6.START
-        self._command, self._host, self._port = command, host, port
+        self._request = request
 
     def start(self, options: bytes = b"") -> bytes:
         """
@@ -71,7 +76,7 @@ class ClientConversation6(Conversation):
         @raise ValueError: it cannot be said.
         """
         self._require(ClientState6.START)
-        octets = socks6.encodeRequest(self._command, self._host, self._port, options)
+        octets = self._request(options)
         self.state = ClientState6.ENTERING
         self._await(socks6.readAuthReply, socks6.AUTH_REPLY_LIMIT)
         return octets

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.live import upstreams
 from tests.live.kerberos import Realm, within
 from tests.live.netns import served
 from tests.live.running import Running, environment, running, socksgwProcess
-from tests.live.servers import Daemon, freePort, package
+from tests.live.servers import Daemon, freePort, package, program
 from tests.tools.certificates import CLIENT, SERVER, Authority, dns, email, pemOf
 from tests.tools.tokens import AUDIENCE, ISSUER, Issuer, setOf
 
@@ -165,6 +166,7 @@ protocols = ["socks5", "http"]
 [[listen]]
 name = "challenge"
 address = ["127.77.0.1:{ports[1]}"]
+protocols = ["socks5", "socks6"]
 [[listen]]
 name = "partners"
 address = ["127.77.0.1:{ports[2]}"]
@@ -182,8 +184,25 @@ proxy_protocol_from = ["127.0.0.1"]
 name = "jobs"
 address = ["127.77.0.1:{ports[4]}"]
 protocols = ["http"]
+[[listen]]
+name = "inside"
+address = ["127.77.0.1:{ports[5]}"]
+[listen.multicast]
+interface = "lo"
+[[listen]]
+name = "realm over tls"
+address = ["127.77.0.1:{ports[6]}"]
+protocols = ["socks6"]
+tls = {{ certificate = "gw.pem", key = "gw.key" }}
+[[listen]]
+name = "gateways"
+address = ["127.77.0.1:{ports[7]}"]
+protocols = ["socks5", "http"]
+identity_keys = ["edge.pub"]
+tls = {{ certificate = "gw.pem", key = "gw.key" }}
 [auth]
 checkers = ["secrets:secrets"]
+tls = {{ certificate = "gw.pem", key = "gw.key", methods = ["chap"] }}
 strip_realms = ["{realm.name}"]
 gssapi = {{ keytab = "{realm.keytab}" }}
 [[auth.checker]]
@@ -192,8 +211,14 @@ issuer = "{issuer}"
 audience = "{audience}"
 keys = "keys.json"
 [[auth.choose]]
-listener = ["realm"]
+listener = ["realm", "realm over tls"]
 methods = ["gssapi"]
+[[auth.choose]]
+listener = ["inside"]
+methods = ["tls"]
+[[auth.choose]]
+listener = ["gateways"]
+methods = ["gateway"]
 [[auth.choose]]
 listener = ["challenge"]
 methods = ["chap"]
@@ -209,7 +234,7 @@ from = ["127.0.0.0/8"]
 methods = ["none"]
 [[rule]]
 id = "all"
-allow = ["connect", "bind", "udp"]
+allow = ["connect", "bind", "udp", "multicast"]
 [never]
 except = ["127.0.0.0/8", "0.0.0.0"]
 """
@@ -235,12 +260,18 @@ def everyLogin(
     for name, text in (("password", "a password"), ("token", issuer.token().decode())):
         (directory / name).write_text(f"{text}\n")
         (directory / name).chmod(0o600)
+    for arguments in (
+        ("genpkey", "-algorithm", "ed25519", "-out", "edge.key"),
+        ("pkey", "-in", "edge.key", "-pubout", "-out", "edge.pub"),
+    ):
+        openssl = program("openssl", "openssl")
+        subprocess.run([openssl, *arguments], cwd=directory, check=True)
     secrets = str(directory / "secrets")
     done = socksgwProcess("passwd", "--secrets", secrets, "alice", stdin="a password\n")
     assert done.returncode == 0, done.stderr
     with realm.running():
         text = LOGINS.format(
-            ports=[freePort() for _ in range(5)], directory=directory, realm=realm,
+            ports=[freePort() for _ in range(8)], directory=directory, realm=realm,
             issuer=ISSUER, audience=AUDIENCE,
         )  # fmt: skip
         with contextmanager(running)(directory, text, extra=realm.environment) as made:
@@ -268,13 +299,9 @@ def test_everyLogin(everyLogin: tuple[Running, Realm]) -> None:
             ),
             *("--token-file", str(here / "token"), "--service", "localhost"),
             *("--ccache", tickets["KRB5CCNAME"]),
+            *("--identity-key", str(here / "edge.key")),
         )
-    others = [each for each in found if each["state"] != "ok"]
-    assert [(each["place"], each["what"], each["said"]) for each in others] == [
-        (f"listen[{i}].address[0]", "6 exchanges behind a login",
-         "not tried: vectors log in by user and password alone")
-        for i in (0, 1)
-    ]  # fmt: skip
+    assert [each for each in found if each["state"] != "ok"] == []
     assert status == 0
     ours = {
         each["what"].replace(" by socksgw's own client", ""): each["said"]
@@ -284,22 +311,74 @@ def test_everyLogin(everyLogin: tuple[Running, Realm]) -> None:
     connects, bind = "it connects, and what is sent arrives", "it listens at"
     assert [what for what, said in ours.items() if said == connects] == [
         "socks5: CONNECT, by GSSAPI", "http: CONNECT, by Negotiate",
-        "socks5: CONNECT, as alice by CHAP",
+        "socks5: CONNECT, as alice by CHAP", "socks6: CONNECT, as alice by CHAP",
         "socks5: CONNECT, by a certificate", "socks4: CONNECT, by a certificate",
         "socks6: CONNECT, by a certificate", "http: CONNECT, by a certificate",
         "socks5: CONNECT", "socks4: CONNECT", "http: CONNECT, by a token",
+        "socks5: CONNECT, as alice by CHAP inside TLS", "socks6: CONNECT, by GSSAPI",
+        "socks5: CONNECT, as a gateway's user", "http: CONNECT, as a gateway's user",
     ]  # fmt: skip
+    # The vectors of requests come after each login, too.
+    said = [each["what"] for each in found]
+    behind = [
+        "socks5: {}, by GSSAPI", "http: {}, by Negotiate", "socks5: {}, as alice by CHAP",
+        "socks6: {}, as alice by CHAP",
+        "socks5: {}, by a certificate", "socks6: {}, by a certificate",
+        "http: {}, by a certificate", "socks5: {}", "http: {}, by a token",
+        "socks5: {}, as alice by CHAP inside TLS", "socks6: {}, by GSSAPI",
+        "socks5: {}, as a gateway's user", "http: {}, as a gateway's user",
+    ]  # fmt: skip
+    for name in ("a destination of documentation", "a request octet by octet"):
+        assert [each for each in behind if each.format(name) not in said] == []
     binds = [what for what, said in ours.items() if said.startswith(bind)]
     assert {"socks5: BIND, by GSSAPI", "socks5: BIND, as alice by CHAP"} <= set(binds)
-    relays = [what for what, said in ours.items() if said.startswith("it relays")]
-    assert {"socks5: UDP ASSOCIATE, by GSSAPI", "socks5: UDP ASSOCIATE"} <= set(relays)
+    relays = {what: said for what, said in ours.items() if said.startswith("it relays")}
+    for what in (
+        "socks5: UDP ASSOCIATE, by GSSAPI", "socks5: UDP ASSOCIATE",
+        "socks5: UDP ASSOCIATE, as alice by CHAP inside TLS",
+    ):  # fmt: skip
+        assert relays[what].endswith("; 3 wrong datagrams go nowhere")
+    assert "socks6: UDP ASSOCIATE, by GSSAPI" in relays
+    groups = [what for what, said in ours.items() if "is none, is refused" in said]
+    assert groups == ["socks5: multicast groups, as alice by CHAP inside TLS"]
     users = {(e["method"], e["user"]) for e in gateway.journal("decision")}
     assert users >= {
         ("gssapi", "alice"), ("chap", "alice"), ("certificate", "alice@corp.example"),
+        ("gateway", "alice"),
     }  # fmt: skip
     proxied = [e for e in gateway.journal("decision") if e["listener"] == "front"]
     assert proxied
     assert all(each["sender"] for each in proxied)
+
+
+def test_wrongMaterial(everyLogin: tuple[Running, Realm], tmp_path: Path) -> None:
+    """
+    A wrong password inside TLS, an authority that has not signed, a key that no listener
+    believes: each is a failure, with what to look at.
+    """
+    gateway, _ = everyLogin
+    here = gateway.directory
+    (tmp_path / "password").write_text("another\n")
+    (tmp_path / "password").chmod(0o600)
+    (tmp_path / "ca.pem").write_bytes(pemOf(Authority().certificate))
+    make = ("genpkey", "-algorithm", "ed25519", "-out", str(tmp_path / "other.key"))
+    subprocess.run([program("openssl", "openssl"), *make], check=True)
+    user = ("--user", "alice", "--password-file")
+    inside, gateways = "listen[5].address[0]", "listen[7].address[0]"
+    _, found = tried(
+        gateway,
+        *(*user, str(tmp_path / "password"), "--ca", str(here / "ca.pem")),
+        *("--identity-key", str(tmp_path / "other.key"), "--server-name", "gw.example"),
+    )
+    failed = {e["place"]: e["remedy"] for e in found if e["state"] == "failed"}
+    assert failed[inside] == "are --user and the password right?"
+    assert "identity_keys" in failed[gateways]
+    _, found = tried(
+        gateway, *user, str(here / "password"), "--ca", str(tmp_path / "ca.pem")
+    )
+    (said, *_) = [e for e in found if (e["place"], e["state"]) == (inside, "failed")]
+    assert "no trusted authority" in said["said"]
+    assert said["remedy"] == "are --ca and --server-name right?"
 
 
 def test_aKeytab(everyLogin: tuple[Running, Realm]) -> None:
@@ -320,9 +399,9 @@ def test_aKeytab(everyLogin: tuple[Running, Realm]) -> None:
         for each in found
         if each["state"] == "warning" and "needs" in each["said"]
     }
-    assert told["socks5: login by chap"][1] == "--user and --password-file"
+    assert told["socks5, socks6: login by chap"][1] == "--user and --password-file"
     assert told["http: login by token"] == (
-        "not tried: it needs a bearer token", "--token-file",
+        "not tried, nor what comes after it: it needs a bearer token", "--token-file",
     )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ The client's side of a conversation in SOCKS 6, driven by any order of answers.
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from socksgw.wire.conversation import OutOfOrder
 from socksgw.wire.events import Decoded, Replied, Requested
 from socksgw.wire.reader import WireError
 from socksgw.wire.server import ServerConversation, State
-from socksgw.wire.socks6 import AuthReplied
+from socksgw.wire.socks6 import AuthReplied, encodeRequest
 from socksgw.wire.socks6options import encodeAdvertisement, encodeAuthData
 
 V4 = Address.parse("192.0.2.7")
@@ -26,7 +28,7 @@ LOGIN = userpass.encodeRequest(b"alice", b"secret")
 
 def test_outOfOrder() -> None:
     """Nothing is said before its time."""
-    conversation = ClientConversation6(1, V4, 80)
+    conversation = ClientConversation6(partial(encodeRequest, 1, V4, 80))
     for early in (
         lambda: conversation.expect(userpass.readStatus, userpass.STATUS_LIMIT),
         conversation.told,
@@ -44,7 +46,7 @@ def test_anySplit(rest: bytes, cut: int) -> None:
     """However a server's octets are split the events are the same, or one WireError."""
     ends = []
     for parts in ((b"\6" + rest,), ((b"\6" + rest)[:cut], (b"\6" + rest)[cut:])):
-        conversation = ClientConversation6(1, V4, 80)
+        conversation = ClientConversation6(partial(encodeRequest, 1, V4, 80))
         conversation.start()
         events: list[object] = []
         for part in parts:
@@ -69,7 +71,7 @@ class Both(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.server = ServerConversation()
-        self.client = ClientConversation6(1, V4, 80)
+        self.client = ClientConversation6(partial(encodeRequest, 1, V4, 80))
         self.toServer = self.toClient = b""
         self.messages = self.right = self.told = self.loggedIn = False
         self.behind = 0

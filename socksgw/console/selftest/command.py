@@ -101,6 +101,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--certificate", metavar="FILE", type=Path, help="a client certificate, in PEM")
     add("--key", metavar="FILE", type=Path, help="its key; default: in the same file")
     add(
+        "--identity-key",
+        metavar="FILE",
+        type=Path,
+        help="the key of a gateway before this one (upstream.identity_key there), to say "
+        "that --user, or else selftest, has logged in there",
+    )
+    add(
         "--target",
         metavar="HOST:PORT",
         help="where connections lead, which a rule has to allow; default: a port of this "
@@ -151,7 +158,8 @@ def _run(options: argparse.Namespace) -> int:
     watch = Watch(reactor)
     # A protocol has some twenty exchanges, one after the other.
     asking = Asking(reactor, 20 * options.timeout)
-    means = Means(watch, asking.aside, target, options.timeout, witness)
+    later = asking.reactor.callLater
+    means = Means(watch, asking.aside, target, options.timeout, witness, later)
 
     def probes() -> Sequence[Any]:
         watch.start()
@@ -188,8 +196,11 @@ def _places(options: argparse.Namespace, config: Config | None) -> Iterator[Plac
         for place in placesOf(
             config, options.certificate is not None, _senders(config)
         ):
+            name, ca, inside = options.server_name, options.ca, place.inside
+            if inside is not None:
+                inside = inside._replace(name=name or inside.name, ca=ca or inside.ca)
             yield place._replace(
-                name=options.server_name or place.name, ca=options.ca or place.ca
+                name=name or place.name, ca=ca or place.ca, inside=inside
             )
         return
     scheme, _, rest = options.proxy.partition("://")
@@ -247,8 +258,9 @@ def _user(options: argparse.Namespace) -> tuple[str, str] | None:
     from socksgw.system.files import FileError
     from socksgw.system.secretfile import SecretFile
 
-    if options.user and options.password_file is None and options.client_keytab:
-        # Whose key it is that is used.
+    named = options.client_keytab or options.identity_key
+    if options.user and options.password_file is None and named:
+        # Whose key it is that is used, or of whom it is said.
         return None
     if bool(options.user) != (options.password_file is not None):
         raise Misused("--user and --password-file go together")
@@ -269,11 +281,13 @@ def _material(options: argparse.Namespace, reactor: Any) -> Material:
 
     @raise Misused: it cannot be used.
     """
-    from socksgw.console.selftest.logins import Material, tokenIn
+    from socksgw.console.selftest.logins import Material, signedBy, tokenIn
     from socksgw.system.files import FileError
 
+    key = options.identity_key
     try:
         token = options.token_file and tokenIn(options.token_file)
+        signed = key and signedBy(key, options.user or "selftest")
     except FileError as e:
         raise Misused(str(e)) from None
     return Material(
@@ -281,6 +295,7 @@ def _material(options: argparse.Namespace, reactor: Any) -> Material:
         token,
         _tickets(options, reactor),
         options.certificate is not None,
+        signed,
     )
 
 

@@ -16,6 +16,8 @@ from socksgw.client.errors import (
     LoginWanted,
     NoMethodAccepted,
     NotAllowed,
+    ProxyClosed,
+    ProxyDistrusted,
     ProxyError,
     ProxyRefused,
 )
@@ -41,6 +43,10 @@ __all__ = [
     "enters",
     "headerOf",
     "oursFor",
+    "refused",
+    "taken",
+    "unwanted",
+    "whereOf",
 ]
 
 T = TypeVar("T")
@@ -58,6 +64,7 @@ class Means(NamedTuple):
     @ivar target: the destination; L{None}: a listener of ours, by loopback.
     @ivar seconds: that a connection may take.
     @ivar witness: is told what the journal has to have.
+    @ivar later: calls a function in so many seconds, as C{callLater} does.
     """
 
     watch: Watcher
@@ -65,6 +72,7 @@ class Means(NamedTuple):
     target: tuple[Address | str, int] | None
     seconds: float
     witness: Witness
+    later: Callable[..., Any]
 
 
 class Entered(NamedTuple):
@@ -93,13 +101,13 @@ class Unwanted(Exception):
 async def enters(
     entered: Entered,
     means: Means,
-    asked: Expected,
+    asked: Expected | None,
     ask: Callable[[Any, Any], Awaitable[T]],
 ) -> tuple[Any, T]:
     """
     Ask a proxy for something, and have the journal looked at for it.
 
-    @param asked: what the journal has of it, if it is allowed.
+    @param asked: what the journal has of it, if it is allowed; L{None} for nothing.
     @param ask: asks a L{Proxy<socksgw.client.proxy.Proxy>} by a link.
     @return: the link, and the answer.
     @raise ProxyRefused: it says no.
@@ -119,11 +127,11 @@ async def enters(
     try:
         proxy = proxyOf(KINDS[entered.protocol], *logins)
         found = await reached(
-            dial, means.watch, entered.tls, proxy, ask, certified=way.certified
+            dial, means.watch, entered.tls, proxy, ask, way.certified, way.preface
         )
     except ProxyRefused as e:
         # What is refused before it is decided has another line.
-        if not isinstance(e, CommandNotSupported):
+        if asked is not None and not isinstance(e, CommandNotSupported):
             verdict = "deny" if isinstance(e, NotAllowed) else ""
             means.witness.expects(asked._replace(client=source, verdict=verdict))
         raise
@@ -131,9 +139,15 @@ async def enters(
         raise Unwanted(str(e)) from None
     except LoginFailed as e:
         raise ProbeFailed(str(e), _REMEDIES.get(way.method, _REMEDY)) from None
+    except ProxyDistrusted as e:
+        raise ProbeFailed(str(e), "are --ca and --server-name right?") from None
     except ProxyError as e:
-        raise ProbeFailed(str(e), "does the gateway run there?") from None
-    means.witness.expects(asked._replace(client=source))
+        # Who is not believed is not answered.
+        unbelieved = way.preface is not None and isinstance(e, ProxyClosed)
+        remedy = _REMEDIES[way.method] if unbelieved else "does the gateway run there?"
+        raise ProbeFailed(str(e), remedy) from None
+    if asked is not None:
+        means.witness.expects(asked._replace(client=source))
     return found
 
 
@@ -142,6 +156,7 @@ _REMEDIES: Final = {
     "gssapi": "is the ticket for this gateway (--service), and has its keytab the key?",
     "token": "is the token right, and still valid?",
     "certificate": "does the listener's client_ca sign --certificate?",
+    "gateway": "is --identity-key that of a key in the listener's identity_keys?",
 }
 
 
@@ -305,3 +320,26 @@ def taken(peer: socket.socket, seconds: float) -> bytes:
         while len(came) < len(TEXT) and (octets := peer.recv(100)):
             came += octets
         return came
+
+
+def whereOf(entered: Entered, host: Address, port: int) -> tuple[str, int]:
+    """Return where a port of the proxy is reached that it has told."""
+    where = entered.place.where
+    if host.isUnspecified:
+        return (where[0] if isinstance(where, tuple) else LOOPBACK.text), port
+    return host.text, port
+
+
+def refused(entered: Entered, name: str, command: str, error: ProxyRefused) -> Answer:
+    """Return what is told of a command that the proxy refuses."""
+    if isinstance(error, CommandNotSupported):
+        return Answer(name, f"it does not have it here: {error}")
+    commands = entered.place.commands
+    if commands is not None and command not in commands:
+        return Answer(name, f"it refuses, as no rule allows it: {error}")
+    return Answer(
+        name,
+        f"it answers and refuses this host: {error}",
+        "warning",
+        "ask why: socksgw explain, or the journal",
+    )

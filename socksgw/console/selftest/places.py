@@ -16,7 +16,7 @@ from socksgw.errors import ConnectFailed
 from socksgw.route.probe import localTowards
 from socksgw.wire.address import Address
 
-__all__ = ["KINDS", "Place", "placesOf"]
+__all__ = ["KINDS", "Inside", "Place", "placesOf"]
 
 #: What our own client calls the protocols of listeners.
 KINDS: Final = {
@@ -26,8 +26,22 @@ KINDS: Final = {
     "socks6": "socks6",
 }
 #: What a rule for any command allows, of what is tried.
-_COMMANDS: Final = ("connect", "bind", "udp")
+_COMMANDS: Final = ("connect", "bind", "udp", "multicast")
 _LOOPBACK: Final = {4: "127.0.0.1", 6: "::1"}
+
+
+class Inside(NamedTuple):
+    """
+    TLS inside SOCKS (C{[auth.tls]}).
+
+    @ivar name: whose certificate it has.
+    @ivar ca: as of L{Place}.
+    @ivar methods: of the login inside.
+    """
+
+    name: str
+    ca: Path | None
+    methods: Sequence[str]
 
 
 class Place(NamedTuple):
@@ -44,6 +58,8 @@ class Place(NamedTuple):
     @ivar methods: those that some clients of the listener may log in by; L{None} where
         that is not known.
     @ivar commands: those that some rule allows; L{None} where that is not known.
+    @ivar inside: TLS inside SOCKS; L{None} for none.
+    @ivar grouped: whether it serves multicast groups.
     @ivar headed: whether a connection begins with a PROXY header.
     @ivar skipped: why nothing is tried there; empty where it is.
     @ivar remedy: what helps then.
@@ -58,6 +74,8 @@ class Place(NamedTuple):
     ca: Path | None = None
     methods: Sequence[str] | None = None
     commands: frozenset[str] | None = None
+    inside: Inside | None = None
+    grouped: bool = False
     headed: bool = False
     skipped: str = ""
     remedy: str = ""
@@ -98,12 +116,14 @@ def placesOf(
                     "proxy_protocol_from"
                 )
                 remedy = "name the balancer by --proxy"
-            name, ca = _certificate(config, listen)
-            if not name and isinstance(where, tuple):
-                name = where[0]
+            host = where[0] if isinstance(where, tuple) else ""
+            name, ca = "", None
+            if listen.tls is not None:
+                name, ca = _certificate(config, listen.tls.certificate)
             yield Place(
                 path, text, where or "", listen.protocols, listen.tls is not None,
-                name, ca, methods, commands, headed, skipped, remedy,
+                name or host, ca, methods, commands, _inside(config, host),
+                bool(listen.multicast.interface), headed, skipped, remedy,
             )  # fmt: skip
 
 
@@ -159,16 +179,23 @@ def _believed(
     return sends(listen.name, own)
 
 
-def _certificate(config: Config, listen: Listen) -> tuple[str, Path | None]:
+def _inside(config: Config, host: str) -> Inside | None:
+    """Return what C{[auth.tls]} says; L{None} where it is not there."""
+    said = config.auth.settings.get("tls")
+    if said is None:
+        return None
+    name, ca = _certificate(config, str(said.get("certificate", "")))
+    return Inside(name or host, ca, tuple(said.get("methods", ("userpass",))))
+
+
+def _certificate(config: Config, path: str) -> tuple[str, Path | None]:
     """
-    Return the first name in a listener's certificate, and who has signed it.
+    Return the first name in a certificate of the gateway's, and who has signed it.
 
     @return: the file itself where it has signed itself; empty and L{None} where nothing
         is known.
     """
-    if listen.tls is None:
-        return "", None
-    file = config.directory / listen.tls.certificate
+    file = config.directory / path
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())[0]
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)

@@ -11,9 +11,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from socksgw.console.proxyoptions import Misused
+from socksgw.console.selftest.behind import vectorsBehind
 from socksgw.console.selftest.connecting import Entered, Means, connects
 from socksgw.console.selftest.logins import Material, Missing, waysOf
-from socksgw.console.selftest.others import OTHERS
+from socksgw.console.selftest.others import othersOf
 from socksgw.console.selftest.places import Place
 from socksgw.console.selftest.speaking import Access, Speaker, tlsFor
 from socksgw.console.selftest.vectors import VECTORS
@@ -57,28 +58,29 @@ def _at(
 
     @raise Misused: as of L{probesOf}.
     """
-    context = tls = None
-    if place.secured:
-        try:
+    try:
+        context = tls = None
+        if place.secured:
             context = tlsFor(place.ca, options.certificate, options.key)
             tls = ClientTLS(place.name, place.ca, options.certificate, options.key)
-        except (OSError, ValueError) as e:
-            raise Misused(f"--ca, --certificate or --key: {e}") from None
+        ways = {each: [*waysOf(each, place, material)] for each in place.protocols}
+    except (OSError, ValueError) as e:
+        raise Misused(f"--ca, --certificate or --key: {e}") from None
     access = Access(
-        place.where, context, place.name, material.user, place.headed,
-        means.witness.expects,
-    )  # fmt: skip
+        place.where, context, place.name, place.headed, means.witness.expects
+    )
     missing: dict[Missing, list[str]] = {}
     for protocol in place.protocols:
-        vectors = [each for each in VECTORS if each.protocol == protocol]
+        vectors = [v for v in VECTORS if v.protocol == protocol and not v.before]
         speaker = Speaker(access, means.seconds)
         yield protocol, _vectored(speaker, vectors, means)
-        for way in waysOf(protocol, place.methods, place.secured, place.name, material):
+        for way in ways[protocol]:
             if isinstance(way, Missing):
                 missing.setdefault(way, []).append(protocol)
                 continue
             entered = Entered(place, protocol, tls, way)
-            for attempt in (connects, *OTHERS.get(protocol, ())):
+            yield protocol, _behind(entered, means)
+            for attempt in (connects, *othersOf(protocol, place)):
                 yield protocol, _answered(attempt, entered, means)
     for each, protocols in missing.items():
         yield each.method, _telling(_lacking(each, protocols))
@@ -87,9 +89,9 @@ def _at(
 def _lacking(missing: Missing, protocols: Sequence[str]) -> Answer:
     return Answer(
         f"{', '.join(protocols)}: login by {missing.method}",
-        f"not tried: it needs {missing.why}"
-        if missing.remedy.startswith("--")
-        else f"not tried: {missing.why}",
+        "not tried, nor what comes after it: "
+        + ("it needs " if missing.remedy.startswith("--") else "")
+        + missing.why,
         "warning",
         missing.remedy,
     )
@@ -138,6 +140,13 @@ def _vectored(speaker: Speaker, vectors: Sequence[Any], means: Means) -> Asked:
     async def said() -> Sequence[Answer]:
         found: list[Answer] = await means.aside(lambda: speaker.all(vectors))
         return found
+
+    return said
+
+
+def _behind(entered: Entered, means: Means) -> Asked:
+    async def said() -> Sequence[Answer]:
+        return await vectorsBehind(entered, means)
 
     return said
 

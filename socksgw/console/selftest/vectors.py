@@ -9,9 +9,10 @@ the addresses are those of documentation (RFC 5737), the names end in C{.invalid
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-__all__ = ["ADDRESS", "DESTINATION", "LOGIN", "VECTORS", "Vector"]
+__all__ = ["ADDRESS", "DATAGRAMS", "LOGIN", "VECTORS", "BadDatagram", "Vector"]
 
 #: A reply of SOCKS 5 that refuses: REP within 1 to 8, and an address of any type.
 _REFUSED5: Final = (
@@ -29,13 +30,17 @@ _REP6: Final = (
 _REFUSED6: Final = _REP6 % rb"[\x01-\x09]"
 #: The session is not valid (section 8.4): kind 9, of 4 octets.
 _INVALID6: Final = rb"\x06\x01\x00\x04\x00\x09\x00\x04"
+#: A login is wanted (section 6): no options, or any.
+_WANTED6: Final = rb"\x06\x01(?:\x00\x00|\x00[\x04-\xfc].{4,252})"
 _DRAFT: Final = "draft-olteanu-intarea-socks-6-11"
 _STATUS: Final = rb"HTTP/1\.[01] (?:%s) .*"
+_CONNECT: Final = b"CONNECT 192.0.2.1:9 HTTP/1.1\r\nHost: 192.0.2.1:9\r\n\r\n"
+#: A status that refuses for another reason than the login.
+_NOT: Final = rb"(?!407)[45].. .*"
 #: 192.0.2.1 port 9.
 ADDRESS: Final = b"\xc0\x00\x02\x01\x00\x09"
-#: What is looked for in the journal: a request for that.
-DESTINATION: Final = "a destination of documentation"
-#: Before a vector that is of requests: log in.
+_DESTINATION: Final = "a destination of documentation"
+#: Before a vector that is of requests: log in, where a login is wanted.
 LOGIN: Final = "login"
 
 
@@ -51,6 +56,7 @@ class Vector(NamedTuple):
     @ivar slowly: whether each octet is sent by itself.
     @ivar before: L{LOGIN}, or empty.
     @ivar closes: whether the proxy may also close without an answer.
+    @ivar decided: whether the journal has a decision of it: CONNECT to 192.0.2.1 port 9.
     """
 
     protocol: str
@@ -61,6 +67,12 @@ class Vector(NamedTuple):
     slowly: bool = False
     before: str = ""
     closes: bool = False
+    decided: bool = False
+
+    @property
+    def called(self) -> str:
+        """What people call it."""
+        return f"{self.protocol}: {self.name}"
 
     def holds(self, answer: bytes) -> bool:
         """Return whether an answer is as it has to be."""
@@ -99,8 +111,8 @@ VECTORS: Final = (
         b"\x05\x01\x00\x02" + ADDRESS, _REP % rb"\x08", before=LOGIN,
     ),
     Vector(
-        "socks5", DESTINATION, "RFC 1928 section 6",
-        b"\x05\x01\x00\x01" + ADDRESS, _REFUSED5, before=LOGIN,
+        "socks5", _DESTINATION, "RFC 1928 section 6",
+        b"\x05\x01\x00\x01" + ADDRESS, _REFUSED5, before=LOGIN, decided=True,
     ),
     Vector(
         "socks5", "a request octet by octet", "RFC 1928 section 6",
@@ -115,8 +127,8 @@ VECTORS: Final = (
         b"\x05\x01\x00\x03\x00\x00\x09", _REFUSED5, before=LOGIN, closes=True,
     ),
     Vector(
-        "socks4", DESTINATION, "SOCKS 4: 91, 92 or 93",
-        b"\x04\x01\x00\x09\xc0\x00\x02\x01selftest\x00", _REFUSED4,
+        "socks4", _DESTINATION, "SOCKS 4: 91, 92 or 93",
+        b"\x04\x01\x00\x09\xc0\x00\x02\x01selftest\x00", _REFUSED4, decided=True,
     ),
     Vector(
         "socks4", "a request octet by octet", "SOCKS 4",
@@ -131,8 +143,9 @@ VECTORS: Final = (
         b"\x04\x77\x00\x09\xc0\x00\x02\x01\x00", _REFUSED4, closes=True,
     ),
     Vector(
-        "socks6", DESTINATION, f"{_DRAFT} section 7",
+        "socks6", _DESTINATION, f"{_DRAFT} section 7",
         b"\x06\x01\x00\x00\x00\x09\x00\x01\xc0\x00\x02\x01", _REFUSED6, before=LOGIN,
+        decided=True,
     ),
     Vector(
         "socks6", "a request octet by octet", f"{_DRAFT} sections 4 and 7",
@@ -162,8 +175,8 @@ VECTORS: Final = (
     Vector(
         "socks6", "a session that nobody has", f"{_DRAFT} section 8.4: session invalid",
         b"\x06\x01\x00\x0c\x00\x09\x00\x01\xc0\x00\x02\x01"
-        b"\x00\x06\x00\x0cselftest", rb"(?:%s|%s)" % (_INVALID6, _REFUSED6),
-        before=LOGIN,
+        b"\x00\x06\x00\x0cselftest",
+        rb"(?:%s|%s|%s)" % (_INVALID6, _WANTED6, _REFUSED6),
     ),
     Vector(
         "socks6", "another version", f"{_DRAFT} section 5: X'06'",
@@ -186,8 +199,49 @@ VECTORS: Final = (
         _STATUS % rb"400", closes=True,
     ),
     Vector(
-        "http", DESTINATION, "RFC 9110 section 15: 4xx or 5xx",
-        b"CONNECT 192.0.2.1:9 HTTP/1.1\r\nHost: 192.0.2.1:9\r\n\r\n",
-        rb"HTTP/1\.[01] (?:407 (?i:.*\r\nproxy-authenticate: .*)|(?!407)[45].. .*)",
+        "http", "a request without a login", "RFC 9110 section 15: 4xx or 5xx",
+        _CONNECT, rb"HTTP/1\.[01] (?:407 (?i:.*\r\nproxy-authenticate: .*)|%s)" % _NOT,
+    ),
+    Vector(
+        "http", _DESTINATION, "RFC 9110 section 15: 4xx or 5xx, not 407",
+        _CONNECT, rb"HTTP/1\.[01] %s" % _NOT, before=LOGIN, decided=True,
+    ),
+    Vector(
+        "http", "a request octet by octet", "RFC 9112 section 2.2",
+        _CONNECT, rb"HTTP/1\.[01] %s" % _NOT, slowly=True, before=LOGIN,
+    ),
+    Vector(
+        "http", "a name that does not exist", "RFC 9110 section 15, RFC 2606",
+        b"CONNECT selftest.invalid:9 HTTP/1.1\r\nHost: selftest.invalid:9\r\n\r\n",
+        rb"HTTP/1\.[01] %s" % _NOT, before=LOGIN,
+    ),
+)  # fmt: skip
+
+
+class BadDatagram(NamedTuple):
+    """
+    What stands before the payload of a datagram that reaches nobody.
+
+    @ivar name: what it is about.
+    @ivar source: the text that says so.
+    @ivar head: makes it, of the head of a datagram that is as it has to be.
+    """
+
+    name: str
+    source: str
+    head: Callable[[bytes], bytes]
+
+
+DATAGRAMS: Final = (
+    BadDatagram(
+        "a first fragment", "RFC 1928 section 7: put together, or dropped",
+        lambda head: head[:2] + b"\x01" + head[3:],
+    ),
+    BadDatagram(
+        "an unknown type of address", "RFC 1928 section 7: ATYP",
+        lambda head: head[:3] + b"\x02" + head[4:],
+    ),
+    BadDatagram(
+        "a header that is cut off", "RFC 1928 section 7", lambda head: head[:3],
     ),
 )  # fmt: skip

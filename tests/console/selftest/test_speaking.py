@@ -17,8 +17,6 @@ from socksgw.interfaces import ProbeFailed
 
 NOBODY = next(v for v in VECTORS if v.name == "a method that nobody has")
 LENGTHS = next(v for v in VECTORS if v.name == "two lengths of one body")
-COMMAND = next(v for v in VECTORS if v.name == "an unknown command")
-TYPE = next(v for v in VECTORS if v.name == "an unknown type of address")
 
 
 @contextmanager
@@ -54,28 +52,6 @@ def test_wrong() -> None:
         (found,) = Speaker(Access(place), 5).all([NOBODY])
     assert found.state == "failed"
     assert found.said == "05 00: not as in RFC 1928 section 3: X'FF'"
-
-
-def test_login() -> None:
-    """What is behind a login is told once, and is tried with a user."""
-
-    def answer(said: bytes) -> bytes:
-        if said == b"\x05\x01\x00":
-            return b"\x05\xff"
-        if said[:2] == b"\x05\x02":
-            return b"\x05\x02"
-        if said[:1] == b"\x01":
-            return b"\x01\x00" if said == b"\x01\x01u\x02pw" else b"\x01\x01"
-        return b"\x05\x07\x00\x01" + bytes(6)
-
-    with proxy(answer) as place:
-        (found,) = Speaker(Access(place), 5).all([COMMAND, TYPE])
-        assert (found.state, found.what) == ("warning", "2 exchanges behind a login")
-        right = Speaker(Access(place, user=("u", "pw")), 5).all([COMMAND, TYPE])
-        assert [each.state for each in right] == ["ok", "failed"]
-        with pytest.raises(ProbeFailed, match="the login is refused") as caught:
-            Speaker(Access(place, user=("u", "other")), 5).all([COMMAND])
-    assert "password" in caught.value.remedy
 
 
 def test_silent() -> None:

@@ -59,10 +59,26 @@ def named(protocol: str, name: str) -> Vector:
             [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
             [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 502 No\r\n\r\n", b""],
         ),
-        # RFC 9110 section 15.5.8: a 407 has a Proxy-Authenticate.
+        # Who has logged in is not asked to do so.
         (
             "http",
             "a destination of documentation",
+            [b"HTTP/1.1 403 Forbidden\r\n\r\n", b"HTTP/1.1 504 Late\r\n\r\n"],
+            [b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=x\r\n\r\n", b"",
+             b"HTTP/1.1 200 OK\r\n\r\n"],
+        ),
+        # draft-olteanu-intarea-socks-6-11 section 6: type X'01' and no options, or
+        # those of methods; section 8.4: the session is not valid.
+        (
+            "socks6",
+            "a session that nobody has",
+            [b"\x06\x01\x00\x04\x00\x09\x00\x04", b"\x06\x01\x00\x00"],
+            [b"\x06\x00\x00\x00\x06\x00\x00\x00", b""],
+        ),
+        # RFC 9110 section 15.5.8: a 407 has a Proxy-Authenticate.
+        (
+            "http",
+            "a request without a login",
             [b"HTTP/1.1 403 Forbidden\r\n\r\n",
              b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=x\r\n\r\n"],
             [b"HTTP/1.1 407 Who\r\nServer: x\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"],

@@ -11,10 +11,10 @@ from contextlib import suppress
 import pytest
 from OpenSSL import SSL
 
-from socksgw.plugins.auth_tls import Secured
 from socksgw.system import tls
 from socksgw.system.tls import Stream
 from socksgw.system.tlscontext import Own, serverContext
+from socksgw.system.tlsinside import Secured
 from socksgw.wire.reader import WireError
 from socksgw.wire.tls import State, encodeRecords
 from tests.tools.certificates import Authority, server
