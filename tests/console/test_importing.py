@@ -74,7 +74,11 @@ def test_aFileIsMadeOnce(tmp_path: Path) -> None:
         ("something.new: 7\n", "", "something.new: this setting is not known"),
         ("", "libwrap: DENY", "libwrap: left out: nothing is run"),
         ("", "something.new: 7", "something.new: left out: this keyword is not"),
-        ("", "session.throttle: 7/60", "session.throttle: 7 in 60 s are 1 in each"),
+        (
+            "",
+            "session.throttle: 1/7200",
+            "session.throttle: 1 in 7200 s are 1 in each hour",
+        ),
     ],
 )
 def test_widerIsAnError(tmp_path: Path, setting: str, within: str, told: str) -> None:

@@ -5,12 +5,15 @@ Limits and times of a Dante server's rules.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from socksgw.importing.dante.file import Block
+from socksgw.importing.dante.file import Block, Said
 from socksgw.importing.draft import Draft
 
 __all__ = ["limitsOf", "seconds", "timesOf"]
+
+#: Seconds in which new sessions are counted, at most.
+_LONGEST: Final = 3600
 
 
 def limitsOf(block: Block, draft: Draft, per: str) -> dict[str, Any]:
@@ -33,10 +36,7 @@ def limitsOf(block: Block, draft: Draft, per: str) -> dict[str, Any]:
         elif said.keyword == "session.throttle":
             many, _, within = "".join(said.values).partition("/")
             if many.isdecimal() and within.isdecimal() and int(many) and int(within):
-                each = int(many) // int(within)
-                found["new_sessions"] = max(1, each)
-                why = f"{many} in {within} s are {max(1, each)} in each second here"
-                draft.leave(said.line, said.keyword, why, wider=not each)
+                found["new_sessions"] = _often(int(many), int(within), said, draft)
             else:
                 why = "left out: it is no number of sessions / seconds"
                 draft.leave(said.line, said.keyword, why, wider=True)
@@ -47,6 +47,18 @@ def limitsOf(block: Block, draft: Draft, per: str) -> dict[str, Any]:
     if block.of("session.state.key") == ("from",):
         per = "source"
     return {"per": per, **found}
+
+
+def _often(many: int, within: int, said: Said, draft: Draft) -> int | str:
+    """Return how many sessions may begin within which time, as here."""
+    if within == 1:
+        return many
+    if within <= _LONGEST:
+        return f"{many}/{within}s"
+    each = many * _LONGEST // within
+    why = f"{many} in {within} s are {max(1, each)} in each hour here"
+    draft.leave(said.line, said.keyword, why, wider=not each)
+    return f"{max(1, each)}/1h"
 
 
 def seconds(values: tuple[str, ...] | None) -> str | None:

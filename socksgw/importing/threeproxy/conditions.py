@@ -107,6 +107,11 @@ def _commandsOf(rule: Ace, kind: str) -> tuple[list[str], bool]:
     return found, isWhole
 
 
+def asUser(name: str) -> str:
+    """Return the word for one user: C{*} and C{?} stand for themselves."""
+    return re.sub(r"([*?])", r"\\\1", name)
+
+
 def _who(rule: Ace, service: Service, draft: Draft) -> tuple[list[str] | None, bool]:
     """Return the users, and whether it matches nobody."""
     if rule.users is None:
@@ -121,7 +126,7 @@ def _who(rule: Ace, service: Service, draft: Draft) -> tuple[list[str] | None, b
             why = "left out: this is no name of a user here"
             draft.leave(rule.line, f"{rule.action} {user}", why, rule.action == "deny")
         else:
-            found.append(re.sub(r"([*?])", r"\\\1", user))
+            found.append(asUser(user))
     if not found:
         why = "left out: without a login nobody has such a name, and it never matches"
         draft.leave(rule.line, f"{rule.action} {','.join(rule.users)}", why)

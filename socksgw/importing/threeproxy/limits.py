@@ -11,13 +11,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from socksgw.importing.draft import Draft
+from socksgw.importing.threeproxy.conditions import asUser
 from socksgw.importing.threeproxy.rules import Ace
 from socksgw.importing.threeproxy.services import Service
+from socksgw.login.userfile import isUserName
 
 __all__ = ["Limits"]
 
 #: Windows of quotas by the letters of 3proxy.
 _WINDOWS: Final = {"H": "1h", "D": "1d"}
+#: Seconds in which new sessions are counted, at most.
+_LONGEST: Final = 3600
 #: The conditions of a limit that has none.
 _EVERYTHING: Final = (None,) * 8
 
@@ -60,11 +64,12 @@ class Limits:
             self._draft.leave(limit.line, limit.action, why)
             return "rate", f"{max(1, int(words[0]) // 8)}B/s"
         if limit.action == "connlim":
-            if int(words[1]) == 0:
-                return "sessions", int(words[0])
-            if int(words[1]) == 1:
-                return "new_sessions", int(words[0])
-            why = "left out: new sessions are counted within a second here"
+            many, period = int(words[0]), int(words[1])
+            if period == 0:
+                return "sessions", many
+            if period <= _LONGEST:
+                return "new_sessions", many if period == 1 else f"{many}/{period}s"
+            why = "left out: new sessions are counted within an hour at most here"
             self._draft.leave(limit.line, "connlim", why, wider=True)
             return None
         window = _WINDOWS.get(words[1])
@@ -91,9 +96,18 @@ class Limits:
 
         @param groups: one service of those that share rules each.
         """
-        for limits in self._lines.values():
+        for condition, limits in self._lines.items():
+            whose = _whose(condition, services)
+            if whose is not None:
+                found = {"per": "all", **whose, **self._by[condition]}
+                lines = ", ".join(str(each.line) for each in limits)
+                self._draft.add("[[limit]]", found, f"line {lines}")
+                continue
             for each in limits:
-                why = "left out: a limit has to be for all, or for what one allow says"
+                why = (
+                    "left out: a limit has to be for all, for some users or sources, or "
+                    "for what one allow says"
+                )
                 self._draft.leave(each.line, each.action, why, wider=True)
         for condition in self._by:
             rules = [
@@ -116,6 +130,29 @@ class Limits:
                 "[[limit]]", {"per": "listener", "sessions": min(most)},
                 "maxconn; 100 where the file says nothing",
             )  # fmt: skip
+
+
+def _whose(
+    condition: tuple[object, ...], services: Sequence[Service]
+) -> dict[str, Any] | None:
+    """
+    Return the keys of C{[[limit]]} for a condition.
+
+    @return: L{None} where it is about more than users who log in, and sources.
+    """
+    users: Any = condition[0]
+    sources: Any = condition[1]
+    if any(each is not None for each in condition[2:]):
+        return None
+    if users is not None and (
+        not all(map(isUserName, users))
+        or not any("strong" in each.methods for each in services)
+    ):
+        return None
+    return {
+        "who": None if users is None else [*map(asUser, users)],
+        "from": None if sources is None else [*map(str, sources)],
+    }
 
 
 def _number(rate: str) -> int:

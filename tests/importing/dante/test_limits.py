@@ -19,8 +19,10 @@ from socksgw.importing.draft import Draft
         ("log: connect", {}, False),
         ("session.max: 7", {"per": "rule", "sessions": 7}, False),
         ("bandwidth: 1000", {"per": "rule", "rate": "1000B/s"}, False),
-        ("session.throttle: 100/10", {"per": "rule", "new_sessions": 10}, False),
-        ("session.throttle: 10/100", {"per": "rule", "new_sessions": 1}, True),
+        ("session.throttle: 100/10", {"per": "rule", "new_sessions": "100/10s"}, False),
+        ("session.throttle: 7/1", {"per": "rule", "new_sessions": 7}, False),
+        ("session.throttle: 9/7200", {"per": "rule", "new_sessions": "4/1h"}, False),
+        ("session.throttle: 1/7200", {"per": "rule", "new_sessions": "1/1h"}, True),
         ("session.throttle: x", {}, True),
         ("session.max: many", {}, True),
         (

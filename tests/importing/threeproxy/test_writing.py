@@ -73,7 +73,8 @@ def test_rules(rule: str, expected: dict[str, Any]) -> None:
         ("allow * * * 443 HTTPS", "proxy", "allow HTTP_CONNECT"),
         ("deny * * * * HTTP_POST\nallow *", "proxy", "deny HTTP_POST"),
         ("allow *\nbandlimin 8000 bob", "socks", "bandlimin"),
-        ("allow *\nconnlim 10 60 *", "socks", "connlim"),
+        ("allow *\nconnlim 10 7200 *", "socks", "connlim"),
+        ("allow *\nconnlim 10 60 * * 10.0.0.0/8", "socks", "connlim"),
         ("allow *\ncountall 1 M 100 *", "socks", "countall"),
         ("ssl_server_verify\nallow *", "socks", "ssl_server_verify"),
     ],
@@ -176,6 +177,20 @@ def test_limits() -> None:
     ]  # fmt: skip
     assert [each.get("limits") for each in made["rule"]] == [
         {"per": "rule", "sessions": 4, "quota": "5MB/1d"}, None,
+    ]  # fmt: skip
+
+
+def test_limitsForSome() -> None:
+    """Those of users and of sources, without a rule of that; any period to an hour."""
+    made, draft = drafted(
+        "auth strong\nusers bob:CL:x\nallow *\nconnlim 10 60 bob\n"
+        "bandlimin 8000 * 10.0.0.0/8,192.0.2.0/24\nconnlim 3 1 *\nsocks\n"
+    )
+    assert wider(draft) == []
+    assert made["limit"][:3] == [
+        {"per": "all", "who": ["bob"], "new_sessions": "10/60s"},
+        {"per": "all", "from": ["10.0.0.0/8", "192.0.2.0/24"], "rate": "1000B/s"},
+        {"per": "all", "new_sessions": 3},
     ]  # fmt: skip
 
 
