@@ -16,10 +16,10 @@ from socksgw.wire.address import Address
 from socksgw.wire.client6 import ClientConversation6, ClientState6
 from socksgw.wire.codes import Reply
 from socksgw.wire.conversation import OutOfOrder
-from socksgw.wire.events import Decoded, Replied, Requested
+from socksgw.wire.events import Decoded, Requested
 from socksgw.wire.reader import WireError
 from socksgw.wire.server import ServerConversation, State
-from socksgw.wire.socks6 import AuthReplied, encodeRequest
+from socksgw.wire.socks6 import AuthReplied, Socks6Replied, encodeRequest
 from socksgw.wire.socks6options import encodeAdvertisement, encodeAuthData
 
 V4 = Address.parse("192.0.2.7")
@@ -161,7 +161,7 @@ class Both(RuleBasedStateMachine):
             elif isinstance(event, Decoded):
                 self.client.told()
             else:
-                assert isinstance(event, Replied)
+                assert isinstance(event, Socks6Replied)
                 self.told = True
                 assert self.right
 
