@@ -171,7 +171,7 @@ torrent.info_hashes = libtorrent.info_hash_t(libtorrent.sha1_hash(b"a" * 20))
 torrent.save_path = "."
 torrent.trackers = ["udp://NAME:SERVER/announce"]
 handle = session.add_torrent(torrent)
-for _ in range(120):
+for _ in range(300):
     # What it announces before its association is there fails, and is announced again
     # after half a minute only.
     time.sleep(0.5)
@@ -189,10 +189,11 @@ def test_libtorrent(
         [DEBIANS, "-c", text.replace("NAME", NAME)], env=quiet, cwd=tmp_path
     )
     try:
-        flow = latest(named, "flow", port=answering)
+        until(lambda: any(e["port"] == answering for e in named.journal("flow")), 120)
     finally:
         client.kill()
         client.wait(10)
+    flow = latest(named, "flow", port=answering)
     assert (flow["user"], flow["name"], flow["verdict"]) == (USER, NAME, "allow")
     line = latest(named, "decision", session=flow["session"])
     assert (line["asked"], line["port"]) == ("0.0.0.0", 0)
