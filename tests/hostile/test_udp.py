@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -33,10 +35,12 @@ from tests.live.datagrams import (
     Echo,
     addressed,
     associate,
+    letIn,
     replied,
     udpPorts,
 )
 from tests.live.names import A, NameServer, a, answer
+from tests.live.raw import login6, request6
 from tests.live.running import LOOPBACK, ROOT, Running, running
 from tests.live.servers import freePorts
 from tests.tools.waiting import until
@@ -496,18 +500,25 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     assert list(serving) == []
 
 
-@pytest.mark.parametrize("behind", [0, 10, 1_000_000])
+@pytest.mark.parametrize(
+    "opens",
+    [
+        *(partial(Association, behind=bytes(n)) for n in (0, 10, 1_000_000)),
+        Association6,
+    ],
+    ids=["0", "10", "1000000", "6"],
+)
 @pytest.mark.parametrize("how", ["close", "half"])
 def test_theEndOfTheControlConnection(
-    slow: Running, server: Echo, behind: int, how: str
+    slow: Running, server: Echo, opens: Callable[[int], Association], how: str
 ) -> None:
     """
     Closed, or half of it: the association is over, also when much was sent
-    behind the request, which counts for nothing.
+    behind the request, which counts for nothing. In SOCKS 6 messages stand there.
     """
     shared = slow
     until(lambda: not udpPorts(shared))
-    with Association(shared.port, behind=b"\0" * behind) as client:
+    with opens(shared.port) as client:
         client.echo(server, b"x")
         if how == "close":
             client.control.close()
@@ -599,8 +610,8 @@ def test_portsAdvertiseAndFragments(gateway: Callable[..., Running]) -> None:
 
 def test_associationsAreLimited(gateway: Callable[..., Running]) -> None:
     """
-    As many as the limit for each user, and not one more; who ends one may
-    have another.
+    As many as the limit for each user, whichever protocol they speak, and not one
+    more; who ends one may have another.
     """
     users = """
 [auth]
@@ -616,12 +627,18 @@ associations = 3
         "anonymous": (b"\x05\x01\x00", b"\x05\x00"),
         "user": (b"\x05\x01\x02\x01\x04user\x08password", b"\x05\x02\x01\x00"),
     }
+    options = {"anonymous": b"", "user": login6("user", "password")}
+    versions = cycle((5, 6))
 
     def ask(user: str) -> tuple[socket.socket, int]:
-        said, heard = greetings[user]
-        control = opened(serving.port)
-        control.sendall(said + request5(four("0.0.0.0"), 0, 3))
-        assert exactly(control, len(heard)) == heard
+        control, version = opened(serving.port), next(versions)
+        if version == 5:
+            said, heard = greetings[user]
+            control.sendall(said + request5(four("0.0.0.0"), 0, 3))
+            assert exactly(control, len(heard)) == heard
+        else:
+            control.sendall(request6("0.0.0.0", 0, 3, options[user]))
+            letIn(control, 6, user != "anonymous")
         return control, replied(control)[0]
 
     with ExitStack() as stack:
@@ -647,6 +664,7 @@ associations = 3
             until(again)
     refused = [x for x in serving.journal("decision") if x["verdict"] == "deny"]
     assert {x["rule"] for x in refused} == {"limit"}
+    assert {x["protocol"] for x in refused} == {"socks5", "socks6"}
 
 
 TUNNELS = {0x05: "hev", 0xF3: "gost"}
@@ -696,7 +714,7 @@ def test_udpInsideTcpIsOffUnlessNamed(
 
 
 def test_aThousandAssociations(gateway: Callable[..., Running]) -> None:
-    """Open at once, each with its echo; then nothing of them is left."""
+    """Open at once by both protocols, each with its echo; then nothing is left."""
     count = 1000
     with descriptorsFor(6000), ExitStack() as stack:
         serving = gateway(TEXT)
@@ -704,14 +722,18 @@ def test_aThousandAssociations(gateway: Callable[..., Running]) -> None:
         before = _settled(serving, server)
         with ExitStack() as clients:
             associations = [
-                clients.enter_context(Association(serving.port)) for _ in range(count)
+                clients.enter_context(kind(serving.port))
+                for _, kind in zip(range(count), cycle((Association, Association6)))
             ]
             for number, client in enumerate(associations):
                 client.send(*server.place, b"%d" % number)
             for number, client in enumerate(associations):
                 expected = addressed(*server.place) + b"%d" % number
                 assert client.receive() == expected
-            assert len({client.place for client in associations}) == count
+            places = {
+                x.id if isinstance(x, Association6) else x.place for x in associations
+            }
+            assert len(places) == count
         until(lambda: not udpPorts(serving), 30)
         until(lambda: serving.sockets <= before, 30)
         whole(serving)

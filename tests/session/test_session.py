@@ -75,6 +75,10 @@ from tests.tools.samples import CLIENTS
 pytestmark = pytest.mark.usefixtures("lane")
 
 
+#: Where protocols with a login of their own could differ.
+BOTH = pytest.mark.parametrize("way", ["socks5", "socks6"])
+
+
 @pytest.fixture
 def logged() -> Iterator[Sequence[dict[str, Any]]]:
     """
@@ -228,10 +232,11 @@ def test_ledHome(gateway: Gateway, way: str, banned: bool) -> None:
         assert end["why"] == "the destination turned out to be this host"
 
 
-def test_reset(gateway: Gateway) -> None:
+@BOTH
+def test_reset(gateway: Gateway, way: str) -> None:
     """A destination's reset is passed on, and recorded as any end."""
     gateway.tally |= {"reason": "reset", "reset": True}
-    assert gateway.connect(WAYS["socks5"]).ending == "aborted"
+    assert gateway.connect(WAYS[way]).ending == "aborted"
     assert gateway.lines("end")[0]["reason"] == "reset"
 
 
@@ -270,6 +275,35 @@ def test_wrongPassword(gateway: Gateway) -> None:
     }.items() <= line.items()
 
 
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (request6(option6(4, b"\2" + WRONG)), "06 01 0008 0004 0008 02 01 01 00"),
+        (
+            request6(option6(2, b"\0\0\2")) + WRONG,
+            "06 01 0008 0003 0008 02 000000 01 01 06 01 0000",
+        ),
+    ],
+    ids=["option", "messages"],
+)
+def test_wrongPasswordInSocks6(logged: Sequence[Any], octets: bytes, told: str) -> None:
+    """The same, in the reply that does not let in (sections 6 and 9)."""
+    gateway = Gateway([USERPASS])
+    transport = gateway.connect(octets)
+    assert transport.value() == bytes.fromhex(told)
+    assert [each for each in gateway.order if each != "sent"] == ["commit", "ended"]
+    (line,) = gateway.lines()
+    assert {
+        "event": "login-failed",
+        "method": "userpass",
+        "claimed": "alice",
+        "reason": "wrong-credentials",
+        "protocol": "socks6",
+    }.items() <= line.items()
+    well(gateway)
+    assert not logged
+
+
 def test_loginOfAnother(gateway: Gateway) -> None:
     """One client's login, cached or not, is nothing to another client."""
     gateway.steps["relay"] = Deferred[None]()
@@ -281,6 +315,8 @@ def test_loginOfAnother(gateway: Gateway) -> None:
     assert second.value() == b"\x05\x02"
     third = gateway.connect(b"\x05\x01\x02" + WRONG + CONNECT)
     assert third.value() == b"\x05\x02\x01\x01"
+    fourth = gateway.connect(request6(option6(4, b"\2" + WRONG)))
+    assert fourth.value()[:2] == b"\6\1"
     first.protocol.dataReceived(CONNECT)
     assert gateway.order.count("dial") == 1
     assert first.value() == answer("socks5-userpass", 0, BOUND)
@@ -289,10 +325,10 @@ def test_loginOfAnother(gateway: Gateway) -> None:
 def test_whatComesWithTheRequest() -> None:
     """It goes to the destination, whether the login is remembered or not."""
     gateway = Gateway([USERPASS])
-    for _ in range(2):
-        gateway.connect(b"\x05\x01\x02" + LOGIN + CONNECT + b"early")
+    for way in ("socks5-userpass", "socks6-userpass") * 2:
+        gateway.connect(WAYS[way] + b"early")
     relayed = [each for each in gateway.happened if each[0] == "relay"]
-    assert relayed == [("relay", b"early")] * 2
+    assert relayed == [("relay", b"early")] * 4
 
 
 clientOctets = st.one_of(
@@ -404,6 +440,24 @@ def test_noAcceptableMethod(gateway: Gateway) -> None:
         "wanted": ["userpass", "none"],
         "protocol": "socks5",
     }.items() <= line.items()
+
+
+def test_noAcceptableMethodOfSocks6(logged: Sequence[Any]) -> None:
+    """FF is selected (section 8.2), after the same record."""
+    gateway = Gateway([USERPASS])
+    transport = gateway.connect(request6(option6(2, b"\0\0\1\3"), option6(4, b"\3x")))
+    assert gateway.order == ["commit", "sent", "ended"]
+    assert transport.value() == bytes.fromhex("06 01 0008 0003 0008 ff 000000")
+    (line,) = gateway.lines()
+    assert {
+        "event": "refused",
+        "reason": "no-acceptable-method",
+        "offered": [3, 0, 1, 3],
+        "wanted": ["userpass"],
+        "protocol": "socks6",
+    }.items() <= line.items()
+    well(gateway)
+    assert not logged
 
 
 def test_socks4WhereLoginIsWanted(logged: Sequence[Any]) -> None:
@@ -597,14 +651,15 @@ def test_denied(
     }.items() <= line.items()
 
 
+@BOTH
 @pytest.mark.parametrize("allowed", [True, False])
-def test_judgedAgainMeanwhile(gateway: Gateway, allowed: bool) -> None:
+def test_judgedAgainMeanwhile(gateway: Gateway, way: str, allowed: bool) -> None:
     """
     When something changes while a name is looked up, this one is
     before it dials: by the user, and the rules, of then.
     """
     gateway.steps["policy"] = Deferred[None]()
-    transport = gateway.connect(WAYS["socks5"])
+    transport = gateway.connect(WAYS[way])
     assert gateway.order[-1] == "decide"
     gateway.changes += 1
     judged: list[Session] = []
@@ -619,7 +674,7 @@ def test_judgedAgainMeanwhile(gateway: Gateway, allowed: bool) -> None:
     assert judged == gateway.sessions
     assert ("dial" in gateway.order) == allowed
     if not allowed:
-        assert transport.value() == answer("socks5", 2)
+        assert transport.value() == answer(way, 2)
         assert gateway.lines("end")[0]["why"] == "the user no longer exists"
 
 
@@ -697,16 +752,17 @@ def test_everyError(
     assert "relay" not in gateway.order
 
 
-def test_limit(logged: Sequence[Any]) -> None:
+@BOTH
+def test_limit(logged: Sequence[Any], way: str) -> None:
     """
     A limit on live sessions refuses what the policy allowed, is recorded as
     the reason, and is given back when a session ends.
     """
     gateway = Gateway(limits=[Limit(per="source", sessions=1)])
     gateway.steps["relay"] = relaying = Deferred[None]()
-    gateway.connect(WAYS["socks5"])
-    second = gateway.connect(WAYS["socks5"])
-    assert second.value() == answer("socks5", 1)
+    gateway.connect(WAYS[way])
+    second = gateway.connect(WAYS[way])
+    assert second.value() == answer(way, 1)
     line = gateway.lines("decision")[1]
     assert (line["verdict"], line["rule"], line["reply"]) == ("deny", "limit", 1)
     assert gateway.order.count("dial") == 1
@@ -714,8 +770,8 @@ def test_limit(logged: Sequence[Any]) -> None:
     relaying.callback(None)
     assert gateway.limits.live == 0
     del gateway.steps["relay"]
-    third = gateway.connect(WAYS["socks5"])
-    assert third.value() == answer("socks5", 0, BOUND)
+    third = gateway.connect(WAYS[way])
+    assert third.value() == answer(way, 0, BOUND)
     well(gateway)
     assert not logged
 
@@ -734,7 +790,8 @@ def test_aQuotaThatIsUsedUp(logged: Sequence[Any]) -> None:
     claim.sending.spend(1000)
     second = gateway.connect(WAYS["socks5"])
     assert second.value() == answer("socks5", 2)
-    assert gateway.connect(WAYS["socks4"]).value() == answer("socks4", 2)
+    for way in ("socks4", "socks6"):
+        assert gateway.connect(WAYS[way]).value() == answer(way, 2)
     line = gateway.lines("decision")[1]
     why = "1KB/1000000d per source is used up"
     assert (line["verdict"], line["rule"], line["reply"]) == ("deny", "limit", 2)
@@ -944,15 +1001,27 @@ def test_recordedFirst(gateway: Gateway, way: str, allowed: bool) -> None:
         b"\x05\x01\x00\x05\x01\x00\x02",
         b"\x05\x01\x00" + EARLY["unknown command"][0],
         socks4.encodeRequest(3, TARGET, 1),
+        request6(option6(4, b"\2" + WRONG)),
+        request6(b"\0\5\0\x08"),
+        request6(command=9),
     ],
-    ids=["login", "methods", "ATYP", "command", "SOCKS 4"],
+    ids=[
+        "login",
+        "methods",
+        "ATYP",
+        "command",
+        "SOCKS 4",
+        "login6",
+        "option",
+        "command6",
+    ],
 )
 def test_refusalRecordedFirst(gateway: Gateway, octets: bytes) -> None:
     """The same for what is refused before the policy is asked."""
     gateway.steps["audit"] = writing = Deferred[None]()
     transport = gateway.connect(octets)
     before = transport.value()
-    assert before in (b"", b"\x05\x00", b"\x05\x02")
+    assert before in (b"", b"\x05\x00", b"\x05\x02", b"\x06\x00\x00\x00")
     assert transport.ending == ""
     writing.callback(None)
     assert len(transport.value()) > len(before)
@@ -987,8 +1056,13 @@ def test_journalFails(gateway: Gateway, way: str, allowed: bool, late: bool) -> 
         (b"\x05\x01\x01", b"\x05\xff"),
         (b"\x05\x01\x00\x05\x01\x00\x02", answer("socks5", 8)),
         (socks4.encodeRequest(3, TARGET, 1), b"\x00\x5b" + bytes(6)),
+        (
+            request6(option6(4, b"\2" + WRONG)),
+            bytes.fromhex("06 01 0008 0004 0008 02 01 01 00"),
+        ),
+        (request6(command=9), answer("socks6", 7)),
     ],
-    ids=["login", "methods", "ATYP", "SOCKS 4"],
+    ids=["login", "methods", "ATYP", "SOCKS 4", "login6", "command6"],
 )
 def test_refusalWithoutJournal(gateway: Gateway, octets: bytes, told: bytes) -> None:
     """A refusal stands, recorded or not."""
@@ -1030,8 +1104,12 @@ def granted(transport: Transport, way: str) -> bool:
 @LOST
 @pytest.mark.parametrize(
     "octets",
-    [b"\x05\x01\x02", b"\x05\x01\x02" + LOGIN[:4], b"\x05\x01\x00" + CONNECT[:5]],
-    ids=["greeting", "login", "request"],
+    [
+        *(b"\x05\x01\x02", b"\x05\x01\x02" + LOGIN[:4]),
+        b"\x05\x01\x00" + CONNECT[:5],
+        WAYS["socks6-userpass"][:-1],
+    ],
+    ids=["greeting", "login", "request", "request6"],
 )
 def test_lostWhileTalking(
     gateway: Gateway, octets: bytes, how: How, reason: str
@@ -1042,19 +1120,41 @@ def test_lostWhileTalking(
     (line,) = gateway.lines()
     assert (line["event"], line["reason"]) == ("refused", reason)
     assert "decide" not in gateway.order
-    assert transport.value() in (b"\x05\x00", b"\x05\x02")
+    assert transport.value() in (b"", b"\x05\x00", b"\x05\x02")
     assert gateway.over
 
 
 @LOST
-def test_lostWhileLoggingIn(gateway: Gateway, how: How, reason: str) -> None:
-    """A password that turns out right too late opens nothing."""
-    gateway.checker.held = checking = Deferred[Any]()
-    transport = gateway.connect(WAYS["socks5-userpass"])
+def test_lostBeforeItsMessages(logged: Sequence[Any], how: How, reason: str) -> None:
+    """A client of SOCKS 6 that is invited to log in, and goes."""
+    gateway = Gateway([USERPASS])
+    selected = bytes.fromhex("06 01 0008 0003 0008 02 000000")
+    initial = option6(2, b"\0\5\2")
+    transport = gateway.connect(request6(initial) + b"early" + LOGIN[:4])
     how(transport)
     (line,) = gateway.lines()
     assert (line["event"], line["reason"]) == ("refused", reason)
-    assert transport.value() == b"\x05\x02"
+    assert not {"decide", "relay"} & set(gateway.order)
+    assert transport.value().startswith(selected)
+    assert b"\6\0" not in transport.value()
+    well(gateway)
+    assert not logged
+
+
+@LOST
+@BOTH
+def test_lostWhileLoggingIn(gateway: Gateway, way: str, how: How, reason: str) -> None:
+    """A password that turns out right too late opens nothing."""
+    gateway.checker.held = checking = Deferred[Any]()
+    transport = gateway.connect(WAYS[f"{way}-userpass"])
+    how(transport)
+    (line,) = gateway.lines()
+    assert (line["event"], line["reason"]) == ("refused", reason)
+    told = {"socks5": b"\x05\x02", "socks6": b""}
+    if way == "socks6" and how is drained:
+        # It is told that it is not let in.
+        told[way] = b"\x06\x01\x00\x00"
+    assert transport.value() == told[way]
     checking.callback(b"alice")
     assert "decide" not in gateway.order
     assert len(gateway.lines()) == 1
@@ -1104,12 +1204,13 @@ def test_lostWhileDialling(gateway: Gateway, way: str, how: How, reason: str) ->
 
 
 @LOST
-def test_lostWhileRelaying(gateway: Gateway, how: How, reason: str) -> None:
+@BOTH
+def test_lostWhileRelaying(gateway: Gateway, way: str, how: How, reason: str) -> None:
     """What was moved until then is in the record; there is no second reply."""
     gateway.steps["relay"] = Deferred[None]()
-    transport = gateway.connect(WAYS["socks5"])
+    transport = gateway.connect(WAYS[way])
     how(transport)
-    assert transport.value() == answer("socks5", 0, BOUND)
+    assert transport.value() == answer(way, 0, BOUND)
     _, end = gateway.lines()
     assert (end["event"], end["reason"]) == ("end", reason)
     assert (end["sent"], end["received"]) == (11, 22)
@@ -1121,13 +1222,18 @@ def test_lostWhileRefused(gateway: Gateway) -> None:
     gateway.decision = denied()
     gateway.steps["audit"] = Deferred[None]()
     gateway.connect(WAYS["socks5"]).lost()
+    gateway.connect(WAYS["socks6"]).lost()
     gateway.connect(b"\x05\x01\x01").lost()
     assert "dial" not in gateway.order
-    assert len(gateway.over) == 2
+    assert len(gateway.over) == 3
 
 
 @pytest.mark.parametrize(
-    "octets", [b"\x05", b"\x05\x01\x02", b"\x05\x01\x02" + LOGIN[:4], CONNECT4[:-1]]
+    "octets",
+    [
+        *(b"\x05", b"\x05\x01\x02", b"\x05\x01\x02" + LOGIN[:4], CONNECT4[:-1]),
+        *(b"\x06", request6(option6(0xFC00, bytes(400)))[:-1]),
+    ],
 )
 def test_handshakeTimesOut(gateway: Gateway, octets: bytes) -> None:
     """
@@ -1144,6 +1250,24 @@ def test_handshakeTimesOut(gateway: Gateway, octets: bytes) -> None:
     assert transport.ending == "aborted"
     assert [line["reason"] for line in gateway.lines()] == ["handshake-timeout"]
     assert not gateway.reactor.getDelayedCalls()
+
+
+@pytest.mark.parametrize("left", [LOGIN, b"early" + LOGIN], ids=["login", "data"])
+def test_messagesTimeOut(logged: Sequence[Any], left: bytes) -> None:
+    """A login by messages of SOCKS 6 has no more time than the request."""
+    gateway = Gateway([USERPASS])
+    initial = bytes((0, len(left) - len(LOGIN), 2))
+    transport = gateway.connect(request6(option6(2, initial)))
+    for octet in left[:-1]:
+        gateway.reactor.advance(9.9 / len(left))
+        transport.protocol.dataReceived(bytes((octet,)))
+    assert transport.ending == ""
+    gateway.reactor.advance(9.9 / len(left) + 0.2)
+    assert transport.ending == "aborted"
+    assert [line["reason"] for line in gateway.lines()] == ["handshake-timeout"]
+    assert transport.value() == bytes.fromhex("06 01 0008 0003 0008 02 000000")
+    well(gateway)
+    assert not logged
 
 
 def test_lateInHttp(gateway: Gateway) -> None:
@@ -1215,10 +1339,11 @@ def test_wrongInHttp(logged: Sequence[Any]) -> None:
     assert not logged
 
 
-def test_deadlineEndsWithTheRequest(gateway: Gateway) -> None:
+@BOTH
+def test_deadlineEndsWithTheRequest(gateway: Gateway, way: str) -> None:
     """Once the request is there the handshake's deadline is over."""
     gateway.steps["relay"] = Deferred[None]()
-    transport = gateway.connect(WAYS["socks5-userpass"])
+    transport = gateway.connect(WAYS[f"{way}-userpass"])
     gateway.reactor.advance(3600)
     assert transport.ending == ""
 
@@ -1280,20 +1405,31 @@ def throttled(gateway: Gateway, perUser: int, perSource: int) -> LoginThrottle:
     return throttle
 
 
-def test_throttled(logged: Sequence[Any]) -> None:
+@BOTH
+def test_throttled(logged: Sequence[Any], way: str) -> None:
     """
     Who failed too often hears the same octets as before, has a line of the
     same kind, and gets nowhere with the right password.
     """
     gateway = Gateway()
+    begun, told = {
+        "socks5": (b"\x05\x02", b"\x05\x02\x01\x01"),
+        "socks6": (b"", bytes.fromhex("06 01 0008 0004 0008 02 01 01 00")),
+    }[way]
+
+    def tries(login: bytes) -> Transport:
+        if way == "socks6":
+            return gateway.connect(request6(option6(4, b"\2" + login)))
+        return gateway.connect(b"\x05\x01\x02" + login + CONNECT)
+
     throttled(gateway, 2, 0)
     wrong = [WRONG[:-1] + end for end in (b"1", b"2")]
-    failed = [gateway.connect(b"\x05\x01\x02" + each) for each in wrong]
+    failed = [tries(each) for each in wrong]
     assert len(logged) == 1
-    late = gateway.connect(b"\x05\x01\x02" + LOGIN + CONNECT)
-    assert late.value() == b"\x05\x02"
+    late = tries(LOGIN)
+    assert late.value() == begun
     gateway.reactor.advance(1)
-    assert {each.value() for each in [*failed, late]} == {b"\x05\x02\x01\x01"}
+    assert {each.value() for each in [*failed, late]} == {told}
     lines = {line["session"]: line for line in gateway.lines("login-failed")}
     assert lines[3].pop("reason") == "throttled"
     assert {lines[n].pop("reason") for n in (1, 2)} == {"wrong-credentials"}
@@ -1407,7 +1543,9 @@ def test_passwordsAreNowhere(gateway: Gateway) -> None:
         gateway.connect(b"\x05\x01\x02" + octets + CONNECT)
     gateway.connect(b"\x05\x01\x02" + b"\x05" + LOGIN[1:])
     gateway.connect(b"\x05\x01\x00" + LOGIN)
-    assert len(gateway.lines()) == 6
+    for kind, login in ((4, b"\2" + LOGIN), (4, b"\2\5" + LOGIN[1:]), (1, LOGIN)):
+        gateway.connect(request6(option6(kind, login)))
+    assert len(gateway.lines()) == 11
 
 
 def test_askedBySource() -> None:
@@ -1462,7 +1600,9 @@ def test_onlyTheSessionSetsTheStage() -> None:
     }
 
 
-@pytest.mark.parametrize("way", ["socks5", "socks5-userpass", "http-userpass"])
+@pytest.mark.parametrize(
+    "way", ["socks5", "socks5-userpass", "http-userpass", "socks6", "socks6-userpass"]
+)
 @pytest.mark.parametrize("handsOn", [False, True])
 @pytest.mark.parametrize("failure", [None, ConnectFailed("no")])
 def test_aPasswordForAnUpstream(
@@ -1481,7 +1621,7 @@ def test_aPasswordForAnUpstream(
     relaying: Deferred[None] = Deferred()
     gateway.steps["relay"] = relaying
     transport = gateway.connect(WAYS[way])
-    known = (b"alice", CANARY) if handsOn and way != "socks5" else None
+    known = (b"alice", CANARY) if handsOn and way.endswith("userpass") else None
     assert shown == [known]
     opening.errback(failure) if failure else opening.callback(None)
     assert gateway.sessions[0].shown is None
@@ -1493,5 +1633,6 @@ def test_aPasswordForAnUpstream(
 def test_aPasswordThatIsWrong(gateway: Gateway) -> None:
     """It is not kept, though the refusal is still to be told."""
     gateway.generation.handsOn = True
-    gateway.connect(b"\x05\x01\x02" + WRONG)
-    assert gateway.sessions[0].shown is None
+    for octets in (b"\x05\x01\x02" + WRONG, request6(option6(4, b"\2" + WRONG))):
+        gateway.connect(octets)
+        assert gateway.sessions[-1].shown is None
