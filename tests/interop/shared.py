@@ -18,11 +18,11 @@ TWO = """
 [[listen]]
 name = "open"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [[listen]]
 name = "login"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [auth]
 checkers = ["passwd:users"]
 throttle = { per_user = 0, per_source = 0 }   # these tests fail often

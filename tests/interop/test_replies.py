@@ -1,5 +1,5 @@
 """
-The reply for each cause, on the wire, in SOCKS 5 and SOCKS 4; and that it
+The reply for each cause, on the wire, in SOCKS 5, SOCKS 4 and SOCKS 6; and that it
 always arrives.
 """
 
@@ -25,12 +25,24 @@ from tests.live.servers import untilEnd
 #: the end.)
 PIPELINED = b"\xa5" * 65536
 
+EVERY = OPEN.replace(
+    "[[listen]]", '[[listen]]\nprotocols = ["socks5", "socks4", "socks6"]', 1
+)
 FAILED4 = b"\0\x5b" + bytes(6)
 
 
 def failed5(code: int) -> bytes:
     """RFC 1928 section 6; nothing is bound."""
     return bytes([5, code, 0, 1]) + bytes(6)
+
+
+def failed6(code: int) -> bytes:
+    """Let in, and refused (draft-olteanu-intarea-socks-6-11 sections 6 and 7)."""
+    return bytes.fromhex("06 00 0000") + bytes((6, code)) + bytes(5) + b"\1" + bytes(4)
+
+
+#: A request that is none, and a login that failed without another word (section 6).
+BROKEN6 = b"\x06\x01\0\0"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +57,7 @@ def nobody() -> Iterator[int]:
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway that asks a DNS server, which knows one name."""
     with KnownNames({"known.example": "127.0.0.1"}) as names:
-        text = f'[resolver]\nservers = ["127.0.0.1:{names.port}"]\n{OPEN}'
+        text = f'[resolver]\nservers = ["127.0.0.1:{names.port}"]\n{EVERY}'
         yield from running(tmp_path_factory.mktemp("named"), text)
 
 
@@ -71,6 +83,8 @@ def test_refused(shared: Shared, nobody: int, behind: bytes) -> None:
     got = answered(shared.open, raw.GREETING + request + behind)
     assert got == b"\x05\0" + failed5(5)
     assert answered(shared.open, raw.request4("127.0.0.1", nobody) + behind) == FAILED4
+    got = answered(shared.open, raw.request6("127.0.0.1", nobody) + behind)
+    assert got == failed6(5)
     assert raw.end(shared.gateway, nobody)["reason"] == "refused"
 
 
@@ -81,6 +95,8 @@ def test_policy(shared: Shared, behind: bytes) -> None:
     got = answered(shared.open, raw.GREETING + request + behind)
     assert got == b"\x05\0" + failed5(2)
     assert answered(shared.open, raw.request4("127.0.0.9", 80) + behind) == FAILED4
+    got = answered(shared.open, raw.request6("127.0.0.9", 80) + behind)
+    assert got == failed6(2)
 
 
 @PIPELINING
@@ -90,6 +106,7 @@ def test_noSuchHost(named: Running, behind: bytes) -> None:
     got = answered(named.port, raw.GREETING + raw.request5(name, 80) + behind)
     assert got == b"\x05\0" + failed5(4)
     assert answered(named.port, raw.request4(name, 80) + behind) == FAILED4
+    assert answered(named.port, raw.request6(name, 80) + behind) == failed6(4)
     line = named.journal("decision")[-1]
     assert (line["verdict"], line["reason"]) == ("deny", "no-such-host")
 
@@ -101,6 +118,8 @@ def test_knownName(named: Running, nobody: int) -> None:
     """
     got = answered(named.port, raw.GREETING + raw.request5(b"known.example", nobody))
     assert got == b"\x05\0" + failed5(5)
+    got = answered(named.port, raw.request6(b"known.example", nobody))
+    assert got == failed6(5)
 
 
 @PIPELINING
@@ -114,15 +133,20 @@ def test_command(shared: Shared, nobody: int, command: int, behind: bytes) -> No
     assert got == b"\x05\0" + failed5(7)
     request = raw.request4("127.0.0.1", nobody, command)
     assert answered(shared.open, request + behind) == FAILED4
+    got = answered(shared.open, raw.request6("127.0.0.1", nobody, command) + behind)
+    # Its NOOP has no destination (section 4).
+    assert got == (failed6(7) if command else BROKEN6)
 
 
 @PIPELINING
 @pytest.mark.parametrize("kind", [0, 2, 5, 0xFF])
 def test_addressType(shared: Shared, kind: int, behind: bytes) -> None:
-    """An unknown ATYP: 08."""
+    """An unknown ATYP: 08; in SOCKS 6 nobody knows where the request ends."""
     request = bytes([5, 1, 0, kind]) + bytes(6)
     got = answered(shared.open, raw.GREETING + request + behind)
     assert got == b"\x05\0" + failed5(8)
+    request = bytes([6, 1, 0, 0, 0, 80, 0, kind]) + bytes(4)
+    assert answered(shared.open, request + behind) == BROKEN6
 
 
 @PIPELINING
@@ -149,6 +173,8 @@ def test_badName(shared: Shared, nobody: int, name: bytes, behind: bytes) -> Non
     """
     got = answered(shared.open, raw.GREETING + raw.request5(name, nobody) + behind)
     assert got == b"\x05\0" + failed5(1)
+    got = answered(shared.open, raw.request6(name, nobody) + behind)
+    assert got == failed6(1)
     if b"\0" not in name:
         assert answered(shared.open, raw.request4(name, nobody) + behind) == FAILED4
 
@@ -159,6 +185,7 @@ def test_emptyName(shared: Shared, behind: bytes) -> None:
     got = answered(shared.open, raw.GREETING + raw.request5(b"", 80) + behind)
     assert got == b"\x05\0" + failed5(1)
     assert answered(shared.open, raw.request4(b"", 80) + behind) == FAILED4
+    assert answered(shared.open, raw.request6(b"", 80) + behind) == failed6(1)
 
 
 @PIPELINING
@@ -167,6 +194,8 @@ def test_portZero(shared: Shared, behind: bytes) -> None:
     got = answered(shared.open, raw.GREETING + raw.request5("127.0.0.1", 0) + behind)
     assert got == b"\x05\0" + failed5(1)
     assert answered(shared.open, raw.request4("127.0.0.1", 0) + behind) == FAILED4
+    got = answered(shared.open, raw.request6("127.0.0.1", 0) + behind)
+    assert got == failed6(1)
 
 
 @PIPELINING
@@ -176,9 +205,19 @@ def test_portZero(shared: Shared, behind: bytes) -> None:
     ids=lambda m: m.hex() or "none",
 )
 def test_noMethod(shared: Shared, methods: bytes, behind: bytes) -> None:
-    """No method that is wanted here: FF (RFC 1928 section 3), then the end."""
+    """
+    No method that is wanted here: FF (RFC 1928 section 3), then the end. In SOCKS 6
+    the same, for a client that takes part in a login by messages (section 8.2).
+    """
     greeting = bytes([5, len(methods)]) + methods
     assert answered(shared.login, greeting + behind) == b"\x05\xff"
+    said = b"\0\0" + methods
+    said += bytes(-len(said) % 4)
+    option = b"\0\2" + (4 + len(said)).to_bytes(2, "big") + said
+    for octets, told in ((option, "0008 0003 0008 ff 000000"), (b"", "0000")):
+        request = raw.request6("127.0.0.1", 80, options=octets)
+        got = answered(shared.login, request + behind)
+        assert got == bytes.fromhex("06 01" + told)
 
 
 @PIPELINING
@@ -203,6 +242,11 @@ def test_wrongLogin(
     login = raw.login(user.encode(), password.encode())
     octets = raw.GREETING_LOGIN + login + raw.request5("127.0.0.1", nobody) + behind
     assert answered(shared.login, octets) == b"\x05\x02" + b"\x01\x01"
+    option = raw.login6(user, password)
+    got = answered(
+        shared.login, raw.request6("127.0.0.1", nobody, options=option) + behind
+    )
+    assert got == bytes.fromhex("06 01 0008 0004 0008 02 01 01 00")
 
 
 def test_fails5AfterLogin(shared: Shared, nobody: int) -> None:
@@ -211,6 +255,10 @@ def test_fails5AfterLogin(shared: Shared, nobody: int) -> None:
     octets = raw.GREETING_LOGIN + login + raw.request5("127.0.0.1", nobody)
     got = answered(shared.login, octets + PIPELINED)
     assert got == b"\x05\x02" + b"\x01\0" + failed5(5)
+    option = raw.login6(USER, PASSWORD)
+    request = raw.request6("127.0.0.1", nobody, options=option)
+    got = answered(shared.login, request + PIPELINED)
+    assert got == bytes.fromhex("06 00 0008") + raw.LET_IN6 + failed6(5)[4:]
 
 
 def _alone() -> None:
@@ -262,6 +310,9 @@ def test_unreachable(isolated: Running, address: str, code: int, reason: str) ->
         client.sendall(raw.GREETING + raw.request5(address, 1234) + PIPELINED)
         assert untilEnd(client) == b"\x05\0" + failed5(code)
     assert raw.end(isolated, 1234)["reason"] == reason
+    with raw.dialPath(path) as client:
+        client.sendall(raw.request6(address, 1234) + PIPELINED)
+        assert untilEnd(client) == failed6(code)
     if "." in address:
         with raw.dialPath(path) as client:
             client.sendall(raw.request4(address, 1234) + PIPELINED)
@@ -275,7 +326,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     socket.
     """
     directory: Path = tmp_path_factory.mktemp("alone")
-    text = OPEN.replace('address = ["127.0.0.1:0"]', f'endpoint = "unix:{directory}/s"')
+    text = EVERY.replace(
+        'address = ["127.0.0.1:0"]', f'endpoint = "unix:{directory}/s"'
+    )
     text = text.replace("[never]", "[never]\nto = []").replace(
         'except = ["127.0.0.0/8", "::1"]', ""
     )

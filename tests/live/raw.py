@@ -73,16 +73,21 @@ def request4(
     return octets + host + b"\0" if isinstance(host, bytes) else octets
 
 
-def request6(host: str, port: int, command: int = 1, options: bytes = b"") -> bytes:
+def request6(
+    host: str | bytes, port: int, command: int = 1, options: bytes = b""
+) -> bytes:
     """
     Make a request of SOCKS 6 (draft-olteanu-intarea-socks-6-11 section 4).
 
-    @param host: a literal.
+    @param host: a literal, or octets for the name field.
     """
-    packed = ipaddress.ip_address(host).packed
-    kind = 1 if len(packed) == 4 else 4
+    if isinstance(host, bytes):
+        where = b"\x03" + bytes([len(host)]) + host + bytes(-(len(host) + 1) % 4)
+    else:
+        packed = ipaddress.ip_address(host).packed
+        where = (b"\x01" if len(packed) == 4 else b"\x04") + packed
     head = bytes((6, command)) + len(options).to_bytes(2, "big")
-    return head + port.to_bytes(2, "big") + bytes((0, kind)) + packed + options
+    return head + port.to_bytes(2, "big") + b"\0" + where + options
 
 
 def login(user: bytes, password: bytes) -> bytes:
