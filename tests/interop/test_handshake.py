@@ -30,6 +30,16 @@ def _opening(kind: str, port: int) -> bytes:
         return raw.GREETING_LOGIN + login + raw.request5("127.0.0.1", port)
     if kind == "socks4":
         return raw.request4("127.0.0.1", port, userId=b"someone")
+    if kind == "socks6":
+        return raw.request6("127.0.0.1", port)
+    if kind == "socks6-login":
+        login = raw.login6(USER, PASSWORD)
+        return raw.request6("127.0.0.1", port, options=login)
+    if kind == "socks6-messages":
+        # Section 8.2: user and password behind the request, and no initial data.
+        login = raw.login(USER.encode(), PASSWORD.encode())
+        option = bytes.fromhex("0002 0008 0000 02 00")
+        return raw.request6("127.0.0.1", port, options=option) + login
     return raw.request4(b"localhost", port, userId=b"someone")
 
 
@@ -39,6 +49,14 @@ def _expected(kind: str, client: socket.socket) -> None:
         code, _, _ = raw.reply4(client)
         assert code == 90
         return
+    if kind.startswith("socks6"):
+        if kind == "socks6-messages":
+            assert raw.entered6(client) == (1, bytes.fromhex("0003 0008 02 000000"))
+            assert raw.exactly(client, 2) == b"\x01\x00"
+        told = raw.LET_IN6 if kind == "socks6-login" else b""
+        assert raw.entered6(client) == (0, told)
+        assert raw.replied6(client)[0] == 0
+        return
     assert raw.exactly(client, 2) == (b"\x05\x02" if kind == "userpass" else b"\x05\0")
     if kind == "userpass":
         assert raw.exactly(client, 2) == b"\x01\x00"
@@ -46,11 +64,16 @@ def _expected(kind: str, client: socket.socket) -> None:
     assert code == 0
 
 
-KINDS = ["none", "userpass", "socks4", "socks4a"]
+KINDS = [
+    *("none", "userpass", "socks4", "socks4a"),
+    *("socks6", "socks6-login", "socks6-messages"),
+]
 
 
 def _port(shared: Shared, kind: str) -> int:
-    return shared.login if kind == "userpass" else shared.open
+    return (
+        shared.open if kind in ("none", "socks4", "socks4a", "socks6") else shared.login
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,7 +140,7 @@ def test_octetByOctet(
     assert recorder.received == [b"hello"]
 
 
-@pytest.mark.parametrize("kind", ["none", "socks4"])
+@pytest.mark.parametrize("kind", ["none", "socks4", "socks6"])
 def test_boundAddress(
     shared: Shared, destination: Callable[..., Destination], kind: str
 ) -> None:
@@ -131,9 +154,12 @@ def test_boundAddress(
         if kind == "none":
             assert raw.exactly(client, 2) == b"\x05\0"
             code, *bound = raw.reply5(client)
+        elif kind == "socks6":
+            assert raw.entered6(client) == (0, b"")
+            code, *bound, _ = raw.replied6(client)
         else:
             code, *bound = raw.reply4(client)
-        assert code == (0 if kind == "none" else 90)
+        assert code == (90 if kind == "socks4" else 0)
         until(lambda: server.peers)
         assert server.peers == [tuple(bound)]
 
@@ -171,19 +197,25 @@ def test_successOnlyWhenConnected(gateway: Callable[..., Running]) -> None:
         assert code == 0
 
 
-@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("version", [4, 5, 6])
 def test_neverSuccessWithoutConnection(
     gateway: Callable[..., Running], version: int
 ) -> None:
     """
     A destination that never answers: after C{timeouts.connect} the reply is
-    04 (SOCKS 4: 91), and nothing else was said before.
+    04 (SOCKS 4: 91, SOCKS 6: 09), and nothing else was said before.
     """
-    running = gateway(OPEN.replace("[never]", '[timeouts]\nconnect = "1s"\n[never]'))
+    listen = '[[listen]]\nprotocols = ["socks5", "socks4", "socks6"]'
+    text = OPEN.replace("[[listen]]", listen, 1)
+    running = gateway(text.replace("[never]", '[timeouts]\nconnect = "1s"\n[never]'))
     with Full() as full, raw.dial(running.port) as client:
         if version == 5:
             client.sendall(raw.GREETING + raw.request5("127.0.0.1", full.port))
             assert untilEnd(client) == b"\x05\0" + b"\x05\x04\0\x01" + bytes(6)
+        elif version == 6:
+            client.sendall(raw.request6("127.0.0.1", full.port))
+            told = bytes.fromhex("06 00 0000 06 09 0000 0000 00 01 00000000")
+            assert untilEnd(client) == told
         else:
             client.sendall(raw.request4("127.0.0.1", full.port))
             assert untilEnd(client) == b"\0\x5b" + bytes(6)

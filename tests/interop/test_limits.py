@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,6 +198,8 @@ def test_fairShares(moved: dict[str, list[int]], name: str) -> None:
 
 # Quotas.
 
+#: Each client speaks one of them.
+BOTH = HEAD.replace('"main"\n', '"main"\nprotocols = ["socks5", "socks6"]\n', 1)
 #: A window in whose end no test runs.
 QUOTA = '[[limit]]\nper = "source"\nquota = "1MB/3650d"\n'
 
@@ -217,9 +220,16 @@ def serving(directory: Path, text: str, killed: bool = False) -> Iterator[Runnin
         gateway.kill()
 
 
+#: Clients come by both in turn: what is counted is the same.
+VERSIONS = cycle((5, 6))
+
+
 def asked(at: int, port: int, source: str = "127.0.0.1") -> tuple[socket.socket, int]:
     """A client that has asked for a port of this machine, and the reply."""
     client = raw.dial(at, source=(source, 0))
+    if next(VERSIONS) == 6:
+        client.sendall(raw.request6("127.0.0.1", port))
+        return client, raw.reply6(client)
     client.sendall(raw.GREETING)
     assert raw.exactly(client, 2) == b"\x05\x00"
     client.sendall(raw.request5("127.0.0.1", port))
@@ -263,7 +273,7 @@ def test_quota(tmp_path: Path) -> None:
     record, and what is new is refused. A restart changes nothing, nor does a
     kill, of what was known some seconds before.
     """
-    text = HEAD + ALL + QUOTA
+    text = BOTH + ALL + QUOTA
     why = "1MB/3650d per source is used up"
     refused = (2, "limit", "quota", why)
     with Destination(flood) as server, Destination(back) as echoing:
@@ -317,7 +327,7 @@ def test_otherLimitsForWhoLives(tmp_path: Path) -> None:
     """
     limits = '[[limit]]\nper = "user"\nrate = "{}"\n'
     meter = Meter()
-    before, after = (HEAD + ALL + limits.format(x) for x in ("500KB/s", "2MB/s"))
+    before, after = (BOTH + ALL + limits.format(x) for x in ("500KB/s", "2MB/s"))
     with serving(tmp_path, before) as gateway, Destination(flood) as server:
         client = admitted(gateway, server.port)
         thread = threading.Thread(target=meter, args=(client,))
@@ -410,6 +420,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     for name, limits in RULES.items():
         text += (
             f'[[listen]]\nname = "{name}"\naddress = ["127.0.0.1:0"]\n'
+            'protocols = ["socks5", "socks6"]\n'
             f'[[rule]]\nid = "{name}"\nallow = ["connect", "udp"]\n'
             f'listener = ["{name}"]\nlimits = {{ per = "user", {limits} }}\n'
         )
