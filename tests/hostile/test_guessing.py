@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.live.clients import exactly, opened
+from tests.live.raw import login, login6, request6
 from tests.live.running import Running, processorTime, socksgw
 from tests.tools.waiting import until
 
@@ -23,6 +24,7 @@ handshake = "60s"
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [auth]
 checkers = ["passwd:{users}"]
 throttle = {{ window = "20s" }}
@@ -34,19 +36,33 @@ methods = ["userpass"]
 def _tried(
     gateway: Running, source: str, logins: Sequence[tuple[bytes, bytes]]
 ) -> Counter[bytes]:
-    """What these logins hear, all sent at once (RFC 1929 section 2)."""
+    """
+    What these logins hear, all sent at once, by SOCKS 5 and 6 in turn (RFC 1929
+    section 2; section 9 of draft-olteanu-intarea-socks-6-11).
+    """
     with ExitStack() as stack:
         clients = []
-        for name, password in logins:
+        for number, (name, password) in enumerate(logins):
             client = stack.enter_context(opened(gateway.port, source))
-            fields = (bytes((len(field),)) + field for field in (name, password))
-            client.sendall(b"\x05\x01\x02\x01" + b"".join(fields))
+            if number % 2:
+                option = login6(name.decode(), password.decode())
+                client.sendall(request6("127.0.0.1", 9, options=option))
+            else:
+                client.sendall(b"\x05\x01\x02" + login(name, password))
             clients.append(client)
-        return Counter(exactly(client, 4) for client in clients)
+        heard: Counter[bytes] = Counter()
+        for number, client in enumerate(clients):
+            heard[_SIX[exactly(client, 12)] if number % 2 else exactly(client, 4)] += 1
+        return heard
 
 
 #: The method chosen, and the status.
 _NO, _YES = b"\x05\x02\x01\x01", b"\x05\x02\x01\x00"
+#: The same in SOCKS 6.
+_SIX = {
+    bytes.fromhex("06 01 0008 0004 0008 02 01 01 00"): _NO,
+    bytes.fromhex("06 00 0008 0004 0008 02 01 00 00"): _YES,
+}
 
 
 def _reasons(gateway: Running, source: str) -> Counter[str]:

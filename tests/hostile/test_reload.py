@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from tests.hostile.reloading import changed, ends, lives
 from tests.live.clients import (
     GREETING,
     Server,
+    connected,
     exactly,
     four,
     named,
@@ -28,7 +29,7 @@ from tests.live.clients import (
     tunnel,
     verdict5,
 )
-from tests.live.datagrams import Association, Echo, associate, replied
+from tests.live.datagrams import Association, Association6, Echo, associate, replied
 from tests.live.names import A, NameServer, a, answer
 from tests.live.running import ALL, HEAD, Running
 from tests.tools.waiting import until
@@ -39,25 +40,35 @@ def test_rulesChange(gateway: Callable[..., Running]) -> None:
     New rules count for the next request; a session that they allow goes on,
     one that they do not ends with its reason in the record.
     """
-    running = gateway(HEAD + ALL)
-    with Server() as kept, Server() as cut:
-        stays = tunnel(running.port, kept.place)
-        goes = tunnel(running.port, cut.place)
-        with closing(stays), closing(goes):
-            rule = (
-                f'[[rule]]\nid = "some"\nallow = ["connect"]\nports = [{kept.port}]\n'
-            )
-            line = changed(running, HEAD + rule)
-            assert (line["event"], line["ended"]) == ("reloaded", 1)
+    head = HEAD.replace('"main"\n', '"main"\nprotocols = ["socks5", "socks6"]\n', 1)
+    running = gateway(head + ALL)
+    with Server() as kept, Server() as cut, ExitStack() as stack:
+        stay, go = (
+            [
+                stack.enter_context(closing(tunnel(running.port, place, version=n)))
+                for n in (5, 6)
+            ]
+            for place in (kept.place, cut.place)
+        )
+        rule = f'[[rule]]\nid = "some"\nallow = ["connect"]\nports = [{kept.port}]\n'
+        line = changed(running, head + rule)
+        assert (line["event"], line["ended"]) == ("reloaded", 2)
+        for stays, goes in zip(stay, go, strict=True):
             assert ends(goes)
             assert lives(stays)
-            assert verdict5(running.port, four("127.0.0.1"), cut.port) == 2
-            assert verdict5(running.port, four("127.0.0.1"), kept.port) == 0
+        for version in (5, 6):
+            for server, reply in ((cut, 2), (kept, 0)):
+                target = four("127.0.0.1")
+                client, told = connected(
+                    running.port, target, server.port, version=version
+                )
+                client.close()
+                assert told == reply
     revoked = [x for x in running.journal("end") if x["reason"] == "revoked"]
-    assert len(revoked) == 1
-    assert revoked[0]["why"] == (
+    assert len(revoked) == 2
+    assert {line["why"] for line in revoked} == {
         'rule "default": no rule allows it; "all" is there no longer'
-    )
+    }
 
 
 def test_newOnly(gateway: Callable[..., Running]) -> None:
@@ -73,17 +84,25 @@ def test_newOnly(gateway: Callable[..., Running]) -> None:
 
 def test_flows(gateway: Callable[..., Running]) -> None:
     """A flow that is allowed no longer ends; the association's others go on."""
-    running = gateway(HEAD + ALL)
-    with Echo() as kept, Echo() as cut, Association(running.port) as association:
-        for echo in (kept, cut):
-            association.echo(echo, b"one")
+    head = HEAD.replace('"main"\n', '"main"\nprotocols = ["socks5", "socks6"]\n', 1)
+    running = gateway(head + ALL)
+    with (
+        Echo() as kept,
+        Echo() as cut,
+        Association(running.port) as five,
+        Association6(running.port) as six,
+    ):
+        for association in (five, six):
+            for echo in (kept, cut):
+                association.echo(echo, b"one")
         rule = f'[[rule]]\nid = "some"\nallow = ["udp"]\nports = [{kept.place[1]}]\n'
-        assert changed(running, HEAD + rule)["event"] == "reloaded"
-        association.echo(kept, b"two")
-        until(lambda: running.journal("flow-end"))
-        line = running.journal("flow-end")[0]
-        assert line["address"].endswith(f":{cut.place[1]}")
-        assert line["reason"] == "revoked"
+        assert changed(running, head + rule)["event"] == "reloaded"
+        for association in (five, six):
+            association.echo(kept, b"two")
+        until(lambda: len(running.journal("flow-end")) == 2)
+        for line in running.journal("flow-end"):
+            assert line["address"].endswith(f":{cut.place[1]}")
+            assert line["reason"] == "revoked"
 
 
 def test_listenersChange(gateway: Callable[..., Running]) -> None:

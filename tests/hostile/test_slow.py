@@ -35,18 +35,21 @@ HANDSHAKE = 3
 SLOW = 2000
 
 _TIMEOUTS = f'[timeouts]\nhandshake = "{HANDSHAKE}s"\n'
-_PROTOCOLS = 'protocols = ["socks5", "socks4", "http"]\n'
+_PROTOCOLS = 'protocols = ["socks5", "socks4", "socks6", "http"]\n'
 _HALF_OPEN = "half_open = 8\nhalf_open_per_source = 5\n"
 
 #: A dribbler's octets, which never make a whole message in time: 255 methods
 #: are announced; a SOCKS 4 user id has no end; and a greeting that is whole,
-#: with a request that is not; fields of HTTP without an end.
+#: with a request that is not; fields of HTTP without an end; options of
+#: SOCKS 6 that are announced, and a name there.
 _DRIBBLES = (
     b"\x05\xff" + bytes(200),
     b"\x04\x01\0\x50\x7f\0\0\1" + b"u" * 200,
     GREETING + b"\x05\x01\0\x03\xff" + b"n" * 200,
     b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: 127.0.0.1:80\r\n" + b"X: y\r\n" * 50,
     b"POST http://127.0.0.1/ HTTP/1.1\r\nX: " + b"y" * 200,
+    bytes.fromhex("06 01 5000 0050 00 01 7f000001") + b"\xfc\0\0\4" * 50,
+    bytes.fromhex("06 01 0000 0050 00 03 ff") + b"n" * 200,
 )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 from tests.live.clients import (
     GREETING,
@@ -20,7 +20,7 @@ from tests.live.clients import (
     request5,
     tunnel,
 )
-from tests.live.running import OPEN, Running
+from tests.live.running import VERSIONS, Running
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -38,7 +38,7 @@ def _accepts(port: int) -> bool:
 
 
 def _drain(seconds: str) -> str:
-    return f'[timeouts]\ndrain = "{seconds}"\n' + OPEN
+    return f'[timeouts]\ndrain = "{seconds}"\n' + VERSIONS
 
 
 def test_aLiveSessionGoesOnUntilItEnds(gateway: Gateway) -> None:
@@ -48,25 +48,30 @@ def test_aLiveSessionGoesOnUntilItEnds(gateway: Gateway) -> None:
     """
     with Server() as echo:
         started = gateway(_drain("60s"))
-        with closing(tunnel(started.port, echo.place)) as live:
+        with closing(tunnel(started.port, echo.place)) as live, ExitStack() as stack:
+            six = stack.enter_context(
+                closing(tunnel(started.port, echo.place, version=6))
+            )
             with closing(opened(started.port)) as half:
                 half.sendall(GREETING)
                 assert exactly(half, 2) == b"\x05\x00"
                 started.process.send_signal(signal.SIGTERM)
                 until(lambda: not _accepts(started.port))
-                for _ in range(3):
-                    live.sendall(b"hello")
-                    assert exactly(live, 5) == b"hello"
+                for client in (live, six) * 3:
+                    client.sendall(b"hello")
+                    assert exactly(client, 5) == b"hello"
+                six.close()
                 # Who was let in before may still make a request.
                 half.sendall(request5(four(echo.place[0]), echo.port))
                 assert replied5(half) == 0
-            until(lambda: started.journal("end"))
+            until(lambda: len(started.journal("end")) == 2)
             assert started.process.poll() is None
             assert not started.journal("stop")
         assert started.process.wait(20) in IN_ORDER
         ends = started.journal("end")
-        assert [(end["reason"], end["sent"]) for end in ends] == [
+        assert sorted((end["reason"], end["sent"]) for end in ends) == [
             ("closed", 0),
+            ("closed", 15),
             ("closed", 15),
         ]
         assert started.journal()[-1]["event"] == "stop"
@@ -81,10 +86,12 @@ def test_whatOutlivesTheDrainIsEndedWithItsRecord(gateway: Gateway) -> None:
         started = gateway(_drain("1s"))
         with (
             closing(tunnel(started.port, echo.place)) as one,
-            closing(tunnel(started.port, echo.place)) as two,
+            closing(tunnel(started.port, echo.place, version=6)) as two,
             closing(opened(started.port)) as silent,
             closing(opened(started.port)) as half,
+            closing(opened(started.port)) as half6,
         ):
+            half6.sendall(b"\x06\x01\0")
             half.sendall(GREETING)
             assert exactly(half, 2) == b"\x05\x00"
             two.sendall(b"hello")
@@ -93,7 +100,7 @@ def test_whatOutlivesTheDrainIsEndedWithItsRecord(gateway: Gateway) -> None:
             started.process.send_signal(signal.SIGTERM)
             assert started.process.wait(20) in IN_ORDER
             assert time.monotonic() - began >= 1
-            for client in (one, two, silent, half):
+            for client in (one, two, silent, half, half6):
                 assert isClosed(client)
         ends = started.journal("end")
         assert [line["reason"] for line in ends] == ["draining"] * 2

@@ -14,7 +14,7 @@ import pytest
 
 from tests.interop.shared import PASSWORD, USER, Shared
 from tests.live import raw
-from tests.live.running import OPEN, Running
+from tests.live.running import OPEN, VERSIONS, Running
 from tests.live.servers import Destination, Full, Recorder, untilEnd
 from tests.tools.waiting import until
 
@@ -205,9 +205,8 @@ def test_neverSuccessWithoutConnection(
     A destination that never answers: after C{timeouts.connect} the reply is
     04 (SOCKS 4: 91, SOCKS 6: 09), and nothing else was said before.
     """
-    listen = '[[listen]]\nprotocols = ["socks5", "socks4", "socks6"]'
-    text = OPEN.replace("[[listen]]", listen, 1)
-    running = gateway(text.replace("[never]", '[timeouts]\nconnect = "1s"\n[never]'))
+    text = VERSIONS.replace("[never]", '[timeouts]\nconnect = "1s"\n[never]')
+    running = gateway(text)
     with Full() as full, raw.dial(running.port) as client:
         if version == 5:
             client.sendall(raw.GREETING + raw.request5("127.0.0.1", full.port))

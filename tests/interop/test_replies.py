@@ -18,16 +18,13 @@ import pytest
 from tests.interop.shared import PASSWORD, USER, Shared
 from tests.live import raw
 from tests.live.names import KnownNames
-from tests.live.running import OPEN, Running, running
+from tests.live.running import VERSIONS, Running, running
 from tests.live.servers import untilEnd
 
 #: Behind a refused request. (RFC 1928 section 6 wants the reply first, then
 #: the end.)
 PIPELINED = b"\xa5" * 65536
 
-EVERY = OPEN.replace(
-    "[[listen]]", '[[listen]]\nprotocols = ["socks5", "socks4", "socks6"]', 1
-)
 FAILED4 = b"\0\x5b" + bytes(6)
 
 
@@ -57,7 +54,7 @@ def nobody() -> Iterator[int]:
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway that asks a DNS server, which knows one name."""
     with KnownNames({"known.example": "127.0.0.1"}) as names:
-        text = f'[resolver]\nservers = ["127.0.0.1:{names.port}"]\n{EVERY}'
+        text = f'[resolver]\nservers = ["127.0.0.1:{names.port}"]\n{VERSIONS}'
         yield from running(tmp_path_factory.mktemp("named"), text)
 
 
@@ -326,7 +323,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     socket.
     """
     directory: Path = tmp_path_factory.mktemp("alone")
-    text = EVERY.replace(
+    text = VERSIONS.replace(
         'address = ["127.0.0.1:0"]', f'endpoint = "unix:{directory}/s"'
     )
     text = text.replace("[never]", "[never]\nto = []").replace(

@@ -28,7 +28,16 @@ from socksgw.system.channel import Channel
 from tests.fakes.loops import WatchedLoop
 from tests.live import raw
 from tests.live.restarts import Crowd, Restarted, restarted
-from tests.live.running import ALL, HEAD, OPEN, TWISTD, Running, environment, running
+from tests.live.running import (
+    ALL,
+    HEAD,
+    OPEN,
+    TWISTD,
+    VERSIONS,
+    Running,
+    environment,
+    running,
+)
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
@@ -38,7 +47,7 @@ OCTETS = 8_000_000
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Restarted]:
-    with restarted(tmp_path / "gw") as made:
+    with restarted(tmp_path / "gw", VERSIONS) as made:
         yield made
 
 
@@ -82,12 +91,17 @@ def test_nobodyIsRefused(gateway: Restarted, server: Destination) -> None:
 
 def test_whatHasNotBegun(gateway: Restarted, server: Destination) -> None:
     """
-    A client that is half-way through its handshake goes on in the old process, whose
-    lines the new one writes, and moves with its first octets; then the old one ends.
+    Clients that are half-way through their handshake go on in the old process, whose
+    lines the new one writes, and move with their first octets; then the old one ends.
     """
-    with raw.dial(gateway.port) as client:
+    request = raw.request6("127.0.0.1", server.port)
+    with raw.dial(gateway.port) as client, raw.dial(gateway.port) as six:
         client.sendall(raw.GREETING[:2])
+        six.sendall(request[:-1])
         gateway.restart()
+        six.sendall(request[-1:] + b"six")
+        assert raw.reply6(six) == 0
+        assert raw.exactly(six, 3) == b"six"
         client.sendall(raw.GREETING[2:])
         assert raw.exactly(client, 2) == b"\x05\x00"
         client.sendall(raw.request5("127.0.0.1", server.port))
@@ -100,9 +114,10 @@ def test_whatHasNotBegun(gateway: Restarted, server: Destination) -> None:
             assert raw.decision(gateway, server.port)["session"] > number
         # It has moved, and is served there.
         assert gateway.over(gateway.process.pid) == 0
-        client.sendall(b"again")
-        assert raw.exactly(client, 5) == b"again"
-    until(lambda: len(gateway.journal("end")) == 2)
+        for each in (client, six):
+            each.sendall(b"again")
+            assert raw.exactly(each, 5) == b"again"
+    until(lambda: len(gateway.journal("end")) == 3)
     ended = {each["session"]: each["sent"] for each in gateway.journal("end")}
     assert ended[number] == 10
 
@@ -117,7 +132,8 @@ class Pair:
     def __init__(self, gateway: Restarted, number: int) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
-        self.client = raw.through(raw.dial(gateway.port), "127.0.0.1", self.port)
+        client, version = raw.dial(gateway.port), 5 + number % 2
+        self.client = raw.through(client, "127.0.0.1", self.port, version)
         self.destination, _ = self._listening.accept()
         self.sent = [random.Random(number + way).randbytes(OCTETS) for way in (0, 500)]
         self.got = [b"", b""]
@@ -165,8 +181,9 @@ def _sendAll(end: socket.socket, octets: bytes) -> None:
 
 def test_liveSessions(gateway: Restarted) -> None:
     """
-    They go on, with all that waits in the gateway for readers that do not read, through
-    several processes; each has one decision and one end, with all its octets.
+    They go on, by whichever protocol they came, with all that waits in the gateway for
+    readers that do not read, through several processes; each has one decision and one
+    end, with all its octets.
     """
     pairs = [Pair(gateway, number) for number in range(12)]
     stalled, moving, quiet = pairs[:4], pairs[4:8], pairs[8:]
@@ -318,7 +335,7 @@ def test_aConfigurationThatIsWrong(gateway: Restarted, server: Destination) -> N
         done = gateway.command("restart")
         until(lambda: crowd.served > 5)
     assert done.returncode == 1, done.stderr
-    assert "gw.toml:13: rule[1].allow" in done.stderr
+    assert "gw.toml:14: rule[1].allow" in done.stderr
     assert "not restarted; nothing has changed" in done.stderr
     file.write_text(text)
     assert crowd.wrong == []

@@ -76,12 +76,18 @@ def test_bulk(
     assert line["reason"] == "closed"
 
 
-AMOUNTS = [1, 65536, 3 * MIB + 17]
+AMOUNTS = pytest.mark.parametrize(
+    ("amount", "version"),
+    [(1, 5), (65536, 5), (3 * MIB + 17, 5), (1, 6), (3 * MIB + 17, 6)],
+)
 
 
-@pytest.mark.parametrize("amount", AMOUNTS)
+@AMOUNTS
 def test_clientEndsFirst(
-    shared: Shared, destination: Callable[..., Destination], amount: int
+    shared: Shared,
+    destination: Callable[..., Destination],
+    amount: int,
+    version: int,
 ) -> None:
     """
     The client ends its side; the destination sees that end, and what it
@@ -96,7 +102,7 @@ def test_clientEndsFirst(
 
     server = destination(serve)
     with raw.dial(shared.open) as client:
-        raw.through(client, "127.0.0.1", server.port)
+        raw.through(client, "127.0.0.1", server.port, version)
         client.sendall(up)
         client.shutdown(socket.SHUT_WR)
         assert digest(untilEnd(client)) == digest(down)
@@ -106,9 +112,12 @@ def test_clientEndsFirst(
     assert line["reason"] == "closed"
 
 
-@pytest.mark.parametrize("amount", AMOUNTS)
+@AMOUNTS
 def test_destinationEndsFirst(
-    shared: Shared, destination: Callable[..., Destination], amount: int
+    shared: Shared,
+    destination: Callable[..., Destination],
+    amount: int,
+    version: int,
 ) -> None:
     """
     The destination ends its side; the client sees that end, and what it
@@ -124,7 +133,7 @@ def test_destinationEndsFirst(
 
     server = destination(serve)
     with raw.dial(shared.open) as client:
-        raw.through(client, "127.0.0.1", server.port)
+        raw.through(client, "127.0.0.1", server.port, version)
         assert digest(untilEnd(client)) == digest(down)
         client.sendall(up)
         client.shutdown(socket.SHUT_WR)

@@ -188,10 +188,23 @@ def connected(
     source: str = "127.0.0.1",
     buffer: int = 0,
     segment: int = 0,
+    version: int = 5,
 ) -> tuple[socket.socket, int | None]:
-    """Connect a client, and return it with the reply to its CONNECT, or L{None}."""
+    """
+    Connect a client, and return it with the reply to its CONNECT, or L{None}.
+
+    @param version: 5, or 6 (draft-olteanu-intarea-socks-6-11).
+    """
     client = opened(port, source, buffer=buffer, segment=segment)
     try:
+        if version == 6:
+            place = destination.to_bytes(2, "big") + b"\0" + target
+            client.sendall(b"\x06\x01\0\0" + place)
+            if exactly(client, 4) != b"\x06\0\0\0":
+                return client, None
+            head = exactly(client, 8)
+            exactly(client, {1: 4, 4: 16}[head[-1]])
+            return client, head[1]
         client.sendall(GREETING + request5(target, destination))
         reply = replied5(client) if exactly(client, 2) == b"\x05\x00" else None
     except BaseException:
@@ -206,11 +219,12 @@ def tunnel(
     source: str = "127.0.0.1",
     buffer: int = 0,
     segment: int = 0,
+    version: int = 5,
 ) -> socket.socket:
     """Connect a client to a destination through the gateway."""
     host, number = destination
     target = six(host) if ":" in host else four(host)
-    client, reply = connected(port, target, number, source, buffer, segment)
+    client, reply = connected(port, target, number, source, buffer, segment, version)
     if reply != 0:
         client.close()
     assert reply == 0

@@ -149,8 +149,14 @@ def reply4(connection: socket.socket) -> tuple[int, str, int]:
     return octets[1], str(ipaddress.IPv4Address(octets[4:])), port
 
 
-def through(connection: socket.socket, host: str | bytes, port: int) -> socket.socket:
-    """Ask for a connection in SOCKS 5 without login, and get it."""
+def through(
+    connection: socket.socket, host: str | bytes, port: int, version: int = 5
+) -> socket.socket:
+    """Ask for a connection in SOCKS 5 or 6 without login, and get it."""
+    if version == 6:
+        connection.sendall(request6(host, port))
+        assert reply6(connection) == 0
+        return connection
     connection.sendall(GREETING)
     assert exactly(connection, 2) == b"\x05\x00"
     connection.sendall(request5(host, port))

@@ -48,6 +48,10 @@ methods = ["none"]
 )
 #: With a rule that allows CONNECT to everywhere.
 OPEN = HEAD + '[[rule]]\nid = "all"\nallow = ["connect"]\n'
+#: The same for clients of all versions of SOCKS.
+VERSIONS = OPEN.replace(
+    "[[listen]]", '[[listen]]\nprotocols = ["socks5", "socks4", "socks6"]', 1
+)
 #: A rule that allows CONNECT and UDP to everywhere.
 ALL = '[[rule]]\nid = "all"\nallow = ["connect", "udp"]\n'
 
