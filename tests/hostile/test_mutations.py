@@ -48,6 +48,8 @@ name = "main"
 address = ["127.0.0.1:0"]
 protocols = ["socks5", "socks4", "socks6", "http"]
 half_open_per_source = 4096
+[listen.multicast]
+interface = "lo"
 [auth]
 checkers = ["memory:alice:secret"]
 throttle = {{ per_user = 0, per_source = 0 }}   # these tests fail often
@@ -58,6 +60,11 @@ from = ["127.0.0.0/8"]
 id = "echo"
 allow = "any"
 to = ["127.0.0.1/32"]
+[[rule]]
+id = "groups"
+allow = ["multicast"]
+to = ["233.1.2.0/24"]
+multicast = {{ send = true }}
 [never]
 except = ["127.0.0.1:{port}"]
 """
@@ -87,6 +94,7 @@ def _handshakes(port: int) -> list[bytes]:
         request4(b"\0\0\0\xff", port, b"127.0.0.1"),
     ]
     found += _handshakes6(port)
+    found += _channels(port)
     for host in (b"127.0.0.1", b"[::1]", b"here.test"):
         place = b"%b:%d" % (host, port)
         fields = b" HTTP/1.1\r\nHost: %b\r\n" % place
@@ -98,6 +106,24 @@ def _handshakes(port: int) -> list[bytes]:
             b"PUT http://%b/" % place + fields + CHUNKED,
         ]
     return found
+
+
+def _channels(port: int) -> list[bytes]:
+    """
+    Control channels of groups (draft-ietf-aft-mcast-fw-traversal-01 section 4): one is
+    joined, from one sender, a datagram is sent to it, and it is left.
+    """
+    entered = GREETING + request5(four("127.0.0.1"), port, 4)
+    join = bytes.fromhex(
+        "01 0021 05 001b 00 0001 00000000 01 7f000001 9c40 01 e9010203 138c"
+    )
+    only = bytes.fromhex(
+        "01 0027 05 0099 00 0002 00000000 01 7f000001 9c40 01 e9010204 138c"
+        "01 01 c6120001"
+    )
+    sent = bytes.fromhex("03 000b 00000001 64617461")
+    left = bytes.fromhex("01 000d 06 0011 00 0003 00000001")
+    return [entered, entered + join + sent + left, entered + only + sent]
 
 
 def _handshakes6(port: int) -> list[bytes]:
@@ -238,6 +264,12 @@ def test_mutatedHandshakesHarmNothing(gateway: Gateway) -> None:
         assert len(allowed) > 500
         spoken = {line["protocol"] for line in allowed}
         assert spoken == {"socks5", "socks4", "socks4a", "socks6", "http"}
+        joined = [
+            line
+            for line in started.journal()
+            if line.get("rule") == "groups" and line.get("verdict") == "allow"
+        ]
+        assert joined
         assert {tuple(line["addresses"]) for line in allowed} == {("127.0.0.1",)}
         assert {line["port"] for line in allowed} == {echo.port}
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from socksgw.wire.address import Address
 from socksgw.wire.multicast import (
+    ENTERED,
     LONGEST,
     MOST_SOURCES,
     NOWHERE,
@@ -26,6 +27,7 @@ from socksgw.wire.multicast import (
     encodeHeader,
     readAnswer,
     readAsked,
+    readEntered,
     readHeader,
 )
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
@@ -228,6 +230,49 @@ def test_split(at: int) -> None:
     message = sized(JOIN)
     with pytest.raises(NeedMoreData):
         readAsked(Reader(message[:at]))
+
+
+VALID = [
+    *(JOIN, JOIN_FROM, JOINED),
+    sized(JOIN[:13]),
+    encodeCarried(7, b"data"),
+    ENTERED,
+]
+
+
+@given(
+    st.sampled_from(VALID),
+    st.lists(
+        st.tuples(st.integers(0, 45), st.binary(max_size=3), st.integers(0, 3)),
+        min_size=1,
+        max_size=3,
+    ),
+    st.booleans(),
+)
+def test_mutations(
+    octets: bytes, changes: list[tuple[int, bytes, int]], sizes: bool
+) -> None:
+    """
+    Of a message with something wrong in it, too, and whether its size is right: nothing
+    is raised but these, and octets that follow change nothing.
+    """
+    for at, put, cut in changes:
+        octets = octets[:at] + put + octets[at + cut :]
+    if sizes and len(octets) > 3:
+        octets = sized(octets)
+    for read in (readAsked, readAnswer, readEntered):
+        ends: list[tuple[object, int]] = []
+        for behind in (b"", b"\1\0"):
+            reader = Reader(octets + behind)
+            try:
+                ends.append((read(reader), reader.position))
+            except WireError as e:
+                ends.append((str(e), 0))
+            except NeedMoreData:
+                break
+        assert len(set(ends)) <= 1
+    found = readHeader(octets)
+    assert found is None or found < 1 << 32
 
 
 def test_nowhere() -> None:
