@@ -171,11 +171,12 @@ torrent.info_hashes = libtorrent.info_hash_t(libtorrent.sha1_hash(b"a" * 20))
 torrent.save_path = "."
 torrent.trackers = ["udp://NAME:SERVER/announce"]
 handle = session.add_torrent(torrent)
+now = libtorrent.reannounce_flags_t.ignore_min_interval
 for _ in range(300):
     # What it announces before its association is there fails, and is announced again
     # after half a minute only.
     time.sleep(0.5)
-    handle.force_reannounce()
+    handle.force_reannounce(0, -1, now)
 """
 
 
