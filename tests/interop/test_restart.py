@@ -43,11 +43,13 @@ from tests.tools.waiting import until
 
 #: Of each direction of a session: more than sockets and the gateway hold.
 OCTETS = 8_000_000
+#: A restart may take longer than a client has for its handshake.
+PATIENT = '[timeouts]\nhandshake = "60s"\n'
 
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Restarted]:
-    with restarted(tmp_path / "gw", VERSIONS) as made:
+    with restarted(tmp_path / "gw", PATIENT + VERSIONS) as made:
         yield made
 
 
@@ -226,7 +228,7 @@ def test_limitsAndRules(tmp_path: Path, server: Destination) -> None:
     process ends those that its rules do not allow.
     """
     limit = '[[limit]]\nper = "source"\nsessions = 2\n'
-    with restarted(tmp_path / "gw", OPEN + limit) as gateway:
+    with restarted(tmp_path / "gw", PATIENT + OPEN + limit) as gateway:
         file = gateway.directory / "gw.toml"
         with raw.dial(gateway.port) as moved, raw.dial(gateway.port) as left:
             raw.through(moved, "127.0.0.1", server.port)
@@ -335,7 +337,7 @@ def test_aConfigurationThatIsWrong(gateway: Restarted, server: Destination) -> N
         done = gateway.command("restart")
         until(lambda: crowd.served > 5)
     assert done.returncode == 1, done.stderr
-    assert "gw.toml:14: rule[1].allow" in done.stderr
+    assert "gw.toml:16: rule[1].allow" in done.stderr
     assert "not restarted; nothing has changed" in done.stderr
     file.write_text(text)
     assert crowd.wrong == []
@@ -423,9 +425,8 @@ def _told(manager: socket.socket) -> list[str]:
 
 def test_theEndOfAll(gateway: Restarted, server: Destination) -> None:
     """SIGTERM for the new process ends the sessions of the old one, too."""
-    (gateway.directory / "gw.toml").write_text(
-        (gateway.directory / "gw.toml").read_text() + '[timeouts]\ndrain = "1s"\n'
-    )
+    file = gateway.directory / "gw.toml"
+    file.write_text(file.read_text().replace(PATIENT, PATIENT + 'drain = "1s"\n'))
     with raw.dial(gateway.port) as client:
         client.sendall(raw.GREETING[:2])
         gateway.restart()
