@@ -124,8 +124,8 @@ def _blind(modules: Collection[str], root: Path) -> str:
     """
     Return why a module takes every password for wrong, but this user's own.
 
-    Programs that are not root's ask C{unix_chkpwd}, which knows one user
-    (pam_unix(8)), unless their user can read the file.
+    Whoever may not read the file is told of that alone, by C{unix_chkpwd}
+    (pam_unix(8)).
 
     @return: empty where none does.
     """
