@@ -33,6 +33,21 @@ __all__ = ["Answer", "ClusterCounters", "Members"]
 _FAILURES: Final = 1000
 
 
+class _Failure(NamedTuple):
+    """
+    A login that has failed here.
+
+    @ivar number: counts those of this process, from 1 on.
+    @ivar when: seconds, by the clock of leases.
+    @ivar source: the key of its source, and C{name}: of its name.
+    """
+
+    number: int
+    when: float
+    source: bytes
+    name: bytes
+
+
 class Answer(NamedTuple):
     """
     What an exchange has brought beside leases.
@@ -58,8 +73,7 @@ class ClusterCounters:
     What lives and what happens is counted in L{Leases}, octets in L{Portions}.
 
     @ivar membership: what the leases depend on.
-    @ivar failures: logins that have failed here, not told yet: a number of its own,
-        source and name.
+    @ivar failures: logins that have failed here, not told yet, in their order.
     @ivar key: what the names of logins are hashed with.
     """
 
@@ -78,9 +92,10 @@ class ClusterCounters:
         @param wall: seconds since the epoch, for when Redis cannot be asked.
         """
         self.membership = membership = Membership(members, clock, wall)
-        self.failures: deque[tuple[str, bytes, bytes]] = deque(maxlen=_FAILURES)
+        self.failures: deque[_Failure] = deque(maxlen=_FAILURES)
         # Those of the exchange that is under way.
-        self._told: list[tuple[str, bytes, bytes]] = []
+        self._told: list[_Failure] = []
+        self._failed = 0
         self.key = os.urandom(16)
         self._leases = leases = Leases(membership)
         self._portions = portions = Portions(membership)
@@ -155,7 +170,9 @@ class ClusterCounters:
 
     def failed(self, source: bytes, name: bytes) -> None:
         """Have the others be told of a login that has failed."""
-        self.failures.append((os.urandom(8).hex(), source, name))
+        self._failed += 1
+        when = self.membership.clock()
+        self.failures.append(_Failure(self._failed, when, source, name))
 
     def request(self) -> bytes:
         """
@@ -166,6 +183,7 @@ class ClusterCounters:
         members, joins = self.members, not self._epoch
         told = self._told = list(self.failures)
         self.failures.clear()
+        now = self.membership.clock()
         return json.dumps(
             {
                 "m": members.name, "x": self._process, "e": self._epoch,
@@ -173,7 +191,10 @@ class ClusterCounters:
                 "ttl": int(members.ttl * 1000), "fresh": int(FULL * 1000),
                 "all": [*members.all], "key": self.key.hex(), "t": self._last,
                 "k": self._leases.request(joins), "w": self._portions.request(joins),
-                "f": [[one, source.hex(), name.hex()] for one, source, name in told],
+                "f": [
+                    [number, int((now - when) * 1000), source.hex(), name.hex()]
+                    for number, when, source, name in told
+                ],
             }
         ).encode()  # fmt: skip
 
@@ -188,7 +209,7 @@ class ClusterCounters:
         self._leases.missed()
         self._portions.missed()
         self._epoch = ""
-        # By its number each is counted once.
+        # By their numbers each is counted once.
         self.failures = deque([*self._told, *self.failures], _FAILURES)
         self._told = []
 

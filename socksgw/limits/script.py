@@ -10,7 +10,9 @@ tells no time. What is kept, below C{{socksgw:NAME}}:
   when it has said so. Redis forgets it when the member counts no longer.
 - C{:w:HASH:NUMBER}: the octets of a window that each member has taken.
 - C{:short}: the hashes of which somebody needs more.
-- C{:t}: logins that have failed. C{:key}: what their names are hashed with.
+- C{:t}: logins that have failed, and how many milliseconds they were old when they were
+  told. C{:f:PROCESS}: the number of the last one of a process. C{:key}: what their names
+  are hashed with.
 - C{:epoch}, C{:born}: the last epoch, and when all this began.
 """
 
@@ -139,21 +141,29 @@ for i = 1, #shorts, 2 do
 end
 
 local failures, stream, last = {}, base .. ':t', q.t
-for _, each in ipairs(q.f) do
-  -- What was told, and not answered, is told again.
-  if redis.call('SET', base .. ':f:' .. each[1], '', 'NX', 'EX', 600) then
-    redis.call('XADD', stream, 'MAXLEN', '~', 20000, '*',
-      'x', q.x, 's', each[2], 'n', each[3])
+if #q.f > 0 then
+  local at = base .. ':f:' .. q.x
+  local heard = tonumber(redis.call('GET', at) or '0')
+  for _, each in ipairs(q.f) do
+    local number, ago, source, name = unpack(each)
+    -- What was told, and not answered, is told again.
+    if number > heard then
+      heard = number
+      redis.call('XADD', stream, 'MAXLEN', '~', 20000, '*',
+        'x', q.x, 's', source, 'n', name, 'a', whole(ago))
+    end
   end
+  redis.call('SET', at, whole(heard), 'PX', 86400000)
+  redis.call('PEXPIRE', stream, 86400000)
 end
 for _, entry in ipairs(redis.call('XRANGE', stream, '(' .. q.t, '+', 'COUNT', 1000)) do
   last = entry[1]
   if entry[2][2] ~= q.x then
     local t = tonumber(string.match(last, '^(%d+)-'))
-    failures[#failures + 1] = {now - t, entry[2][4], entry[2][6]}
+    local ago = now - t + tonumber(entry[2][8] or '0')
+    failures[#failures + 1] = {ago, entry[2][4], entry[2][6]}
   end
 end
-if #q.f > 0 then redis.call('PEXPIRE', stream, 86400000) end
 
 return cjson.encode({
   epoch = mine.epoch, now = whole(now), k = counts, w = windows, s = wanted,

@@ -535,6 +535,42 @@ def test_failedLoginsAreToldAgain(redis: LiveRedis) -> None:
     assert names == [b"first", b"second", b"third"]
 
 
+def test_failedLoginsAreAsOldAsTheyAre(redis: LiveRedis) -> None:
+    """Those that wait for Redis do not count as of the moment when it is back."""
+    a, b, _ = all3(redis)
+    a.counters.failed(b"source", b"old")
+    a.counters.request()
+    a.counters.missed()
+    clock = a.counters.membership.clock
+    a.counters.membership.clock = lambda: clock() + 120
+    a.counters.failed(b"source", b"new")
+    # One of the version before: without an age, by the name of the member.
+    redis.client().xadd("{socksgw:t}:t", {"m": "c", "s": "73", "n": "6e"})
+    for _ in range(2):
+        assert a.exchange() is not None
+    answer = b.exchange()
+    assert answer is not None
+    ages = {name: ago for ago, _, name in answer.failures}
+    assert list(ages) == [b"n", b"old", b"new"]
+    assert ages[b"old"] - ages[b"new"] >= 119
+    assert ages[b"old"] >= 120
+
+
+def test_failedLoginsTakeOneKey(redis: LiveRedis) -> None:
+    """However many a process tells, Redis keeps one number of them, and not for ever."""
+    a, b, _ = all3(redis)
+    for _ in range(3):
+        for _ in range(5):
+            a.counters.failed(b"source", b"name")
+        assert a.exchange() is not None
+    (key,) = redis.client().keys("{socksgw:t}:f:*")
+    assert redis.client().get(key) == b"15"
+    assert redis.client().ttl(key) > 0
+    answer = b.exchange()
+    assert answer is not None
+    assert len(answer.failures) == 15
+
+
 def test_withoutRedis() -> None:
     """As long as nothing is known all wait; then each has its share."""
     now = 1000.0
