@@ -14,11 +14,13 @@ from typing import Final, final
 
 from socksgw.errors import Revoked, SocksError
 from socksgw.limits.allowance import Allowance
+from socksgw.policy.questions import Verdict
+from socksgw.policy.ruleset import Ruleset
 from socksgw.relay.tally import Tally
 from socksgw.route.ways import Outlet, Ways
 from socksgw.session.case import Case
 from socksgw.session.command import Command, Relay, Routed
-from socksgw.session.streams import CONNECT, Bind, Connect, looks
+from socksgw.session.streams import CONNECT, Bind, Connect
 from socksgw.system.sockets import fastOpen
 from socksgw.system.stack import Dress, carried, found, wear
 from socksgw.wire.events import Requested
@@ -113,6 +115,21 @@ def _tell(case: Case, told: Sequence[Stack]) -> None:
     login.stacked(told)
 
 
+def _mayGoFirst(case: Case) -> bool:
+    """
+    Return whether a destination may get octets before it is connected.
+
+    Nothing looks at them, and nothing goes before them. There is one address, since
+    those that lose a race would have them too.
+    """
+    addresses = case.record.addresses
+    if len(addresses) != 1 or case.generation.inspection.always:
+        return False
+    verdict = case.verdicts[addresses[0]]
+    leaving = verdict.obligations.leaving
+    return not verdict.pending and (leaving is None or not leaving.header)
+
+
 @final
 class _Early:
     """
@@ -133,14 +150,17 @@ class _Early:
 
     def octets(self) -> bytes:
         """Return what the client has sent, as far as its limits go."""
+        if not _mayGoFirst(self._case):
+            # The rules have changed while a socket was waited for.
+            return b""
         octets = self._case.client.conversation.ahead()
         most = min(len(octets), self._most or len(octets))
         sending = self._sending
         return octets[: most if sending is None else sending.room(most)]
 
     def went(self, count: int) -> None:
-        """Count what is sent."""
-        self.count = count
+        """Count what is sent, also of a session that comes no further."""
+        self.count = self._case.record.sent = count
         sending = self._sending
         if sending is not None:
             sending.spend(count)
@@ -196,8 +216,8 @@ class _Connect(Connect):
         """Return what is told of the connection to the destination."""
         if connection is None:
             return []
-        far, first = self._far, self._early
-        taken = first.count if first is not None and carried(connection) else 0
+        far, count = self._far, self._count
+        taken = count if count and carried(connection) else 0
         return [
             *far.worn(connection),
             *far.said(FAST_OPEN, taken),
@@ -218,38 +238,33 @@ class _Connect(Connect):
             ]
 
         most = far.granted(FAST_OPEN)
-        if most is not None and self._mayGoFirst(case):
+        if most is not None and _mayGoFirst(case):
             self._early = _Early(case, most)
         return ways.dressed(
             Dress(each, far.granted(MULTIPATH) == YES, self._inTurn, self._early)
         )
 
-    @staticmethod
-    def _mayGoFirst(case: Case) -> bool:
+    def again(self, case: Case, ruleset: Ruleset) -> Verdict:
         """
-        Return whether a destination may get octets before it is connected.
+        As L{Connect.again}.
 
-        Nothing looks at them, and nothing goes before them. There is one address, since
-        those that lose a race would have them too.
+        @raise Revoked: these rules want octets to be looked at, or a header before
+            them, that a SYN has carried already.
         """
-        addresses = case.record.addresses
-        if len(addresses) != 1 or case.generation.inspection.always:
-            return False
-        verdict = case.verdicts[addresses[0]]
-        leaving = verdict.obligations.leaving
-        return not verdict.pending and (leaving is None or not leaving.header)
+        verdict = Connect.again(self, case, ruleset)
+        isFirst = case.record.dialled is None and verdict.allowed
+        if isFirst and self._count and not _mayGoFirst(case):
+            raise Revoked("the rules changed before it began")
+        return verdict
+
+    @property
+    def _count(self) -> int:
+        """How many octets a SYN has carried."""
+        return 0 if self._early is None else self._early.count
 
     def relay(self, case: Case, outlet: Outlet) -> Relay:
-        """
-        As L{Connect.relay}; what the SYN has carried is moved already.
-
-        @raise Revoked: a reload wants that to be looked at first; the connection is
-            closed.
-        """
-        count = 0 if self._early is None else self._early.count
-        if count and looks(case):
-            outlet.abortConnection()
-            raise Revoked("the rules changed before it began")
+        """As L{Connect.relay}; what the SYN has carried is moved already."""
+        count = self._count
         moves = Connect.relay(self, case, outlet)
         if not count:
             return moves

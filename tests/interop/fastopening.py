@@ -10,10 +10,12 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from ctypes import addressof, create_string_buffer
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,9 @@ FAST_OPEN = (4, 1)
 #: TCPI_OPT_SYN_DATA (linux/tcp.h), and where struct tcp_info has it.
 SYN_DATA, AGREED_AT = 32, 5
 SYN, ACK = 2, 16
+#: SO_ATTACH_FILTER (socket(7)), and a filter that drops everything.
+ATTACH_FILTER = 26
+NOTHING = create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
 
 
 class Wire:
@@ -125,6 +130,7 @@ class World:
     def __init__(self) -> None:
         listening = socket.create_server(("127.0.0.1", 0))
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+        self._listening = listening
         served(listening, b"")
         self.port = listening.getsockname()[1]
         self.directory = Path(tempfile.mkdtemp(prefix="fastopen"))
@@ -174,6 +180,37 @@ class World:
         until(lambda: len(gateway.journal("end")) > before)
         found["sent"] = gateway.journal("end")[-1]["sent"]
         return found
+
+    def changed(self, gateway: Running) -> Any:
+        """
+        Reload while a SYN with octets is not answered: a header is to be before them.
+
+        @return: what the SYN carries, what the client is answered, what is recorded.
+        """
+        asked = raw.request6("127.0.0.1", self.port, options=option(0)) + b"0123456789"
+        self._listening.setsockopt(
+            socket.SOL_SOCKET,
+            ATTACH_FILTER,
+            struct.pack("HP", 1, addressof(NOTHING)),
+        )
+        with closing(Wire()) as wire, closing(raw.dial(gateway.ports[0])) as client:
+            client.sendall(asked)
+            assert raw.entered6(client) == (0, b"")
+            found = wire.first(self.port)
+            before = len(gateway.journal("end"))
+            self.rewrite(gateway, 'id = "all"', 'id = "all"\nproxy_header = "v1"')
+            until(lambda: len(gateway.journal("end")) > before)
+            code = client.recv(2)[1]
+        end = gateway.journal("end")[-1]
+        return found, code, end["reason"], end["sent"]
+
+    def rewrite(self, gateway: Running, before: str, after: str) -> None:
+        """Change the configuration, and wait until the gateway has it."""
+        written = self.directory / "gw.toml"
+        count = gateway.log.count("reloaded:")
+        written.write_text(written.read_text().replace(before, after))
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: gateway.log.count("reloaded:") > count)
 
     def bounded(self, gateway: Running) -> Any:
         """CONNECT of a client with a quota of four octets: what the SYN carries."""
@@ -225,14 +262,12 @@ def tried(world: World, found: dict[str, Any]) -> None:
         found["near on"] = world.connected(gateway, "both", option(0), dial)
         found["bind"] = listened(gateway, option(0))
         found["bind unasked"] = listened(gateway, b"")
-        written = world.directory / "gw.toml"
-        text = written.read_text()
-        written.write_text(text.replace("fast_open = true", ""))
-        gateway.process.send_signal(signal.SIGHUP)
-        until(lambda: "reloaded:" in gateway.log)
+        world.rewrite(gateway, "fast_open = true", "")
         found["near off again"] = world.connected(gateway, "both", option(0), dial)
         SWITCH.write_text("0")
         found["off"] = world.connected(gateway, "usual", option(0))
+        SWITCH.write_text("3")
+        found["changed"] = world.changed(gateway)
         found["log"] = gateway.log
 
 

@@ -52,6 +52,14 @@ def test_quota(found: Any) -> None:
     assert found["bounded"] == [TEN[:4], 4]
 
 
+def test_rulesThatChange(found: Any) -> None:
+    """
+    A reload while the SYN is under way, by which a header goes first: the session ends,
+    and what the SYN has carried is recorded.
+    """
+    assert found["changed"] == [TEN, 2, "revoked", len(TEN)]
+
+
 @pytest.mark.parametrize(
     ("case", "near"),
     [("near off", False), ("near on", True), ("near off again", False)],
