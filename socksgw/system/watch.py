@@ -244,7 +244,8 @@ class Watch:
         @param seconds: the longest time to wait; L{None} for as long as it takes.
         """
         reactor = self._reactor
-        for _ in range(self._turns):
+        # Who is not to wait at all (C{reactor.iterate()}) is not to wait later either.
+        for _ in range(1 if seconds == 0 else self._turns):
             again = self._again
             if again or self._soon:
                 seconds = 0

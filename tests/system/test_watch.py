@@ -501,3 +501,30 @@ def test_turnsThatAreLeftOut(reactor: Any, ending: str) -> None:
         watch.stop()
     one.close()
     other.close()
+
+
+def test_aTurnWithoutWaiting(reactor: Any) -> None:
+    """Who has a running reactor look, and not wait, gets what there is, and goes on."""
+    one, other = pair()
+    watch = Watch(reactor)
+    watch.start()
+    told: list[bytes] = []
+    watch.add(one.fileno(), STREAM, lambda _: told.append(one.recv(1)))
+    # Whatever waits does so until this is due.
+    guard = reactor.callLater(60, reactor.crash)
+
+    def look() -> None:
+        other.send(b"x")
+        reactor.iterate()
+        told.append(b"looked")
+        reactor.stop()
+
+    reactor.callWhenRunning(look)
+    reactor.run(installSignalHandlers=False)
+    assert reactor.seconds() < guard.getTime()
+    guard.cancel()
+    assert told == [b"x", b"looked"]
+    watch.closing(one.fileno())
+    watch.stop()
+    one.close()
+    other.close()
