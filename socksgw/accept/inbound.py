@@ -419,6 +419,18 @@ class Inbound(Requests):
         return secured
 
     @property
+    def securedBeside(self) -> str:
+        """
+        How datagrams beside the connection are protected, of L{LEVELS}.
+
+        TLS protects the connection alone; GSSAPI protects both.
+        """
+        protection = self.protection
+        if protection is None or isinstance(protection, StreamProtection):
+            return CLEAR
+        return protection.level
+
+    @property
     def datagrams(self) -> bool:
         """
         Whether the client may have datagrams beside the connection.

@@ -460,7 +460,8 @@ class SessionRecord:
         if self.userId:
             line += f',"user_id":{quoted(escaped(self.userId))}'
         if self.secured != CLEAR:
-            line += f',"secured":"{self.secured}"{self.tls}'
+            line += f',"secured":"{self.secured}"'
+        line += self.tls
         if self.tag:
             line += named("tag", self.tag)
         if self.ticket:

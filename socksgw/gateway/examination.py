@@ -46,7 +46,11 @@ from socksgw.gateway.examining.pac import examinePac
 from socksgw.gateway.examining.passing import examinePassing
 from socksgw.gateway.examining.problems import Problems
 from socksgw.gateway.examining.programs import examinePrograms
-from socksgw.gateway.examining.rules import examineExpectations, examineRules
+from socksgw.gateway.examining.rules import (
+    examineExpectations,
+    examineProtected,
+    examineRules,
+)
 from socksgw.gateway.examining.senders import Senders
 from socksgw.gateway.examining.sinks import examineSinks, toldSinks
 from socksgw.gateway.examining.transparent import examineReach, examineTransparent
@@ -279,6 +283,7 @@ def examining(
     if not compiled.errors:
         examineReach(config, compiled.ruleset.rules, problems)
         examineWanted(config, compiled.ruleset.rules, problems)
+        examineProtected(config, compiled.ruleset.rules, offers, problems)
     errors = problems.errors + compiled.errors
     origins = [rule.sources for rule in compiled.ruleset.rules]
     yield partial(examinePrograms, config, methods.sources, origins, problems)

@@ -22,7 +22,7 @@ from socksgw.policy.extent import NOWHERE, extentOf
 from socksgw.policy.facts import Facts
 from socksgw.policy.questions import UNOFFERED, Verdict
 from socksgw.wire.address import Address
-from socksgw.wire.codes import Method
+from socksgw.wire.codes import DATAGRAMS, Method
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.levels import CLEAR, CONFIDENTIALITY
 from socksgw.wire.server import DIALECTS
@@ -41,8 +41,8 @@ class Way:
     @ivar listener: the name of the listener.
     @ivar entry: the TOML path of its C{[[auth.choose]]}, counted from 1.
     @ivar method: the name of the method.
-    @ivar secured: how the client's side is protected then; L{None} if the client
-        decides.
+    @ivar secured: how the client's side is protected then, of datagrams themselves;
+        L{None} if the client decides.
     @ivar certificate: whether it needs a client certificate.
     """
 
@@ -113,7 +113,12 @@ class Offers:
                 return
 
     def _ways(
-        self, listen: Listen, source: Address | None, entry: str, choice: Choice
+        self,
+        listen: Listen,
+        source: Address | None,
+        entry: str,
+        choice: Choice,
+        command: str = "",
     ) -> Iterator[Way]:
         tls = listen.tls
         shown = tls.client_certificate if tls is not None else "off"
@@ -130,7 +135,7 @@ class Offers:
                     continue
                 level: str | None = CLEAR
                 if listen.name in self._secured:
-                    level = CONFIDENTIALITY
+                    level = _inTLS(listen, dialects, command)
                 elif outer.inner or outer.name in self._protecting:
                     level = None
                 if listen.ipsec_mark:
@@ -166,8 +171,28 @@ class Offers:
                     for outer in choice.methods
                     for method in outer.inner or (outer,)
                 }
-                for way in self._ways(listen, facts.source, entry, choice):
+                for way in self._ways(
+                    listen, facts.source, entry, choice, facts.command
+                ):
                     yield way, methods[way.method]
+
+    def levels(
+        self, listeners: Collection[str] | None, commands: Collection[str]
+    ) -> set[str | None]:
+        """
+        Return how clients can be protected, by all ways to log in.
+
+        @param listeners: by their names; L{None} for all.
+        @return: L{None} among them if a client decides.
+        """
+        return {
+            way.secured
+            for listen in self._config.listen
+            if listeners is None or listen.name in listeners
+            for entry, choice in self._offered(listen.name, None)
+            for command in commands
+            for way in self._ways(listen, None, entry, choice, command)
+        }
 
     def offeredTo(self, listener: str, source: Address) -> list[str]:
         """Return the ways that a client is offered, as text for people."""
@@ -230,6 +255,25 @@ class Offers:
 
 def _only(values: Collection[str | None]) -> str | None:
     return next(iter(values)) if len(values) == 1 else None
+
+
+def _inTLS(listen: Listen, dialects: Sequence[Dialect], command: str) -> str | None:
+    """
+    Return how a client is protected whose connection is inside TLS.
+
+    @return: L{None} if the client decides whether its datagrams go in the connection.
+    """
+    if command not in DATAGRAMS:
+        return CONFIDENTIALITY
+    words = {word for each in dialects for word in each.commands.values()}
+    if command == "multicast":
+        beside, inside = True, listen.multicast.tunnels
+    else:
+        beside = command in words
+        inside = not words.isdisjoint({"udp-inside", *listen.udp.tunnels})
+    if beside:
+        return None if inside else CLEAR
+    return CONFIDENTIALITY
 
 
 def _canUse(dialect: Dialect, method: OfferedMethod) -> bool:

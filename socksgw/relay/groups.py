@@ -68,6 +68,7 @@ class Wanted(NamedTuple):
 
     @ivar ttl: of what it sends; L{None} where it does not send.
     @ivar sources: the senders that it wants; empty for all.
+    @ivar inside: whether the datagrams go inside the client's connection.
     """
 
     group: Address
@@ -75,6 +76,7 @@ class Wanted(NamedTuple):
     receive: bool
     ttl: int | None
     sources: tuple[Address, ...]
+    inside: bool
 
 
 class Unpermitted(Exception):
@@ -336,7 +338,7 @@ class _Channel(Dropping, Control):
             if not flags & Flags.RECEIVE:
                 sources = before.sources
         permit = await self._judge.permit(
-            Wanted(group, port, receive, ttl, sources), before
+            Wanted(group, port, receive, ttl, sources, inside), before
         )
         return self._bound(asked, before, permit, inside, sources)
 

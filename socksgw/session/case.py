@@ -32,6 +32,7 @@ from socksgw.route.ways import UDPOptions, Ways
 from socksgw.system.connection import SocketName
 from socksgw.system.domains import Domain
 from socksgw.wire.address import Address
+from socksgw.wire.levels import factOf
 
 __all__ = ["Case", "Flows", "Gateway", "Generation"]
 
@@ -241,6 +242,14 @@ class Case:
         self.shown: tuple[bytes, bytes] | None = None
         self.outgoing: Address | None = None
         self.tally: Tally | None = None
+
+    @property
+    def askerBeside(self) -> Asker:
+        """Who asks for datagrams that go beside the client's connection."""
+        asker, client = self.asker, self.client
+        # By IPsec these have to come, too.
+        secured = factOf(client.securedBeside, client.ipsec > 0)
+        return Asker(asker.user, asker.source, asker.listener, secured, asker.tag)
 
     @property
     def whose(self) -> tuple[bytes, str]:

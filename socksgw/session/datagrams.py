@@ -61,6 +61,10 @@ class Associate(Command):
                     "inside the connection ([listen.udp] tunnels)"
                 )
             raise CommandNotSupported(why)
+        if self.beside:
+            # Its flows are judged, and recorded, by this from now on.
+            case.asker = case.askerBeside
+            case.record.secured = case.asker.secured
         return case.generation.policy.associate(case.asker)
 
     def again(self, case: Case, ruleset: Ruleset) -> Verdict:

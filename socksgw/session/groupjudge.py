@@ -20,7 +20,7 @@ from socksgw.errors import (
     Revoked,
     SocksError,
 )
-from socksgw.interfaces import StreamProtection
+from socksgw.interfaces import Asker, StreamProtection
 from socksgw.limits.limits import Claim
 from socksgw.policy.decision import Decision, refused
 from socksgw.policy.groups import isGroup
@@ -199,7 +199,9 @@ class GroupJudge:
         record = case.record.ofFlow(group.text.encode("ascii"), group, port)
         record.policy = case.gateway.generation.mark
         changes = case.gateway.changes
-        decision = await self._decided(group, port)
+        asker = self._askerOf(wanted)
+        record.secured = asker.secured
+        decision = await self._decided(asker, group, port)
         terms = decision.obligations.groups
         interface = terms.interface or self._options.interface
         record.ofGroup(
@@ -282,14 +284,19 @@ class GroupJudge:
         self._memberships.over(before, reason="changed")
         return permit._replace(claim=claim)
 
-    async def _decided(self, group: Address, port: int) -> Decision:
+    def _askerOf(self, wanted: Wanted) -> Asker:
+        """Return who asks for a group, by the way that its datagrams go."""
+        case = self._case
+        return case.asker if wanted.inside else case.askerBeside
+
+    async def _decided(self, asker: Asker, group: Address, port: int) -> Decision:
         """Ask the current policy."""
         case, generation = self._case, self._case.gateway.generation
         try:
             case.remain(generation)
         except Revoked as e:
             return refused(e)
-        return await generation.policy.decide(case.asker, "multicast", group, port)
+        return await generation.policy.decide(asker, "multicast", group, port)
 
     async def _claim(self, rule: str) -> Claim:
         """
@@ -335,7 +342,9 @@ class GroupJudge:
         for each in (permit.receiver, permit.sender):
             if each is not None:
                 each.close()
-        wanted = Wanted(membership.group, membership.port, False, None, ())
+        wanted = Wanted(
+            membership.group, membership.port, False, None, (), membership.inside
+        )
         self._give(permit.claim)
         self._over(wanted, permit.grant, "resources", str(error))
 
@@ -391,7 +400,9 @@ class GroupJudge:
             permit = each.permit
             assert permit is not None
             ttl = each.ttl if each.sends else None
-            wanted = Wanted(each.group, each.port, each.receives, ttl, each.sources)
+            wanted = Wanted(
+                each.group, each.port, each.receives, ttl, each.sources, each.inside
+            )
             verdict = self._again(ruleset, wanted, permit.grant)
             if not verdict.allowed:
                 self._end(each, "revoked")
@@ -404,7 +415,7 @@ class GroupJudge:
 
     def _again(self, ruleset: Ruleset, wanted: Wanted, grant: _Grant) -> Verdict:
         """Ask other rules about a group that was allowed, and note the answer."""
-        question = Question(self._case.asker, "multicast", None, wanted.port)
+        question = Question(self._askerOf(wanted), "multicast", None, wanted.port)
         verdict = ruleset.judge(question, wanted.group)
         if not verdict.allowed:
             grant.why = ruleset.revoked(grant.rule, question, wanted.group, verdict)

@@ -11,6 +11,7 @@ from typing import Final, final
 
 from socksgw.config.reserved import isLocal
 from socksgw.errors import CommandNotSupported
+from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import DEFAULT, Question, Verdict
 from socksgw.policy.ruleset import Ruleset
@@ -27,6 +28,19 @@ __all__ = ["Multicast"]
 _UNSERVED: Final = "the listener serves no multicast groups ([listen.multicast])"
 
 
+def _askers(case: Case) -> tuple[Asker, ...]:
+    """
+    Return who asks for groups, of all ways that their datagrams can go.
+
+    Which way a group's do is known with the group.
+    """
+    if not case.generation.groupsOf(case.record.listener).tunnels:
+        return (case.askerBeside,)
+    if case.client.datagrams:
+        return case.asker, case.askerBeside
+    return (case.asker,)
+
+
 @final
 class Multicast(Command):
     """
@@ -41,7 +55,12 @@ class Multicast(Command):
         """Ask whether any group may be allowed."""
         if not case.generation.groupsOf(case.record.listener).interface:
             raise CommandNotSupported(_UNSERVED)
-        return case.generation.policy.associate(case.asker, self.name)
+        for asker in _askers(case):
+            case.record.secured = asker.secured
+            decision = case.generation.policy.associate(asker, self.name)
+            if decision.allowed:
+                break
+        return decision
 
     def again(self, case: Case, ruleset: Ruleset) -> Verdict:
         """Ask group by group, and then whether any other is possible."""
@@ -49,7 +68,11 @@ class Multicast(Command):
             case.flows.recheck(ruleset)
         if not case.gateway.generation.groupsOf(case.record.listener).interface:
             return Verdict(False, DEFAULT, _UNSERVED)
-        return ruleset.judge(Question(case.asker, self.name, None, 0), None)
+        for asker in _askers(case):
+            verdict = ruleset.judge(Question(asker, self.name, None, 0), None)
+            if verdict.allowed:
+                break
+        return verdict
 
     async def route(self, case: Case, request: Requested) -> Routed:
         """Open nothing yet: the client has named no group."""

@@ -130,6 +130,8 @@ def unmet(directory: Path, *facts: str, text: str = TEXT) -> list[str]:
         # The client's side as it is on that listener.
         (('who = "alice"', 'from = "10.0.1.7"', 'secured = "confidentiality"', 'listener = "lan"'), ", confidentiality:"),
         (('who = "bob"', 'listener = "partners"', 'secured = "clear"'), ", clear:"),
+        # Beside TLS datagrams are clear.
+        (('who = "bob"', 'listener = "partners"', 'command = "udp"', 'secured = "confidentiality"'), ", confidentiality:"),
         # TLS inside SOCKS: the login inside has the name.
         (('who = "alice"', 'listener = "door"', 'method = "tls"'), 'by "tls"'),
         (('who = "alice"', 'listener = "door"', 'method = "userpass"', 'secured = "confidentiality"'), None),
@@ -168,6 +170,42 @@ def test_whatFollowsFromTheOnlyWayIn(directory: Path) -> None:
         assert unmet(directory, *facts, fact, text=text) == []
         # Partners come from everywhere, by another method.
         assert any("give it" in said for said in unmet(directory, *facts, text=text))
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "word"),
+    [
+        ("connect", "", "confidentiality"),
+        ("udp", "", "clear"),
+        ("udp", "[listen.udp]\ntunnels = ['hev']\n", None),
+        ("udp", "protocols = ['socks6']\n", "confidentiality"),
+        ("udp", "protocols = ['socks5', 'socks6']\n", None),
+        ("multicast", "[listen.multicast]\ninterface = 'lo'\n", None),
+        (
+            "multicast",
+            "[listen.multicast]\ninterface = 'lo'\ntunnels = false\n",
+            "clear",
+        ),
+    ],
+)
+def test_datagramsOfTLS(
+    directory: Path, command: str, more: str, word: str | None
+) -> None:
+    """They are as their way is, which a client may choose; check tells of a rule."""
+    text = TEXT.replace("[listen.tls]", more + "[listen.tls]")
+    rule = f'[[rule]]\nid = "s"\nallow = ["{command}"]\nlistener = ["partners"]\n'
+    rule += 'secured = "confidentiality"\n'
+    config = evolve(loads(text + rule, "gw.toml"), directory=directory)
+    found = examine(config, Facts(), MemoryReactorClock())
+    assert found.errors == []
+    for level in ("clear", "confidentiality"):
+        asked = Asked(
+            "bob", frozenset(), command, None, 53, listener="partners", secured=level
+        )
+        assert (found.offers.refusal(asked) is None) is (word in (None, level))
+    assert found.offers.levels({"partners"}, {command}) == {word}
+    warned = any("do datagrams go inside" in each.text for each in found.warnings)
+    assert warned is (word == "clear")
 
 
 def test_nobodyBySeveralMethods(tmp_path: Path) -> None:

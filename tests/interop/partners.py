@@ -19,6 +19,8 @@ from tests.tools.certificates import Authority, Issued, email, pemOf, pemOfKey, 
 #: As the gateway calls the client.
 BOB = "partner/bob@partner.example"
 NAME = email("bob@partner.example")
+#: Another one, whose datagrams have to be protected.
+STRICT = email("strict@partner.example")
 
 #: Listeners in this order; and who is asked for what.
 CONFIGURATION = (
@@ -29,6 +31,8 @@ handshake = "3s"
 name = "partners"
 address = ["127.0.0.1:0"]
 protocols = ["socks5", "socks4", "http"]
+[listen.udp]
+tunnels = ["hev"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
@@ -75,6 +79,16 @@ allow = ["connect", "bind", "udp"]
 who = ["partner/bob@partner.example", "partner/host.partner.example"]
 method = ["certificate"]
 secured = "confidentiality"
+[[rule]]
+id = "strict"
+allow = ["udp"]
+who = ["partner/strict@partner.example"]
+secured = "confidentiality"
+[[rule]]
+id = "beside"
+allow = ["udp"]
+who = ["partner/bob@partner.example"]
+secured = "clear"
 [[rule]]
 id = "others"
 allow = ["connect"]

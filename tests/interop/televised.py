@@ -70,6 +70,15 @@ methods = ["gssapi"]
 [[auth.choose]]
 """,
 )
+#: A group for those alone whose datagrams nobody else can read.
+GUARDED = "239.5.0.1"
+GUARD = f"""
+[[rule]]
+id = "guarded"
+allow = ["multicast"]
+to = ["{GUARDED}"]
+secured = "confidentiality"
+"""
 #: How many packets are received, at least, before it is content.
 ENOUGH = 8
 
@@ -187,6 +196,11 @@ async def client(
             await doing()
         except ProxyError as e:
             told[name] = str(e)
+    try:
+        await channel.join(Listener(), GUARDED, PORT)
+        told["guarded"] = "joined"
+    except ProxyError as e:
+        told["guarded"] = str(e)
     await group.stopListening()
     told["left"] = GROUP[version] not in memberships("mc0"), listener.stopped
     last = Listener()
@@ -211,7 +225,7 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp())
     authority = Authority()
     server(authority).write(directory, "gw")
-    gateway = Running(directory, SECURED + RULES)
+    gateway = Running(directory, SECURED + RULES + GUARD)
     found: dict[str, Any] = {}
 
     async def program(reactor: Any) -> None:
@@ -241,9 +255,9 @@ def main() -> None:
     finally:
         gateway.kill()
     found["flows"] = [
-        [each["listener"], each.get("secured"), each["user"]]
+        [each["listener"], each.get("secured"), each["user"], each["verdict"]]
         for each in gateway.journal("flow")
-        if each["listener"] != "main"
+        if each["listener"] != "main" and each["asked"] == GUARDED
     ]
     # What has failed is missing there.
     json.dump(found, sys.stdout)

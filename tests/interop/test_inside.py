@@ -46,6 +46,11 @@ allow = ["connect", "udp"]
 who = ["alice"]
 method = ["userpass"]
 secured = "confidentiality"
+[[rule]]
+id = "naked"
+allow = ["udp"]
+who = ["alice"]
+secured = "clear"
 """
     + LOOPBACK
 )
@@ -253,6 +258,9 @@ def test_associate(serving: Running, naked: bool) -> None:
             octets = addressed(*there.place) + b"hello"
             datagrams.sendto(octets, ("127.0.0.1", port))
             assert datagrams.recv(100) == octets
+    lines = [raw.decision(serving, 0), serving.journal("flow")[-1]]
+    assert [line["rule"] for line in lines] == ["naked", "naked"]
+    assert not any("secured" in line for line in lines)
 
 
 # What must not work.

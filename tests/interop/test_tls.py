@@ -21,11 +21,12 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
-from tests.interop.partners import BOB, NAME, House, housed
+from tests.interop.partners import BOB, NAME, STRICT, House, housed
 from tests.live import raw
 from tests.live.clients import four
 from tests.live.datagrams import Echo, addressed, replied
 from tests.live.protocols import PROTOCOLS
+from tests.live.running import socksgw
 from tests.live.servers import (
     PATIENCE,
     Daemon,
@@ -487,7 +488,10 @@ def test_cutOff(house: House, destination: Callable[..., Destination]) -> None:
 
 
 def test_associate(house: House) -> None:
-    """UDP ASSOCIATE: the control connection is inside TLS."""
+    """
+    UDP ASSOCIATE: the control connection is inside TLS, and the datagrams are not,
+    which rules and record tell.
+    """
     with Echo() as server, house.dial(house.root.issue(NAME)) as client:
         client.sendall(raw.GREETING + raw.request5("0.0.0.0", 0, 3))
         assert raw.exactly(client, 2) == b"\x05\0"
@@ -498,8 +502,46 @@ def test_associate(house: House) -> None:
             octets = addressed(*server.place) + b"hello"
             datagrams.sendto(octets, (host, port))
             assert datagrams.recv(100) == octets
-    (flow,) = house.gateway.journal("flow")
-    assert (flow["user"], flow["verdict"]) == (BOB, "allow")
+    (flow,) = [x for x in house.gateway.journal("flow") if x["user"] == BOB]
+    association = raw.decision(house.gateway, 0)
+    for line in (association, flow):
+        assert (line["command"], line["verdict"]) == ("udp", "allow")
+        assert (line["rule"], "secured" in line) == ("beside", False)
+        # Who it is came by TLS all the same.
+        assert {"tls_version", "fingerprint", "serial"} <= set(line)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_datagramsThatHaveToBeProtected(house: House, inside: bool) -> None:
+    """
+    A rule that wants them protected allows those inside TLS alone; the record tells
+    the reason, and C{explain} has the same verdict of it.
+    """
+    gateway, decided = house.gateway, len(house.gateway.journal("decision"))
+    with Echo() as server, house.dial(house.root.issue(STRICT)) as client:
+        command = 5 if inside else 3
+        client.sendall(raw.GREETING + raw.request5("0.0.0.0", 0, command))
+        assert raw.exactly(client, 2) == b"\x05\0"
+        assert replied(client)[0] == (0 if inside else 2)
+        if inside:
+            # The framing of hev: the lengths of the data, and of what is before it.
+            place = addressed(*server.place)[3:]
+            octets = bytes((0, 5, 3 + len(place))) + place + b"hello"
+            client.sendall(octets)
+            assert raw.exactly(client, len(octets)) == octets
+    (line,) = gateway.journal("decision")[decided:]
+    if not inside:
+        assert (line["verdict"], line["rule"]) == ("deny", "default")
+        assert "secured" not in line
+        assert line["why"] == "no rule allows it"
+        return
+    assert (line["verdict"], line["secured"]) == ("allow", "confidentiality")
+    flow = gateway.journal("flow")[-1]
+    assert (flow["rule"], flow["secured"]) == ("strict", "confidentiality")
+    config = str(house.directory / "gw.toml")
+    told = socksgw("explain", "--config", config, "--record", str(flow["n"]))
+    assert told.returncode == 0, told.stdout
+    assert 'allow by rule "strict"' in told.stdout
 
 
 def test_bind(house: House) -> None:

@@ -30,6 +30,7 @@ from socksgw.relay.membership import GroupSettings
 from socksgw.relay.tally import Tally
 from socksgw.session.multicast import Multicast
 from socksgw.wire.address import Address
+from socksgw.wire.levels import CLEAR, CONFIDENTIALITY
 from socksgw.wire.multicast import Outcome
 from tests.fakes.connections import Client, Floor, Recorder, openSockets
 from tests.fakes.policy import ruleset
@@ -90,29 +91,40 @@ class Gateway:
         return self.written()
 
 
-def judging(gateway: Gateway) -> Any:
-    """Return the judge of a client that has entered the mode."""
+def entering(gateway: Gateway, datagrams: bool = True) -> Any:
+    """
+    Return the facts of a client that enters the mode.
+
+    @param datagrams: whether these can go beside its connection.
+    """
     user = SimpleNamespace(
         name="alice", method="none", groups=frozenset(), anonymous=False, doubt=""
     )
     case: Any = SimpleNamespace(
         gateway=gateway,
         generation=gateway.generation,
-        client=SimpleNamespace(program=None),
+        client=SimpleNamespace(program=None, datagrams=datagrams),
         flows=None,
-        asker=Asker(user, CLIENT, "lan"),
+        # As of a client that comes by TLS.
+        asker=Asker(user, CLIENT, "lan", CONFIDENTIALITY),
+        askerBeside=Asker(user, CLIENT, "lan"),
         remain=lambda generation: None,
         record=SessionRecord(1, "lan", CLIENT, 40000, 0.0),
     )
-    request: Any = None
+    return case
+
+
+def judging(gateway: Gateway) -> Any:
+    """Return the judge of a client that has entered the mode."""
+    case, request = entering(gateway), cast(Any, None)
     Deferred.fromCoroutine(Multicast().route(case, request))
     return case.flows
 
 
-def asked(judge: Any, group: str) -> list[Any]:
+def asked(judge: Any, group: str, inside: bool = False) -> list[Any]:
     """Ask for a group, and return where what comes of it will stand."""
     found: list[Any] = []
-    wanted = Wanted(Address.parse(group), 5004, True, None, ())
+    wanted = Wanted(Address.parse(group), 5004, True, None, (), inside)
     Deferred.fromCoroutine(judge.permit(wanted, None)).addBoth(found.append)
     return found
 
@@ -150,6 +162,70 @@ def test_otherRulesMeanwhile() -> None:
         (failure,) = asked(judge, "239.1.0.2")
         assert failure.value.outcome == Outcome.NOT_ALLOWED
         assert gateway.lines[-1]["why"] == '1 groups (rule "second")'
+
+
+def decided(gateway: Gateway, datagrams: bool) -> tuple[bool, str]:
+    """Return whether a client may enter the mode, and the level on record."""
+    case, request = entering(gateway, datagrams), cast(Any, None)
+    found: list[Any] = []
+    Deferred.fromCoroutine(Multicast().decide(case, request)).addCallback(found.append)
+    again = Multicast().again(case, gateway.generation.policy.ruleset)
+    assert again.allowed is found[0].allowed
+    return again.allowed, case.record.secured
+
+
+@pytest.mark.parametrize(
+    ("tunnels", "datagrams", "word", "expected"),
+    [
+        # Which way a group will go is not known yet.
+        (True, True, CONFIDENTIALITY, (True, CONFIDENTIALITY)),
+        (True, True, CLEAR, (True, CLEAR)),
+        # They all go beside, or inside.
+        (False, True, CONFIDENTIALITY, (False, CLEAR)),
+        (False, True, CLEAR, (True, CLEAR)),
+        (True, False, CONFIDENTIALITY, (True, CONFIDENTIALITY)),
+        (True, False, CLEAR, (False, CONFIDENTIALITY)),
+    ],
+)
+def test_whoMayEnter(
+    tunnels: bool, datagrams: bool, word: str, expected: tuple[bool, str]
+) -> None:
+    """A client by TLS, and rules that ask how it is protected, also at a reload."""
+    gateway = Gateway()
+    gateway.take(f'{RULES}secured = "{word}"\n')
+    gateway.generation.groupsOf = lambda _: ListenMulticast("lo", tunnels=tunnels)
+    assert decided(gateway, datagrams) == expected
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_besideTLS(inside: bool) -> None:
+    """
+    TLS protects the datagrams inside it alone: rules, those of a reload, and the
+    record take those of a group beside it for clear.
+    """
+    gateway = Gateway()
+    judge = judging(gateway)
+    level = CONFIDENTIALITY if inside else CLEAR
+    guarded = RULES + f'secured = "{CONFIDENTIALITY}"\n'
+
+    def write() -> Deferred[None]:
+        gateway.take(guarded)
+        return succeed(None)
+
+    gateway.written = write
+    (before,) = asked(judge, "239.1.0.1", inside)
+    gateway.written = lambda: succeed(None)
+    (after,) = asked(judge, "239.1.0.1", inside)
+    if inside:
+        before.receiver.close()
+        after.receiver.close()
+    else:
+        assert before.value.outcome == Outcome.NOT_ALLOWED
+        assert after.value.outcome == Outcome.NO_RECEIVING
+    flows = [each for each in gateway.lines if each["event"] == "flow"]
+    assert [each.get("secured", CLEAR) for each in flows] == [level, level]
+    verdicts = [each["verdict"] for each in flows]
+    assert verdicts == ["allow", "allow" if inside else "deny"]
 
 
 class Full:

@@ -195,7 +195,8 @@ class Rule:
         200 characters at most.
     @ivar secured: Levels of protection of the client's side: C{"clear"},
         C{"integrity"}, C{"confidentiality"}; C{"ipsec"}: the connection came in by
-        IPsec (C{ipsec_mark} of the listener).
+        IPsec (C{ipsec_mark} of the listener). Of datagrams it is their own: beside
+        TLS they are clear.
     @ivar asked_by: How the client names the destination: C{"name"}, C{"address"}.
     @ivar method: Methods by which the user has logged in.
     @ivar tag: Tags behind the name of the user (C{auth.tag_separator}): a tag,

@@ -13,12 +13,20 @@ from socksgw.config.problems import nearest
 from socksgw.config.schema import Config, Rule
 from socksgw.gateway.examining.methods import Methods
 from socksgw.gateway.examining.problems import Problems
+from socksgw.gateway.offers import Offers
 from socksgw.interfaces import OTHER, UNKNOWN
 from socksgw.policy.expectations import wrongFacts
+from socksgw.policy.rules import Rule as Compiled
 from socksgw.relay.inspectors import findInspectors
 from socksgw.wire.codes import DATAGRAMS
+from socksgw.wire.levels import CONFIDENTIALITY
 
-__all__ = ["examineExpectations", "examineRules", "wrongApplications"]
+__all__ = [
+    "examineExpectations",
+    "examineProtected",
+    "examineRules",
+    "wrongApplications",
+]
 
 
 _NO_TAGS: Final = (
@@ -40,6 +48,29 @@ def examineRules(config: Config, methods: Methods, problems: Problems) -> None:
             problems.wrong(f"{path}.application", why)
         if rule.tag and not config.auth.tag_separator:
             problems.wrong(f"{path}.tag", _NO_TAGS)
+
+
+def examineProtected(
+    config: Config, rules: Sequence[Compiled], offers: Offers, problems: Problems
+) -> None:
+    """
+    Report the rules that want datagrams protected where nothing protects them.
+
+    @param rules: the compiled ones, in the order of the configuration.
+    """
+    for i, (rule, compiled) in enumerate(zip(config.rule, rules, strict=True)):
+        wanted, commands = compiled.secured, compiled.commands
+        if not wanted or CONFIDENTIALITY not in wanted:
+            continue
+        if not commands or not commands <= DATAGRAMS:
+            continue
+        levels = offers.levels(compiled.listeners, commands)
+        if levels and None not in levels and wanted.isdisjoint(levels):
+            problems.odd(
+                f"{rule.place or f'rule[{i}]'}.secured",
+                "can never match: at no listener of this rule do datagrams go inside "
+                "TLS, and beside it they are clear (socksgw help tls)",
+            )
 
 
 def examineExpectations(config: Config, methods: Methods, problems: Problems) -> None:
