@@ -281,7 +281,8 @@ async def _tried(
 
 def unwanted(entered: Entered, name: str, why: str) -> Answer:
     """Return what is told of a login that is not offered to this host."""
-    if entered.way.login is not None:
+    # A gateway's key, and a certificate in SOCKS 4, say nothing in the protocol itself.
+    if entered.way.called:
         return Answer(
             name,
             f"not tried: this host is not offered it ({why})",

@@ -8,6 +8,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from socksgw.console.selftest.connecting import Entered, unwanted
+from socksgw.console.selftest.logins import Way
+from socksgw.console.selftest.places import Place
 from tests.live.servers import program
 
 NETWORK = """
@@ -50,3 +55,21 @@ def test_ours() -> None:
         "fd00:77::2",
         *(own, own, own, own, own, own),
     ]
+
+
+@pytest.mark.parametrize(
+    ("way", "state"),
+    [
+        (Way(), "ok"),
+        (Way("gateway", "as a gateway's user", preface=lambda _: b""), "warning"),
+        (Way("certificate", "by a certificate", certified=True), "warning"),
+    ],
+)
+def test_unwanted(way: Way, state: str) -> None:
+    """
+    A host that has to log in does not get in without; a login that it is not offered
+    was not tried, also where nothing of it is said in the protocol.
+    """
+    place = Place("", "", ("127.0.0.1", 1080), (), methods=("userpass", way.method))
+    entered = Entered(place, "socks4", None, way)
+    assert unwanted(entered, "x", "it wants another").state == state
