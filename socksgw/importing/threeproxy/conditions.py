@@ -13,8 +13,10 @@ from socksgw.importing.threeproxy.rules import HTTP, SOCKS, Ace, Name
 from socksgw.importing.threeproxy.services import Service
 from socksgw.login.userfile import isUserName
 
-__all__ = ["Condition", "conditionOf", "schedules"]
+__all__ = ["NOBODY", "Condition", "asUser", "conditionOf", "schedules"]
 
+#: Who has no name: a client without a login.
+NOBODY: Final = "-"
 _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _LABELS: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\Z")
 
@@ -118,7 +120,7 @@ def _who(rule: Ace, service: Service, draft: Draft) -> tuple[list[str] | None, b
         return None, False
     found: list[str] = []
     for user in rule.users:
-        if user == "-":
+        if user == NOBODY:
             found += ["anonymous"] if "iponly" in service.methods else []
         elif "strong" not in service.methods:
             continue

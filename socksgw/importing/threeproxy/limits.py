@@ -1,17 +1,19 @@
 """
 Limits of a 3proxy server in the words of ours.
 
-The limits are lists of rules of their own. A limit for everything is C{[[limit]]}; a limit whose
-condition is that of an C{allow} belongs to that rule.
+The limits are lists of rules of their own, and all that match hold. A limit for everything, or for
+some users or sources, is C{[[limit]]}. Of others, one whose condition is that of an C{allow}
+belongs to that rule.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from socksgw.importing.draft import Draft
-from socksgw.importing.threeproxy.conditions import asUser
+from socksgw.importing.threeproxy.conditions import NOBODY, asUser
 from socksgw.importing.threeproxy.rules import Ace
 from socksgw.importing.threeproxy.services import Service
 from socksgw.login.userfile import isUserName
@@ -22,6 +24,7 @@ __all__ = ["Limits"]
 _WINDOWS: Final = {"H": "1h", "D": "1d"}
 #: Seconds in which new sessions are counted, at most.
 _LONGEST: Final = 3600
+_DIGITS: Final = re.compile("[0-9]+")
 #: The conditions of a limit that has none.
 _EVERYTHING: Final = (None,) * 8
 
@@ -52,10 +55,11 @@ class Limits:
         if limit.condition != _EVERYTHING:
             where = self._by.setdefault(limit.condition, {})
             self._lines.setdefault(limit.condition, []).append(limit)
-        if key not in where:
-            where[key] = number
-        elif key == "rate":
-            where[key] = f"{min(_number(where[key]), _number(number))}B/s"
+        if key not in where or _unit(where[key]) == _unit(number):
+            where[key] = min(where.get(key, number), number, key=_number)
+        else:
+            why = f"left out: of the same clients there is {where[key]} already"
+            self._draft.leave(limit.line, limit.action, why, wider=True)
 
     def _valueOf(self, limit: Ace) -> tuple[str, Any] | None:
         words = limit.limit
@@ -82,10 +86,15 @@ class Limits:
             self._draft.leave(limit.line, limit.action, why)
         return "quota", f"{int(words[2])}MB/{window}"
 
-    def of(self, rule: Ace) -> dict[str, Any] | None:
-        """Return the limits of a rule that allows."""
+    def of(self, rule: Ace, services: Sequence[Service]) -> dict[str, Any] | None:
+        """
+        Return the limits of a rule that allows.
+
+        @return: L{None} for none, and for those that L{write} has a place for: there
+            they count also what rules before this one allow.
+        """
         found = self._by.get(rule.condition)
-        if found is None:
+        if found is None or _whose(rule.condition, services) is not None:
             return None
         self._lines.pop(rule.condition, None)
         return {"per": "rule", **found}
@@ -110,14 +119,20 @@ class Limits:
                 )
                 self._draft.leave(each.line, each.action, why, wider=True)
         for condition in self._by:
-            rules = [
-                rule
-                for service in groups
-                for rule in service.rules
-                if rule.action == "allow" and rule.condition == condition
-            ]
+            if _whose(condition, services) is not None:
+                continue
+            rules = []
+            isBehind = False
+            for service in groups:
+                allows = [each for each in service.rules if each.action == "allow"]
+                own = [each for each in allows if each.condition == condition]
+                rules += own
+                isBehind = isBehind or (bool(own) and allows[0] != own[0])
             if len(rules) > 1:
                 why = "each of several rules counts by itself here"
+                self._draft.leave(rules[0].line, "limits", why, wider=True)
+            if isBehind:
+                why = "what an allow before it lets through does not count here"
                 self._draft.leave(rules[0].line, "limits", why, wider=True)
         if self._all:
             self._draft.add("[[limit]]", {"per": "all", **self._all})
@@ -144,16 +159,26 @@ def _whose(
     sources: Any = condition[1]
     if any(each is not None for each in condition[2:]):
         return None
-    if users is not None and (
-        not all(map(isUserName, users))
+    named = [each for each in users or () if each != NOBODY]
+    if named and (
+        not all(map(isUserName, named))
         or not any("strong" in each.methods for each in services)
     ):
         return None
     return {
-        "who": None if users is None else [*map(asUser, users)],
+        "who": users
+        and ["anonymous" if each == NOBODY else asUser(each) for each in users],
         "from": None if sources is None else [*map(str, sources)],
     }
 
 
-def _number(rate: str) -> int:
-    return int(rate.removesuffix("B/s"))
+def _number(value: int | str) -> int:
+    """Return the number of a value, as C{3}, C{"10/60s"}, C{"1000B/s"}, C{"5MB/1d"}."""
+    found = _DIGITS.match(str(value))
+    assert found is not None
+    return int(found[0])
+
+
+def _unit(value: int | str) -> str:
+    """Return what a value counts: values of the same can be compared."""
+    return _DIGITS.sub("", str(value), count=1)

@@ -248,7 +248,8 @@ class _Writing:
             if action == "allow":
                 values |= {"resolving_to": ["any"] if own.hasNames else None}
                 values |= way.values if way else {}
-                values |= {"limits": self._limits.of(rule)}
+                limits = self._limits.of(rule, [*self._listeners.values()])
+                values |= {"limits": limits}
             else:
                 values |= {"via": None}
             self._add(rule, values)

@@ -75,6 +75,13 @@ def test_rules(rule: str, expected: dict[str, Any]) -> None:
         ("allow *\nbandlimin 8000 bob", "socks", "bandlimin"),
         ("allow *\nconnlim 10 7200 *", "socks", "connlim"),
         ("allow *\nconnlim 10 60 * * 10.0.0.0/8", "socks", "connlim"),
+        ("allow *\nconnlim 100 1\nconnlim 5 60", "socks", "connlim"),
+        ("allow *\ncountall 1 D 9\ncountin 1 H 1", "socks", "countin"),
+        (
+            "allow * * 10.0.0.0/8\nallow * * * 443\nconnlim 3 0 * * * 443",
+            "socks",
+            "limits",
+        ),
         ("allow *\ncountall 1 M 100 *", "socks", "countall"),
         ("ssl_server_verify\nallow *", "socks", "ssl_server_verify"),
     ],
@@ -167,11 +174,12 @@ def test_parents() -> None:
 
 def test_limits() -> None:
     """For all, for what a rule allows, and for each listener."""
-    made, _ = drafted(
-        "auth strong\nusers bob:CL:x\nallow bob\nallow *\nmaxconn 30\n"
-        "bandlimin 80000 *\nbandlimout 160000\nconnlim 4 0 bob\ncountall 1 D 5 bob\n"
-        "socks\n"
+    made, draft = drafted(
+        "auth iponly\nallow * * * 443\nallow *\nmaxconn 30\n"
+        "bandlimin 80000 *\nbandlimout 160000\nconnlim 4 0 * * * 443\n"
+        "countall 1 D 5 * * * 443\nsocks\n"
     )
+    assert wider(draft) == []
     assert made["limit"] == [
         {"per": "all", "rate": "10000B/s"}, {"per": "listener", "sessions": 30},
     ]  # fmt: skip
@@ -192,6 +200,36 @@ def test_limitsForSome() -> None:
         {"per": "all", "from": ["10.0.0.0/8", "192.0.2.0/24"], "rate": "1000B/s"},
         {"per": "all", "new_sessions": 3},
     ]  # fmt: skip
+
+
+def test_limitsOfSomeRules() -> None:
+    """A user's limit counts all that the user does, by whichever rule."""
+    made, draft = drafted(
+        "auth strong\nusers bob:CL:x\nallow * 10.0.0.0/8\nallow bob\n"
+        "connlim 4 0 bob\nsocks\n"
+    )
+    assert wider(draft) == []
+    assert made["limit"][0] == {"per": "all", "who": ["bob"], "sessions": 4}
+    assert not any("limits" in each for each in made["rule"])
+
+
+def test_limitsWithoutLogin() -> None:
+    """C{-} is who has not logged in, and not somebody of that name."""
+    made, draft = drafted("auth iponly\nallow *\nconnlim 5 60 -\nsocks\n")
+    assert wider(draft) == []
+    assert made["limit"][0]["who"] == ["anonymous"]
+
+
+def test_smallestLimit() -> None:
+    """Of several limits of the same clients the smallest one holds."""
+    made, draft = drafted(
+        "auth iponly\nallow *\nconnlim 9 60\nconnlim 10 60\nconnlim 3 0\n"
+        "connlim 2 0\ncountin 1 D 100 *\ncountout 1 D 50 *\nsocks\n"
+    )
+    assert wider(draft) == []
+    assert made["limit"][0] == {
+        "per": "all", "new_sessions": "9/60s", "sessions": 2, "quota": "50MB/1d",
+    }  # fmt: skip
 
 
 def test_noneAndHidden() -> None:
