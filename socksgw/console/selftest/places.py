@@ -26,7 +26,7 @@ KINDS: Final = {
     "socks6": "socks6",
 }
 #: What a rule for any command allows, of what is tried.
-_COMMANDS: Final = ("connect", "bind", "udp", "multicast")
+_COMMANDS: Final = ("connect", "bind", "udp")
 _LOOPBACK: Final = {4: "127.0.0.1", 6: "::1"}
 
 
@@ -93,6 +93,7 @@ def placesOf(
     commands = frozenset(
         command
         for rule in config.rule
+        if not rule.report_only
         for command in (_COMMANDS if rule.allow == "any" else rule.allow or ())
     )
     for i, listen in enumerate(config.listen):

@@ -87,3 +87,15 @@ def test_places(tmp_path: Path) -> None:
     )
     # An authority has signed it.
     assert partners.ca is None
+
+
+def test_commands(tmp_path: Path) -> None:
+    """Any command is not multicast, which rules name; who only reports allows none."""
+    rules = '[[rule]]\nid = "all"\nallow = "any"\n'
+    named = '[[rule]]\nid = "tv"\nallow = ["multicast"]\n'
+    file = tmp_path / "gw.toml"
+    found = []
+    for text in (rules, named, rules + "report_only = true\n" + named):
+        file.write_text(TEXT + text)
+        found.append(next(placesOf(load(str(file)), False, believes)).commands)
+    assert found == [{"connect", "bind", "udp"}, {"multicast"}, {"multicast"}]
