@@ -254,7 +254,7 @@ class Worker:
             self._stop(gateway, what == "end")
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> Message:
-        """Be a gateway; answer with what is wrong."""
+        """Be a gateway; answer with what is wrong, or what it goes on counting from."""
         lock, memory, limits, logins, resumptions, *listening = descriptors
         before = listening.pop(0) if message["preceded"] else -1
         count = self._count = int(message["count"])
@@ -290,7 +290,7 @@ class Worker:
         gateway.give({})
         self._gateway = gateway
         spareCollector()
-        return {}
+        return {"counted": packed(tally(gateway))}
 
     @staticmethod
     def _hear(gateway: Gateway, message: dict[str, Any]) -> None:

@@ -356,6 +356,8 @@ class Workforce(Part, Role):
             child.kill()
             return
         child.serves, child.silent = True, 0
+        # The counts of the worker before it: it may die before it is asked.
+        child.count(unpacked(answer["counted"]))
         assert self._gateway is not None
         # And what was found since it began.
         self._tellOf(self._gateway.generation.upstreams.failing, [child])

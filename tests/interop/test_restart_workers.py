@@ -136,3 +136,27 @@ def test_theSupervisorBefore(gateway: Restarted, server: Destination) -> None:
         said(moved, b"hello")
         with raw.dial(gateway.port) as other:
             raw.through(other, "127.0.0.1", server.port)
+
+
+def test_diesAtOnce(gateway: Restarted, server: Destination) -> None:
+    """What was counted before a restart stays, when the new workers die at once."""
+    for _ in "12345678":
+        with raw.dial(gateway.port) as client:
+            raw.through(client, "127.0.0.1", server.port)
+    until(lambda: len(gateway.journal("end")) == 8)
+    assert gateway.metered("socksgw_sessions_total") == 8
+    before = len(gateway.journal("worker"))
+    gateway.restart()
+    lines = gateway.journal("worker")[before:]
+    new = {each["pid"] for each in lines if each["state"] == "started"}
+    assert len(new) == 2
+    for pid in new:
+        os.kill(pid, signal.SIGKILL)
+
+    def died() -> bool:
+        dead = {e["pid"] for e in gateway.journal("worker") if e["state"] == "died"}
+        return dead == new
+
+    until(died)
+    assert gateway.metered("socksgw_sessions_total") == 8
+    assert gateway.metered("socksgw_session_ends_total") == 8
