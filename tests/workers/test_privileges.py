@@ -5,6 +5,7 @@ A gateway that has begun as root, and is nobody then, alone and with workers.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -47,14 +48,17 @@ def directory() -> Iterator[Path]:
         shutil.rmtree(found)
 
 
-def reserved() -> int:
-    """Return a port below 1024 that is free."""
-    with socket.socket() as trial:
-        for port in range(700, 1000):
-            with suppress(OSError):
-                trial.bind(("127.0.0.1", port))
-                break
-    return port
+def reserved(among: range) -> int:
+    """
+    Return a port below 1024 that is free.
+
+    @param among: no other test has these, which may run beside this one.
+    """
+    for port in random.sample(among, len(among)):
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"none of {among} is free")
 
 
 def serves(port: int, server: Server) -> bool:
@@ -69,7 +73,7 @@ def test_nobodyServes(directory: Path) -> None:
     Workers have no rights, also those that take the place of one that dies; they
     accept at a port below 1024, which none of them could open.
     """
-    port = reserved()
+    port = reserved(range(700, 850))
     # Nobody may not write into this project, where measured lines are kept.
     script = f"unset COVERAGE_PROCESS_CONFIG; {_DROPS}"
     prefix = passable("sh", "-c", script, "sh", str(directory))
@@ -99,7 +103,7 @@ def test_alone(directory: Path) -> None:
     It accepts at a port below 1024 and has no rights; it reloads, and another process,
     which has none either, takes over from it with the port.
     """
-    port = reserved()
+    port = reserved(range(850, 1000))
     script = f"unset COVERAGE_PROCESS_CONFIG; {_DROPS}"
     prefix = passable("sh", "-c", script, "sh", str(directory))
     text = _TEXT.replace("workers = 2", "").replace("127.0.0.1:0", f"127.0.0.1:{port}")
