@@ -35,7 +35,7 @@ from socksgw.route.lookup import QUESTIONS
 from socksgw.system.tls import EMPTY
 from tests.fakes.policy import Facts
 from tests.live.running import ROOT, Running, environment, socksgw, socksgwProcess
-from tests.live.servers import Certificate
+from tests.live.servers import PATIENCE, Certificate, freePort
 from tests.tools.certificates import Authority, pemOf, server
 from tests.tools.waiting import until
 
@@ -361,8 +361,7 @@ def test_theContract(plugins: Path, tmp_path: Path) -> None:
 
 def test_embedding(tmp_path: Path) -> None:
     """The program that has the gateway inside serves."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     program = block("python", "SocksFactory").replace("tcp:1080", f"tcp:{port}")
     process = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -374,16 +373,16 @@ def test_embedding(tmp_path: Path) -> None:
     def greeted() -> bytes | None:
         assert process.poll() is None
         try:
-            with socket.create_connection(("127.0.0.1", port), 5) as client:
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
                 client.sendall(b"\x05\x01\0")
                 return client.recv(2)
         except ConnectionRefusedError:
             return None
 
     try:
-        assert until(greeted, 20) == b"\x05\0"
+        assert until(greeted, 90) == b"\x05\0"
     finally:
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert errors == b""
     assert process.returncode == 0
