@@ -50,6 +50,28 @@ allow = ["connect"]
 from = ["127.0.0.0/8"]
 """
 
+#: Some clients come without a login, by the same listener.
+SHARED = """
+[[listen]]
+name = "lan"
+address = ["127.77.0.1:{port}"]
+protocols = ["socks5", "socks4", "http"]
+[auth]
+checkers = ["passwd:{users}"]
+[[auth.choose]]
+methods = ["none"]
+from = ["127.78.0.0/16"]
+[[auth.choose]]
+methods = ["userpass"]
+from = ["127.0.0.0/8"]
+[never]
+except = ["127.0.0.1:{target}"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+from = ["127.0.0.0/8"]
+"""
+
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
@@ -403,6 +425,31 @@ def test_aKeytab(everyLogin: tuple[Running, Realm]) -> None:
     assert told["http: login by token"] == (
         "not tried, nor what comes after it: it needs a bearer token", "--token-file",
     )  # fmt: skip
+
+
+def test_oneListenerForAll(tmp_path: Path) -> None:
+    """SOCKS 4 is not tried where only other hosts come without a login."""
+    users = str(tmp_path / "users")
+    done = socksgwProcess("passwd", users, "alice", stdin="a password\n")
+    assert done.returncode == 0, done.stderr
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        contextmanager(running)(
+            tmp_path,
+            SHARED.format(
+                port=freePort(), target=listening.getsockname()[1], users=users
+            ),
+        ) as made,
+    ):
+        target = f"127.0.0.1:{listening.getsockname()[1]}"
+        served(listening, b"ready")
+        status, found = tried(made, "--target", target)
+    (lacking,) = (e for e in found if "and SOCKS 4 has none" in e["said"])
+    assert lacking["state"] == "warning"
+    assert not [e for e in found if e["state"] == "failed"]
+    assert status == 0
+    (journal,) = (e for e in found if e["place"] == "audit.journal")
+    assert journal["state"] == "ok"
 
 
 def test_theJournal(gateway: Running, tmp_path: Path) -> None:

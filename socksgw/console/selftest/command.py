@@ -193,9 +193,7 @@ def _places(options: argparse.Namespace, config: Config | None) -> Iterator[Plac
     @raise Misused: C{--proxy} cannot be used.
     """
     if config is not None:
-        for place in placesOf(
-            config, options.certificate is not None, _senders(config)
-        ):
+        for place in placesOf(config, options.certificate is not None, *_asked(config)):
             name, ca, inside = options.server_name, options.ca, place.inside
             if inside is not None:
                 inside = inside._replace(name=name or inside.name, ca=ca or inside.ca)
@@ -336,8 +334,15 @@ def _tickets(
     return login
 
 
-def _senders(config: Config) -> Callable[[str, Any], bool]:
-    """Return what tells whether a listener believes PROXY headers from an address."""
+def _asked(
+    config: Config,
+) -> tuple[Callable[[str, Any], bool], Callable[[str, Any], Sequence[str]]]:
+    """
+    Return what tells of a listener's name and an address what the gateway does.
+
+    @return: what tells whether PROXY headers from there are believed; what tells the
+        methods that are offered.
+    """
     from socksgw.gateway.host import HostAddresses
     from socksgw.policy.document import Compiler
 
@@ -349,4 +354,12 @@ def _senders(config: Config) -> Callable[[str, Any], bool]:
         found = compiler.addresses(listen.proxy_protocol_from, name)
         return found is not None and found.covers(source)
 
-    return believes
+    def offers(name: str, source: Any) -> Sequence[str]:
+        for choose in config.auth.choose:
+            if choose.listener is None or name in choose.listener:
+                found = compiler.addresses(choose.from_, name)
+                if found is None or found.covers(source):
+                    return choose.methods
+        return ()
+
+    return believes, offers

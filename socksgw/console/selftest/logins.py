@@ -14,7 +14,7 @@ from socksgw.client.logins.inside import InsideLogin
 from socksgw.client.logins.none import NO_LOGIN
 from socksgw.client.logins.password import PasswordLogin
 from socksgw.client.logins.token import TokenLogin
-from socksgw.console.selftest.places import Inside, Place
+from socksgw.console.selftest.places import SILENT, Inside, Place
 from socksgw.system.tlsclient import ClientTLS
 from socksgw.wire.assertion import TYPE, Assertion
 from socksgw.wire.levels import CONFIDENTIALITY
@@ -23,8 +23,6 @@ from socksgw.wire.proxywriter import proxyHeader
 __all__ = ["Material", "Missing", "Way", "signedBy", "tokenIn", "waysOf"]
 
 _USER: Final = "--user and --password-file"
-#: Methods of which a client says nothing: the gateway asks somebody else.
-_SILENT: Final = ("none", "peer")
 #: What a login inside TLS can be.
 _INSIDE: Final = ("none", "userpass", "chap")
 
@@ -80,6 +78,13 @@ class Missing(NamedTuple):
     remedy: str
 
 
+_LOGINLESS: Final = Missing(
+    "none",
+    "a login is wanted of this host, and SOCKS 4 has none",
+    "run this on a host that comes in without a login, with --proxy",
+)
+
+
 def waysOf(protocol: str, place: Place, material: Material) -> Iterator[Way | Missing]:
     """
     Yield each way to log in at a place, and each method that lacks something.
@@ -94,13 +99,16 @@ def waysOf(protocol: str, place: Place, material: Material) -> Iterator[Way | Mi
     known = methods is not None
     if methods is None:
         methods = ("none", "userpass", "chap", "gssapi", "token", "certificate")
-    if any(each in _SILENT for each in methods):
-        yield Way()
+    if any(each in SILENT for each in methods):
+        if protocol == "socks4" and not place.loginless:
+            yield _LOGINLESS
+        else:
+            yield Way()
     if protocol == "socks4":
         # It has no login, but for those below it.
         methods = tuple(each for each in methods if each in ("certificate", "gateway"))
     for method in methods:
-        if method in _SILENT:
+        if method in SILENT:
             continue
         for found in _of(protocol, method, place, material):
             if known or isinstance(found, Way):

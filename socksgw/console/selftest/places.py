@@ -16,7 +16,7 @@ from socksgw.errors import ConnectFailed
 from socksgw.route.probe import localTowards
 from socksgw.wire.address import Address
 
-__all__ = ["KINDS", "Inside", "Place", "placesOf"]
+__all__ = ["KINDS", "SILENT", "Inside", "Place", "placesOf"]
 
 #: What our own client calls the protocols of listeners.
 KINDS: Final = {
@@ -25,6 +25,8 @@ KINDS: Final = {
     "http": "http",
     "socks6": "socks6",
 }
+#: Methods of which a client says nothing: the gateway asks somebody else.
+SILENT: Final = ("none", "peer")
 #: What a rule for any command allows, of what is tried.
 _COMMANDS: Final = ("connect", "bind", "udp")
 _LOOPBACK: Final = {4: "127.0.0.1", 6: "::1"}
@@ -61,6 +63,8 @@ class Place(NamedTuple):
     @ivar inside: TLS inside SOCKS; L{None} for none.
     @ivar grouped: whether it serves multicast groups.
     @ivar headed: whether a connection begins with a PROXY header.
+    @ivar loginless: whether this host may come in without a word of login, by itself or
+        by its certificate; true where that is not known.
     @ivar skipped: why nothing is tried there; empty where it is.
     @ivar remedy: what helps then.
     """
@@ -77,18 +81,23 @@ class Place(NamedTuple):
     inside: Inside | None = None
     grouped: bool = False
     headed: bool = False
+    loginless: bool = True
     skipped: str = ""
     remedy: str = ""
 
 
 def placesOf(
-    config: Config, certified: bool, sends: Callable[[str, Address], bool]
+    config: Config,
+    certified: bool,
+    sends: Callable[[str, Address], bool],
+    offers: Callable[[str, Address], Sequence[str]],
 ) -> Iterator[Place]:
     """
     Yield every place where a gateway listens.
 
     @param certified: whether there is a certificate to show.
     @param sends: whether a listener believes PROXY headers from an address.
+    @param offers: the methods that a listener offers to an address.
     """
     commands = frozenset(
         command
@@ -111,7 +120,8 @@ def placesOf(
             where = _where(text)
             if where is None:
                 skipped = skipped or "not tried: it listens on any port"
-            if headed and not skipped and not _believed(listen, where, sends):
+            own = _own(where)
+            if headed and not skipped and not sends(listen.name, own):
                 skipped = (
                     "not tried: it reads PROXY headers, and this host is none of "
                     "proxy_protocol_from"
@@ -124,7 +134,8 @@ def placesOf(
             yield Place(
                 path, text, where or "", listen.protocols, listen.tls is not None,
                 name or host, ca, methods, commands, _inside(config, host),
-                bool(listen.multicast.interface), headed, skipped, remedy,
+                bool(listen.multicast.interface), headed,
+                _loginless(offers(listen.name, own), certified), skipped, remedy,
             )  # fmt: skip
 
 
@@ -166,18 +177,20 @@ def _methods(config: Config, listen: Listen) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _believed(
-    listen: Listen,
-    where: tuple[str, int] | str | None,
-    sends: Callable[[str, Address], bool],
-) -> bool:
-    """Return whether a listener believes what this host says of clients."""
+def _own(where: tuple[str, int] | str | None) -> Address:
+    """Return the address by which this host comes to a place."""
     try:
-        own = localTowards(Address.parse(where[0] if isinstance(where, tuple) else ""))
+        return localTowards(Address.parse(where[0] if isinstance(where, tuple) else ""))
     except (ConnectFailed, ValueError):
         # A Unix socket counts as loopback.
-        own = Address.parse(_LOOPBACK[4])
-    return sends(listen.name, own)
+        return Address.parse(_LOOPBACK[4])
+
+
+def _loginless(methods: Sequence[str], certified: bool) -> bool:
+    """Return whether one of the methods offered takes no word of a client."""
+    return any(
+        each in SILENT or (certified and each == "certificate") for each in methods
+    )
 
 
 def _inside(config: Config, host: str) -> Inside | None:

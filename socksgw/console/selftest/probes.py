@@ -72,6 +72,9 @@ def _at(
     missing: dict[Missing, list[str]] = {}
     for protocol in place.protocols:
         vectors = [v for v in VECTORS if v.protocol == protocol and not v.before]
+        if not place.loginless:
+            # They are refused before anything is decided.
+            vectors = [v._replace(decided=False) for v in vectors]
         speaker = Speaker(access, means.seconds)
         yield protocol, _vectored(speaker, vectors, means)
         for way in ways[protocol]:

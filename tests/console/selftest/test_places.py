@@ -4,6 +4,7 @@ Where a configuration leads the self-test.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from socksgw.config.loading import load
@@ -53,12 +54,17 @@ def believes(listener: str, source: Address) -> bool:
     return False
 
 
+def offers(listener: str, source: Address) -> Sequence[str]:
+    """One that wants a login of this host but for two listeners."""
+    return {"open": ("none",), "partners": ("certificate",)}.get(listener, ())
+
+
 def test_places(tmp_path: Path) -> None:
     """Each address, where it is reached from this host, or why it is not tried."""
     (tmp_path / "gw.toml").write_text(TEXT)
     Authority().issue(dns("gw.example"), usage=(SERVER,)).write(tmp_path, "gw")
     config = load(str(tmp_path / "gw.toml"))
-    found = list(placesOf(config, False, believes))
+    found = list(placesOf(config, False, believes, offers))
     assert [each.where for each in found[:5]] == [
         ("127.0.0.1", 1080),
         ("::1", 1080),
@@ -79,7 +85,8 @@ def test_places(tmp_path: Path) -> None:
         "endp",
     )
     assert [word in text for word, text in zip(words, why, strict=True)] == [True] * 6
-    partners = list(placesOf(config, True, believes))[9]
+    certified = list(placesOf(config, True, believes, offers))
+    partners = certified[9]
     assert (partners.secured, partners.name, partners.skipped) == (
         True,
         "gw.example",
@@ -87,6 +94,9 @@ def test_places(tmp_path: Path) -> None:
     )
     # An authority has signed it.
     assert partners.ca is None
+    # The certificate is the login, once there is one to show.
+    assert [each.loginless for each in found[:10]] == [True] * 3 + [False] * 7
+    assert [each.loginless for each in certified[8:10]] == [False, True]
 
 
 def test_commands(tmp_path: Path) -> None:
@@ -97,5 +107,5 @@ def test_commands(tmp_path: Path) -> None:
     found = []
     for text in (rules, named, rules + "report_only = true\n" + named):
         file.write_text(TEXT + text)
-        found.append(next(placesOf(load(str(file)), False, believes)).commands)
+        found.append(next(placesOf(load(str(file)), False, believes, offers)).commands)
     assert found == [{"connect", "bind", "udp"}, {"multicast"}, {"multicast"}]
