@@ -254,6 +254,11 @@ command = "connect"
             'who = "alice"\nto = "9.9.9.9:443"\nverdict = "deny"\nrule = "late"',
             'and it is allow by rule "web"; "late" is not asked before it',
         ),
+        # The named rule decides, and otherwise.
+        (
+            'who = "alice"\nto = "9.9.9.9:443"\nverdict = "deny"\nrule = "web"',
+            'and it is allow by rule "web"',
+        ),
     ],
 )
 def test_nearest(expect: str, told: str) -> None:
