@@ -82,9 +82,10 @@ class Near:
         def accept() -> None:
             while True:
                 connection, _ = listening.accept()
-                connection.close()
+                # Whoever has come goes on when it is closed.
                 if what != "nscd":
                     self._hear(what, b"")
+                connection.close()
 
         threading.Thread(target=accept, daemon=True).start()
 
@@ -126,13 +127,12 @@ def isolated(ground: Ground, folder: Path) -> dict[str, Any]:
     """
     near = Near(ground.directory)
     direct = f"http://{GATEWAY[0]}:{FORBIDDEN}/"
-    open_ = ground.begun("curl", "-sS", "-m", "9", direct)
+    open_ = ground.begun("curl", "-sS", "-m", "60", direct)
     open_.communicate()
     found: dict[str, Any] = {"bare": list(near.heard)}
     near.heard.clear()
     # That was the last packet that goes anywhere but to the gateway.
-    found["before"] = sorted(ground.seen)
-    ground.seen.clear()
+    found["before"] = ground.seen()
 
     def run(*command: str) -> dict[str, Any]:
         return ground.run("--isolate", *command)
@@ -183,5 +183,5 @@ def isolated(ground: Ground, folder: Path) -> dict[str, Any]:
     cloned = ground.directory / "open" / "isolated" / "file"
     found["cloned"] = cloned.exists() and cloned.read_text()
     found["heard"] = near.heard
-    found["seen"] = sorted(ground.seen)
+    found["seen"] = ground.seen()
     return found

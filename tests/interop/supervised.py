@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.live.names import NameServer, a, aaaa, answer
-from tests.live.netns import cable, ip, servedUDP
+from tests.live.netns import cable, ip, servedUDP, within
 from tests.live.running import ROOT, Running, environment, socksgw
 from tests.tools.certificates import Authority, pemOf, server
+from tests.tools.waiting import until
 
 PAGE = b"the far page"
 FAR = {socket.AF_INET: "10.5.5.1", socket.AF_INET6: "fd00:5::1"}
@@ -35,6 +36,11 @@ SOCKSGW = (sys.executable, "-m", "socksgw.console.entry", "run")
 NOBODY = 65534
 #: ETH_P_ALL of linux/if_ether.h.
 _EVERYTHING = 3
+#: Where a datagram of the test itself goes, and nothing else.
+_MARK = 9999
+#: States of connections from which no packet comes unasked, in /proc/net/tcp
+#: (net/tcp_states.h): TIME_WAIT and LISTEN.
+_SILENT = {"06", "0A"}
 
 CONFIGURATION = """
 [resolver]
@@ -79,6 +85,9 @@ allow = "any"
 from = ["private"]
 """
 
+#: Set when a program has fetched a page while another waits for its name.
+_meanwhile = threading.Event()
+
 
 def named(name: str, kind: int, before: int, query: bytes) -> bytes | None:
     """Answer the gateway's questions: some of them later."""
@@ -87,6 +96,9 @@ def named(name: str, kind: int, before: int, query: bytes) -> bytes | None:
     if name.startswith("slow"):
         # Longer than an event loop waits, and no question is repeated.
         time.sleep(0.7)
+        if name.startswith("slow-node"):
+            _meanwhile.clear()
+            _meanwhile.wait(20)
         return answer(query, *([a(FAR[socket.AF_INET])] if kind == 1 else []))
     return answer(query, a(FAR[socket.AF_INET]) if kind == 1 else aaaa("fd00:5::1"))
 
@@ -95,6 +107,8 @@ class _Page(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer every request with the page, or with a part of the repository."""
         body = PAGE
+        if self.path == "/meanwhile":
+            _meanwhile.set()
         if self.path.startswith("/repository/"):
             file = self.server.folder / self.path.partition("?")[0][1:]  # type: ignore[attr-defined]
             if not file.is_file():
@@ -169,6 +183,17 @@ def _towards(frame: bytes) -> str:
     )
 
 
+def _ended() -> bool:
+    """Tell whether each connection of C{near} has ended on both sides."""
+    with within("near"):
+        lines = [
+            line.split()
+            for name in ("tcp", "tcp6")
+            for line in Path(f"/proc/thread-self/net/{name}").read_text().splitlines()
+        ]
+    return all(line[3] in {*_SILENT, "st"} for line in lines)
+
+
 def repository(folder: Path) -> None:
     """Make a repository that git fetches by plain HTTP."""
     git = [
@@ -193,13 +218,11 @@ def repository(folder: Path) -> None:
 class Ground:
     """
     The networks, the gateway, and what is far.
-
-    @ivar seen: where packets went that left C{near}.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.seen: set[str] = set()
+        self._seen: set[str] = set()
         ip("netns add near")
         cable(("", "gw0"), ("near", "to-gw"), ("10.9.9.1/24", "10.9.9.2/24"),
               ("fd00:9::1/64", "fd00:9::2/64"))  # fmt: skip
@@ -210,11 +233,27 @@ class Ground:
         bind = ["mount", "--bind", str(directory / "resolv.conf"), "/etc/resolv.conf"]
         subprocess.run(bind, check=True)
         far(directory)
-        looked("gw0", self.seen)
+        looked("gw0", self._seen)
         self.names = NameServer(named).__enter__()
         self._secured()
         text = CONFIGURATION.format(names=self.names.place)
         self.gateway = Running(directory, text, prefix=["env"]).ready()
+
+    def seen(self) -> list[str]:
+        """
+        Return where packets went that left C{near} since this was asked last.
+
+        The connections of C{near} have ended then, and a datagram that was sent
+        after them has been seen.
+        """
+        until(_ended, 90)
+        mark = f"udp {GATEWAY[0]} {_MARK}"
+        with within("near"), socket.socket(type=socket.SOCK_DGRAM) as marking:
+            marking.sendto(b"", (GATEWAY[0], _MARK))
+        until(lambda: mark in self._seen)
+        found = sorted(self._seen - {mark})
+        self._seen.clear()
+        return found
 
     def _secured(self) -> None:
         """Make what TLS and a password need."""
@@ -312,7 +351,7 @@ def main(directory: Path, folder: Path) -> None:
     }
     cloned = directory / "open" / "cloned" / "file"
     found["cloned"] = cloned.exists() and cloned.read_text()
-    found["seen"] = sorted(ground.seen)
+    found["seen"] = ground.seen()
     found["protocols"] = sorted(
         {each["protocol"] for each in ground.gateway.journal("decision")}
     )

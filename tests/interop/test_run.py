@@ -128,7 +128,6 @@ def test_node(found: Any) -> None:
         "connected HELLO fd00:5::1 7007",
         "slow the far page",
         "slow refused ECONNREFUSED",
-        "stall true",
     ]
 
 

@@ -57,15 +57,9 @@ async function past() {
   console.log("free", await datagram("udp4", each => each.send("hello", 7007, "page.example")));
   console.log("connected", await datagram("udp6", each =>
     each.connect(7007, "fd00:5::1", () => each.send("hello"))));
-  let last = Date.now();
-  let stall = 0;
-  const timer = setInterval(() => {
-    stall = Math.max(stall, Date.now() - last);
-    last = Date.now();
-  }, 10);
+  // The name comes only when the loop has fetched another page while it waits.
+  const timer = setInterval(() => fetched("http://10.5.5.1:8080/meanwhile"), 100);
   console.log("slow", await fetched("http://slow-node.example:8080/"));
-  console.log("slow refused", await code(81, "slow-closed-node.example"));
   clearInterval(timer);
-  // The gateway took longer each time.
-  console.log("stall", stall < 600);
+  console.log("slow refused", await code(81, "slow-closed-node.example"));
 })();
