@@ -133,8 +133,8 @@ class Revocation:
         @param ended: the rules of grants that are over. What lives by them is judged
             again whatever C{gateway.enforce} says: a grant has an end.
         """
+        # What else has changed since the last look, that sees in the next one.
         self._gateway.changes += 1
-        self._seen = self._sight()
         if not ended:
             return
         for session in self._gateway.sessions.granted(None):

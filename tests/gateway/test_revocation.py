@@ -24,7 +24,7 @@ from socksgw.session.stage import Stage
 from socksgw.wire.address import Address
 from tests.fakes.changing import Changing
 from tests.fakes.gateway import BOUND, CONNECT, LOGIN, Gateway, answer, well
-from tests.fakes.policy import Somebody
+from tests.fakes.policy import Somebody, ruleset
 
 
 def result(asked: Deferred[int]) -> int:
@@ -136,6 +136,22 @@ def test_whatCounts() -> None:
     assert service.changes == 2
     revocation.changed()
     assert service.changes == 3
+
+
+def test_aRuleThatEndsAsAGrantDoes() -> None:
+    """The end of a rule counts, though a grant changes between it and the next look."""
+    service, now = Changing(Config()), [0.0]
+    service.generation.policy.ruleset = ruleset(
+        '[[rule]]\nid = "a"\nallow = "any"\nuntil = 1970-01-01T00:01:00Z\n'
+    )
+    revocation = Revocation(service, lambda: now[0])
+    revocation.look()
+    now[0] = 61.0
+    revocation.regranted(())
+    assert service.changes == 1
+    revocation.look()
+    revocation.look()
+    assert service.changes == 2
 
 
 def test_whoCannotBeJudgedAgainEnds() -> None:
