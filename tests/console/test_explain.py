@@ -18,6 +18,7 @@ from socksgw.console.command import main
 from tests.live.clients import GREETING, four, named, opened, request5
 from tests.live.datagrams import Association, Echo
 from tests.live.running import OPEN, Running, socksgw
+from tests.live.servers import freePort
 from tests.tools.waiting import until
 
 POLICY = """
@@ -245,8 +246,7 @@ def test_theHostAsItWillBe(tmp_path: Path, how: str) -> None:
     Where the configuration listens, and what it advertises, counts for its
     tests as it will for its sessions.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     text = (
         POLICY.replace("127.0.0.1:0", f"127.0.0.1:{port}")
         + """

@@ -14,6 +14,7 @@ from typing import Any
 from tests.hostile.crowd import PIECE, Crowd
 from tests.live.clients import descriptorsFor
 from tests.live.running import ALL, HEAD, Running
+from tests.live.servers import freePort
 from tests.tools.waiting import until
 
 SESSIONS = 1000
@@ -63,8 +64,7 @@ def test_reloadsUnderLoad(gateway: Callable[..., Running]) -> None:
     No session is reset, no octet of a transfer is lost or changed, and no new
     client is refused.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     crowd = Crowd()
     with descriptorsFor(3 * SESSIONS + 1000):
         running = gateway(configuration(0, port))

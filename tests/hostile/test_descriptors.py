@@ -31,6 +31,7 @@ from tests.live.clients import (
 )
 from tests.live.names import A, NameServer, a, answer
 from tests.live.running import OPEN, Running, descriptorsOf, processorTime
+from tests.live.servers import freePort
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -76,8 +77,7 @@ def test_aNewDoorWhileDescriptorsAreShort(gateway: Gateway) -> None:
     A listener that a reload brings rests while the others do, and serves when
     they do again; those who wait at it are not harmed.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     more = f'[[listen]]\nname = "more"\naddress = ["127.0.0.1:{port}"]\n'
     with descriptorsFor(1000), ExitStack() as stack:
         started = gateway(_PATIENT + OPEN, preexec=few)

@@ -32,6 +32,7 @@ from tests.live.clients import (
 from tests.live.datagrams import Association, Association6, Echo, associate, replied
 from tests.live.names import A, NameServer, a, answer
 from tests.live.running import ALL, HEAD, Running
+from tests.live.servers import freePort
 from tests.tools.waiting import until
 
 
@@ -107,8 +108,7 @@ def test_flows(gateway: Callable[..., Running]) -> None:
 
 def test_listenersChange(gateway: Callable[..., Running]) -> None:
     """A listener comes, another goes; what stays is not touched."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     running = gateway(HEAD + ALL)
     second = f'[[listen]]\nname = "second"\naddress = ["127.0.0.1:{port}"]\n'
     with Server() as server, closing(tunnel(running.port, server.place)) as first:
@@ -127,8 +127,7 @@ def test_aListenerOfAnotherName(gateway: Callable[..., Running]) -> None:
     An address that another listener gets stays open, and what the listener
     may do counts for the next client.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     second = f'[[listen]]\nname = "%s"\naddress = ["127.0.0.1:{port}"]\n'
     rule = '[[rule]]\nid = "all"\nallow = ["connect"]\nlistener = ["one"]\n'
     other = '[[listen]]\nname = "other"\naddress = ["127.0.0.1:0"]\n'
@@ -153,8 +152,7 @@ def test_anAddressInTheWayOfAnother(gateway: Callable[..., Running]) -> None:
     A port that moves from one address to all is closed and opened again; where
     that fails, what was open is open.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     second = f'[[listen]]\nname = "second"\naddress = ["%s:{port}"]\n'
     running = gateway(HEAD + second % "127.0.0.1" + ALL)
     with Server() as server, closing(tunnel(port, server.place)) as client:
@@ -251,8 +249,7 @@ def test_whoseAnswersComeBack(gateway: Callable[..., Running]) -> None:
 
 def test_aClientOfAListenerThatIsGone(gateway: Callable[..., Running]) -> None:
     """Whoever connected while it was there is still served."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     second = f'[[listen]]\nname = "second"\naddress = ["127.0.0.1:{port}"]\n'
     running = gateway(HEAD + second + ALL)
     with Server() as server, closing(opened(port)) as client:
@@ -325,8 +322,7 @@ def _isShut(port: int) -> bool:
 def test_noReloadWhileStopping(gateway: Callable[..., Running]) -> None:
     """A gateway that drains opens no door again."""
     running = gateway(HEAD + ALL)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     with Server() as server, closing(tunnel(running.port, server.place)) as client:
         running.process.send_signal(signal.SIGTERM)
         until(lambda: _isShut(running.port))

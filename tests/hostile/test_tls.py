@@ -37,6 +37,11 @@ methods = ["none"]
 id = "secured"
 allow = ["connect", "bind", "udp"]
 secured = "confidentiality"
+[[rule]]
+id = "beside"
+allow = ["udp"]
+listener = ["tls"]
+secured = "clear"
 """
     + LOOPBACK
 )
@@ -82,6 +87,11 @@ def asked(running: Running, request: bytes) -> socket.socket:
     return client
 
 
+def rules(running: Running) -> list[object]:
+    """The rules by which requests were allowed."""
+    return [line["rule"] for line in running.journal("decision")]
+
+
 def test_connect(running: Running) -> None:
     """The rule that wants protection matches here, and only here."""
     with Server() as server:
@@ -99,7 +109,7 @@ def test_connect(running: Running) -> None:
 
 
 def test_associate(running: Running) -> None:
-    """Datagrams go beside the protected connection, as RFC 1928 has it."""
+    """Datagrams go beside the protected connection, as RFC 1928 has it: in the clear."""
     with Echo() as echo:
         client = asked(running, request5(four("0.0.0.0"), 0, 3))
         with closing(client), socket.socket(type=socket.SOCK_DGRAM) as datagrams:
@@ -109,6 +119,7 @@ def test_associate(running: Running) -> None:
             octets = addressed(*echo.place) + b"hello"
             datagrams.sendto(octets, (host, port))
             assert datagrams.recv(100) == octets
+    assert rules(running) == ["beside"]
 
 
 def test_bind(running: Running) -> None:
@@ -133,6 +144,7 @@ def test_tunnel(running: Running) -> None:
         frame = b"\x00\x05" + bytes((3 + len(place),)) + place + b"hello"
         client.sendall(frame)
         assert exactly(client, len(frame)) == frame
+    assert rules(running) == ["secured"]
 
 
 def test_theDestinationGoesWhileTheClientSends(running: Running) -> None:

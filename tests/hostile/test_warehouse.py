@@ -61,7 +61,8 @@ class Load:
 
     def one(self) -> socket.socket:
         """Return a session that is open."""
-        address = f"127.2.0.{next(self._numbers) % 256}"
+        number = next(self._numbers)
+        address = f"127.2.{number >> 8}.{number & 255}"
         client, reply = connected(self._port, four(address), self._destination)
         assert reply == 0
         self.granted.add(address)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.live.servers import program
+from tests.live.servers import freePort, program
 from tests.tools.waiting import until
 
 __all__ = ["Sshd"]
@@ -28,8 +28,7 @@ class Sshd:
             command = [program("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519"]
             command += ["-N", "", "-f", str(directory / name)]
             subprocess.run(command, check=True, timeout=60)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = freePort(kind=socket.SOCK_STREAM)
         (directory / "sshd_config").write_text(
             f"""
             Port {self.port}

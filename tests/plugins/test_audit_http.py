@@ -18,6 +18,7 @@ from socksgw.interfaces import SinkFailed
 from socksgw.plugins import audit_http
 from socksgw.testing import AuditSinkContract, entriesOf, sinkSettings
 from tests.live.posted import PostedServer
+from tests.live.servers import freePort
 
 (HTTP,) = audit_http.sinks
 
@@ -280,8 +281,7 @@ def test_aClosedConnection(tmp_path: Path) -> None:
 
 def test_noServer(tmp_path: Path) -> None:
     """Where nobody listens, that is told."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = freePort(kind=socket.SOCK_STREAM)
     sink = HTTP.build(sinkSettings(HTTP, tmp_path, f"http://127.0.0.1:{port}/"))
     sink.open()
     with pytest.raises(SinkFailed, match="Connection refused"):
