@@ -130,7 +130,8 @@ def test_oneLimitOfThree(redis: LiveRedis) -> None:
 def test_neverMore(redis: LiveRedis, seed: int) -> None:
     """
     Whatever members do, and whatever becomes of them and of Redis: never more live
-    together than the limit, but for those of a member that was alone, above its share.
+    together than the limit, but for what a member had above its share while one, which
+    may have its share then, was alone.
     """
     chance = random.Random(seed)
     ttl = 0.25
@@ -145,6 +146,15 @@ def test_neverMore(redis: LiveRedis, seed: int) -> None:
     def live() -> Counter[Key]:
         return Counter(k for each in held.values() for keys in each for k in keys)
 
+    def exceed() -> None:
+        """Note what members have above their shares while one of them is alone."""
+        if not any(each.counters.alone for each in members):
+            return
+        for each in members:
+            own = Counter(k for keys in held[each.name] for k in keys)
+            for k, number in own.items():
+                overhang[k] = max(overhang[k], number - most[k] // 3)
+
     end = time.monotonic() + 2.0
     while (now := time.monotonic()) < end:
         if down and now > down:
@@ -154,19 +164,15 @@ def test_neverMore(redis: LiveRedis, seed: int) -> None:
         if paused.get(member.name, 0.0) > now:
             continue
         mine = held[member.name]
-        # Those that go on in a member that is alone, above its share.
-        for each in members:
-            own = Counter(k for keys in held[each.name] for k in keys)
-            if each.counters.alone:
-                for k, number in own.items():
-                    share = most[k] // 3
-                    overhang[k] = max(overhang[k], number - share)
+        exceed()
         what = chance.random()
         if what < 0.5:
             keys = [chance.choice([*most][:3]), key("all")]
             wanted = [(k, most[k]) for k in keys]
             alone = member.counters.alone
             found = member.enters(*wanted)
+            # Some may be alone since a moment ago.
+            exceed()
             answers[alone, found] += 1
             if found:
                 mine.append(keys)
