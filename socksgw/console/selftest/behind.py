@@ -35,7 +35,8 @@ async def vectorsBehind(entered: Entered, means: Means) -> list[Answer]:
     """
     Say each vector of a protocol that comes after a login.
 
-    @return: what is to be told of the answers; nothing where this host is not offered the login, which is told elsewhere.
+    @return: what is to be told of the answers; nothing where this host is not offered
+        the login, which is told elsewhere.
     @raise ProbeFailed: at the first one, the proxy does not let the user in.
     """
     found: list[Answer] = []

@@ -179,9 +179,9 @@ async def _inside(
 
 async def groups(entered: Entered, means: Means) -> Answer | None:
     """
-    Ask for a group that is none, on the control channel of Enhanced UDP Mode.
+    Ask to join an address that is no group, on the control channel (Enhanced UDP Mode).
 
-    No group is joined: what the network would be told of that is left to programs.
+    The proxy has to refuse it, so that no group is joined and the network hears nothing.
 
     @return: as of L{associates}.
     @raise ProbeFailed: it does not work.
