@@ -27,7 +27,8 @@ GROUPS = f"ou=groups,{BASE}"
 ADMIN, SECRET = f"cn=admin,{BASE}", "admin-secret-77"
 SERVICE = f"cn=gateway,{BASE}"
 
-#: Groups in groups, and in a circle; a name that needs escapes.
+#: Groups in groups, and in a circle; a name that needs escapes; a password that has to
+#: be changed, and one that is too old.
 CONTENT = f"""
 dn: {BASE}
 objectClass: dcObject
@@ -71,6 +72,30 @@ cn: Müller, Renée (3)
 sn: Müller
 userPassword: geheim
 
+dn: cn=policy,{BASE}
+objectClass: organizationalRole
+objectClass: pwdPolicy
+cn: policy
+pwdAttribute: userPassword
+pwdMustChange: TRUE
+pwdMaxAge: 1000000000
+
+dn: uid=reset,{PEOPLE}
+objectClass: inetOrgPerson
+uid: reset
+cn: Reset
+sn: Reset
+userPassword: of-the-administrator
+pwdReset: TRUE
+
+dn: uid=old,{PEOPLE}
+objectClass: inetOrgPerson
+uid: old
+cn: Old
+sn: Old
+userPassword: of-long-ago
+pwdChangedTime: 19710101000000Z
+
 dn: cn=Contractors,{GROUPS}
 objectClass: groupOfNames
 cn: Contractors
@@ -101,6 +126,7 @@ include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
+moduleload ppolicy
 pidfile {d}/slapd.pid
 TLSCertificateFile {certificate}
 TLSCertificateKeyFile {key}
@@ -113,6 +139,8 @@ rootpw {secret}
 index objectClass,uid,member eq
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="{service}" read by self read by * none
+overlay ppolicy
+ppolicy_default "cn=policy,{base}"
 """
 
 

@@ -80,6 +80,14 @@ bind_password_file = "{password}"
         assert (line["user"], line["rule"]) == ("alice", "partners")
         assert tried(serving.port, b"bob", b"wrong") == b"\x01\x01"
         server.modify(
+            "dn: cn=config\nchangetype: modify\n"
+            "replace: passwordMustChange\npasswordMustChange: on\n\n"
+            f"dn: uid=bob,ou=users,{BASE}\nchangetype: modify\n"
+            "replace: userPassword\nuserPassword: Of-the-administrator-42\n"
+        )
+        assert tried(serving.port, b"bob", b"Of-the-administrator-42") == b"\x01\x01"
+        assert serving.journal("login-failed")[-1]["reason"] == "password-must-change"
+        server.modify(
             f"dn: uid=alice,ou=users,{BASE}\nchangetype: modify\n"
             "add: nsAccountLock\nnsAccountLock: TRUE\n"
         )

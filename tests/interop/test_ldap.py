@@ -128,8 +128,16 @@ def test_login(running: Running, fetch: Fetch) -> None:
         line = running.journal("decision")[-1]
         # The name is the directory's, however it was spelled.
         assert (line["user"], line["rule"]) == (user, rule)
+    for user, password, reason in [
+        ("alice", "bricks", "wrong-credentials"),
+        # The directory's result is success; it forbids everything but a change.
+        ("reset", "of-the-administrator", "password-must-change"),
+        ("reset", "bricks", "wrong-credentials"),
+        ("old", "of-long-ago", "password-expired"),
+    ]:
+        assert tried(running.port, user.encode(), password.encode()) == b"\x01\x01"
+        assert running.journal("login-failed")[-1]["reason"] == reason, user
     assert fetch(running, "alice", "bricks").returncode == PROXY_FAILED
-    assert running.journal("login-failed")[-1]["reason"] == "wrong-credentials"
 
 
 def test_nobodyElse(running: Running) -> None:

@@ -16,7 +16,7 @@ from attrs import frozen
 from ldaptor.protocols import pureldap
 
 from socksgw.login.refusal import Barred, Refused
-from socksgw.login.stores.ldapaccounts import Search
+from socksgw.login.stores.ldapaccounts import STATES, Search
 from socksgw.login.stores.ldaplinks import Entry, Link, NotServed, ResultError
 from socksgw.login.stores.ldapnames import (
     ANYTHING,
@@ -72,14 +72,12 @@ _BY_CODE: Final[Mapping[str, str]] = {
 }
 #: Why an account may not log in: words of the journal, and what is said of each.
 REASONS: Final[Mapping[str, str]] = {
+    **STATES,
     "logon-hours": "the account may not log on at this hour",
     "logon-workstation": "the account may log on at certain workstations only "
     "(userWorkstations)",
-    "password-expired": "the password has expired",
     "account-disabled": "the account is disabled",
     "account-expired": "the account has expired",
-    "password-must-change": "the password has to be changed first",
-    "account-locked": "the account is locked",
     "machine-account": "it is a machine's account; machine_accounts = true lets them in",
 }
 

@@ -4,20 +4,27 @@ The accounts of a directory: how one is found, what its name is, who may not log
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol, final
 
 from attrs import frozen
 
-from socksgw.login.refusal import Refused
+from socksgw.login.refusal import Barred, Refused
 from socksgw.login.stores.ldaplinks import Entry, Link, ResultError
 from socksgw.login.stores.ldapnames import fill, fillAs, firstOf
 from socksgw.login.stores.remote import Unavailable, nameOf
 
-__all__ = ["Accounts", "PlainAccounts", "Search"]
+__all__ = ["STATES", "Accounts", "PlainAccounts", "Search"]
 
 #: The name below which entries are looked for, and a filter.
 Search = tuple[str, Any]
+
+#: Why an account may not log in: words of the journal, and what is said of each.
+STATES: Final[Mapping[str, str]] = {
+    "password-expired": "the password has expired",
+    "password-must-change": "the password has to be changed first",
+    "account-locked": "the account is locked",
+}
 
 
 class Accounts(Protocol):
@@ -123,5 +130,5 @@ class PlainAccounts:
         return None
 
     def refused(self, error: ResultError) -> Refused | None:
-        """As L{Accounts.refused}: a result code says nothing certain."""
-        return None
+        """As L{Accounts.refused}: a result code says nothing certain, a state does."""
+        return Barred(error.state, STATES[error.state]) if error.state else None

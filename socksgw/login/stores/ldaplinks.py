@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksgw.login.stores.ldaplayer import Layer, LayerBroken, Layered
+from socksgw.login.stores.ldappolicy import CONTROL, MUST_CHANGE, stateIn
 from socksgw.system.tlsname import PeerRefused
 from socksgw.system.tlspeer import TLSPeer
 
@@ -52,10 +53,15 @@ class ResultError(Exception):
 
     @ivar code: RFC 4511 section 4.1.9.
     @ivar message: its diagnostic message, as the server wrote it: for no log.
+    @ivar state: why the account that was bound as may not log in, as a word of the
+        journal; empty if the directory does not say. With one, the code may be success:
+        the password is right, and is good for nothing but to be changed.
     """
 
-    def __init__(self, code: int, message: str = "") -> None:
+    def __init__(self, code: int, message: str = "", state: str = "") -> None:
         text = f"the directory answers with result code {code}"
+        if state:
+            text += f" ({state})"
         if code in _STRONGER:
             # Active Directory: "The server requires binds to turn on integrity
             # checking if SSL\\TLS are not already active".
@@ -68,6 +74,7 @@ class ResultError(Exception):
         super().__init__(text)
         self.code = code
         self.message = message
+        self.state = state
 
 
 class NotServed(Exception):
@@ -208,16 +215,26 @@ class Link(LDAPClient):  # type: ignore[misc]
         """
         Bind as a user (RFC 4511 section 4.2).
 
-        @raise ResultError: the directory says no.
+        @raise ResultError: the directory says no, or that the password has to be changed
+            first.
         """
         if not dn or not password:
             # That would be another kind of bind, which succeeds for anybody
             # (RFC 4513 sections 5.1.1 and 5.1.2).
             raise ValueError("a bind needs a name and a password")
-        answer = await self.send(
-            pureldap.LDAPBindRequest(dn=dn.encode(), auth=password)
-        )
-        _succeeded(answer, pureldap.LDAPBindResponse)
+        done: Deferred[tuple[Any, str]] = Deferred()
+
+        def came(message: Any, controls: Any) -> bool:
+            done.callback((message, stateIn(controls)))
+            return True
+
+        request = pureldap.LDAPBindRequest(dn=dn.encode(), auth=password)
+        asked = [(CONTROL, False, None)]
+        self.send_multiResponse_ex(request, asked, came).addErrback(done.errback)
+        answer, state = await done
+        _succeeded(answer, pureldap.LDAPBindResponse, state)
+        if state == MUST_CHANGE:
+            raise ResultError(_SUCCESS, state=state)
 
     async def hello(self) -> None:
         """
@@ -401,11 +418,11 @@ def _diagnostic(answer: Any) -> str:
     return said[:_DIAGNOSTIC].decode("utf-8", "replace")
 
 
-def _succeeded(answer: Any, kind: type) -> None:
+def _succeeded(answer: Any, kind: type, state: str = "") -> None:
     if not isinstance(answer, kind):
         raise NotServed("an answer to another question")
     code: int = answer.resultCode  # type: ignore[attr-defined]
     if code in _BUSY:
         raise NotServed(f"it is busy, or unavailable (result code {code})")
     if code != _SUCCESS:
-        raise ResultError(code, _diagnostic(answer))
+        raise ResultError(code, _diagnostic(answer), state)

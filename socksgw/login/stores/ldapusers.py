@@ -196,7 +196,7 @@ class LDAPChecker:
         try:
             await link.bind(dn, password)
         except ResultError as e:
-            if e.code in _WRONG:
+            if e.code in _WRONG or e.state:
                 raise self._accounts.refused(e) or Refused(WRONG) from None
             # Of this account, maybe, and not of the server.
             raise Unavailable(f"a user's bind: {e}", alone=True) from None
