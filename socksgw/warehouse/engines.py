@@ -85,12 +85,22 @@ def _server(url: URL, readOnly: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET lock_timeout = '{_LOCK}'")
-            cursor.execute("SET TIME ZONE 'UTC'")
-            if readOnly:
-                cursor.execute("SET default_transaction_read_only = on")
+        # A pooler (PgBouncer) tells a process of its own making. The next transaction
+        # may be at another of the server's connections there, which has other
+        # statements under the driver's names.
+        process = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+        if process != connection.info.backend_pid:
+            connection.prepare_threshold = None
         connection.commit()
+
+    # Of the transaction alone: behind a pooler others get this connection next.
+    settings = f"SET LOCAL lock_timeout = '{_LOCK}'; SET LOCAL TIME ZONE 'UTC'"
+    if readOnly:
+        settings = f"SET TRANSACTION READ ONLY; {settings}"
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql(settings)
 
     return engine
 

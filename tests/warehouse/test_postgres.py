@@ -4,6 +4,8 @@ What is told of a real PostgreSQL server that cannot be used, in one line with a
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from socksgw.warehouse import reading
 from socksgw.warehouse.errors import WarehouseError
 from socksgw.warehouse.writing import Writer
 from tests.live.postgres import Postgres
+from tests.live.servers import Daemon, freePort, package, program
 from tests.tools.journals import chainOf, decision
 
 
@@ -66,6 +69,58 @@ def test_readingNeedsNoRightToWrite(postgres: Postgres, tmp_path: Path) -> None:
         reading.open(url).connect() as connection,
     ):
         connection.exec_driver_sql("delete from events")
+
+
+def test_behindAPooler(postgres: Postgres, tmp_path: Path) -> None:
+    """
+    Transactions of two gateways, and of a reader, take turns at one connection of the
+    server, and nothing of them stays there for other programs.
+    """
+    package("psycopg")
+    import psycopg
+
+    url = postgres.database("pooled")
+    port = freePort(kind=socket.SOCK_STREAM)
+    users, settings = (
+        postgres.directory / f"pooled.{each}" for each in ("users", "ini")
+    )
+    users.write_text('"pooled" "p%pooled"\n')
+    settings.write_text(
+        f"""
+[databases]
+pooled = host=127.0.0.1 port={postgres.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = plain
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = 1
+"""
+    )
+    command = [program("pgbouncer", "pgbouncer"), str(settings)]
+    if os.geteuid() == 0:
+        # It does not run as root.
+        command[1:1] = ["-u", "postgres"]
+    url = url.replace(f":{postgres.port}/", f":{port}/")
+    lines = chainOf([decision(n) for n in range(1, 13)])
+    with Daemon(command, port, tmp_path / "pgbouncer.log", dict(os.environ)):
+        writers = [Writer(url, tmp_path, name) for name in ("edge-1", "edge-2")]
+        for writer in writers:
+            writer.open()
+        for line in lines:
+            for writer in writers:
+                writer.write([line])
+            with reading.open(url).connect() as connection:
+                count = connection.exec_driver_sql("select count(*) from events")
+                assert count.scalar() == 2 * line.number
+        with psycopg.connect(url) as other:
+            names = ("lock_timeout", "default_transaction_read_only")
+            found = [other.execute(f"SHOW {name}").fetchone() for name in names]
+        assert found == [("0",), ("off",)]
+        for writer in writers:
+            writer.close()
 
 
 def test_aServerThatHasGone(postgres: Postgres, tmp_path: Path) -> None:
