@@ -120,16 +120,16 @@ def test_notForEver(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.carry()
     before = descriptors()
     header = scene.answer("127.0.0.2", free("127.0.0.2"), b"x")
-    assert descriptors() == before + 1
+    assert len(descriptors() - before) == 1
     scene.connection.forget(header)
     scene.connection.forget(header)
-    assert descriptors() == before
+    assert descriptors() <= before
     for host in ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"):
         scene.answer(host, free(host), b"x")
-    assert descriptors() == before + 2
+    assert len(descriptors() - before) == 2
     scene.connection.loseConnection()
     scene.connection.loseConnection()
-    assert descriptors() == before
+    assert descriptors() <= before
     assert scene.gone == [(scene.client.getsockname(), True)]
 
 
@@ -145,7 +145,7 @@ def test_capabilityThatIsGone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> 
     with capturedLogs() as events:
         for _ in range(3):
             scene.answer("127.0.0.2", 5353, b"x")
-    assert descriptors() == before
+    assert descriptors() <= before
     (event,) = events
     assert "CAP_NET_RAW" in event["instead"]
 

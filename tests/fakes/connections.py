@@ -5,10 +5,8 @@ test's own.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from twisted.python.failure import Failure
@@ -18,6 +16,7 @@ from socksgw.system.connection import Connection, Receiver
 from socksgw.system.plain import PlainConnection
 from socksgw.system.watch import Watch, Watcher
 from tests.fakes.loops import ReactorLoop
+from tests.tools.sockets import descriptors
 
 __all__ = ["Client", "Floor", "Recorder"]
 
@@ -91,15 +90,6 @@ class Recorder:
         self.stopped += 1
 
 
-def openSockets() -> int:
-    """How many sockets this process has."""
-    found = 0
-    for number in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
-    return found
-
-
 class Floor(ReactorLoop):
     """
     A reactor that is nobody else's, and connections.
@@ -108,7 +98,7 @@ class Floor(ReactorLoop):
     """
 
     def __init__(self) -> None:
-        self._before = openSockets()
+        self._before = descriptors()
         super().__init__()
         self.watch = Watch(self.reactor)
         self.watch.start()
@@ -163,4 +153,4 @@ class Floor(ReactorLoop):
                 self.until(lambda each=each: each not in self.reactor.getReaders())
         self.watch.stop()
         self.closeLoop()
-        assert openSockets() == self._before
+        assert descriptors() <= self._before

@@ -97,17 +97,17 @@ def test_pipesAreReusedWhenEmptyAndClosedWhenNot() -> None:
     assert pipes.take() == one
     os.write(one[1], b"left over")
     pipes.give(one, False)
-    assert descriptors() == before
+    assert descriptors() <= before
     many = [pipes.take() for _ in range(5)]
-    assert descriptors() == before + 10
+    assert len(descriptors() - before) == 10
     for each in many:
         assert each is not None
         with pytest.raises(BlockingIOError):
             os.read(each[0], 1)
         pipes.give(each, True)
-    assert descriptors() == before + 4
+    assert len(descriptors() - before) == 4
     pipes.close()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_withoutADescriptorThereIsNoPipe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,7 +175,7 @@ def worlds() -> Iterator[Callable[..., World]]:
         assert world.memory.held == 0
         world.pipes.close()
         world.watcher.close()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 @pytest.fixture
@@ -656,7 +656,7 @@ def test_anySequenceOfSendsAndReads(steps: list[tuple[bool, int, int]]) -> None:
     assert (world.memory.held, world.pending, world.watcher.calls) == (0, 0, {})
     world.pipes.close()
     world.watcher.close()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 # With an allowance.

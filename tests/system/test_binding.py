@@ -44,7 +44,7 @@ def test_portsOfTheRange(kind: socket.SocketKind, address: Address) -> None:
     assert (raised.value.reply, raised.value.reason) == (1, "resources")
     for each in bound:
         each.close()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_thePortCannotBeForetold() -> None:
@@ -64,7 +64,7 @@ def test_anAddressThatIsNotOurs() -> None:
     for ports in (None, range(40000, 40003)):
         with pytest.raises(LimitReached):
             bindWithin(socket.SOCK_STREAM, Address.parse("192.0.2.1"), ports)
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_outOfDescriptors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ The broker: what it hands out, to whom, and how it ends.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import socket
 from array import array
@@ -42,7 +41,6 @@ def test_itsSockets(serving: Threaded) -> None:
         octets, _ = answer(gateway)
         identity = identityOf(Path("/proc/self/ns/net"))
         assert GREETING.unpack(octets) == (b"socksgwN", 1, identity)
-        gc.collect()
         before = descriptors()
         for number, (family, kind, _) in KINDS.items():
             gateway.send(bytes((number, 3)))
@@ -52,7 +50,7 @@ def test_itsSockets(serving: Threaded) -> None:
             assert [(s.family, s.type) for s in made] == [(family, kind)] * 3
             for each in made:
                 each.close()
-        until(lambda: descriptors() == before)
+        until(lambda: descriptors() <= before)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from contextlib import suppress
 
 #: SO_LINGER (socket(7)): on, for no time; closing resets the connection.
 RESET = struct.pack("ii", 1, 0)
@@ -37,9 +38,19 @@ def pair(*, buffer: int = 0) -> tuple[socket.socket, socket.socket]:
     return one, other
 
 
-def descriptors() -> int:
-    """Return how many descriptors this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+def descriptors() -> frozenset[tuple[int, str]]:
+    """
+    Return the number and the target of each descriptor that this process has open.
+
+    What others have left may be closed by the garbage collector at any time: two of
+    these are compared by C{<=}, or by what one has beside the other.
+    """
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        # That of the directory is closed by now.
+        with suppress(FileNotFoundError):
+            found.add((int(name), os.readlink(f"/proc/self/fd/{name}")))
+    return frozenset(found)
 
 
 def udp(host: str, port: int = 0) -> socket.socket:
