@@ -6,7 +6,8 @@ their CPU does not count.
 
 Figures are user and system time of the whole process tree, that of the sinks' process
 included, until that has written the last line. Each round starts every gateway anew,
-in turns. A part of C{make bench}; as root.
+in turns. Then a journal without a gateway is written into SQLite: lines for each second
+of CPU. A part of C{make bench}; as root.
 """
 
 from __future__ import annotations
@@ -29,10 +30,14 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from socksgw.audit.sinks.entries import Lines
+from socksgw.audit.sinks.reader import JournalReader
+from socksgw.warehouse.writing import Writer
 from tests.bench import run
 from tests.bench.machine import described, parsed
 from tests.live.posted import PostedServer
 from tests.live.postgres import Postgres
+from tests.tools.journals import chainOf, decision, ending, written
 
 #: Each sink, by C{[audit] sinks}; what is in braces is of L{receivers}.
 SINKS: Final[Mapping[str, str]] = {
@@ -49,6 +54,10 @@ SINKS: Final[Mapping[str, str]] = {
 }
 #: What is aimed at, of the CPU without a sink.
 AIM: Final = {"sqlite": 1.2}
+#: What is aimed at, of lines into SQLite for each second of CPU.
+LINES: Final = 20_000
+#: Sessions of that journal: two lines each.
+SESSIONS: Final = 10_000
 
 
 def drain(read: Callable[[], bytes]) -> None:
@@ -146,6 +155,28 @@ def measure(name: str, port: int, target: int, seconds: int) -> tuple[float, int
         return used / done * 1e6, done
 
 
+def lines(directory: Path) -> float:
+    """Return how many lines a second of CPU brings into SQLite, as sinks do it."""
+    bodies = []
+    for i in range(1, SESSIONS + 1):
+        host = f"host{i % 300}.example"
+        bodies.append(decision(i, user=f"user{i % 100}", asked=host, name=host))
+        bodies.append(ending(i))
+    written(directory / "audit", chainOf(bodies))
+    with closing(JournalReader(directory / "audit", Lines())) as reader:
+        reader.after(0)
+        with closing(Writer("sqlite:///audit.db", directory, "gw")) as writing:
+            writing.open()
+            began = time.process_time()
+            while some := reader.read():
+                for at in range(0, len(some), 1000):
+                    writing.write(some[at : at + 1000])
+            took = time.process_time() - began
+            if writing.position != len(bodies):
+                raise RuntimeError(f"SQLite has {writing.position} lines")
+    return len(bodies) / took
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
@@ -182,6 +213,16 @@ def main() -> None:
                 word = "ok" if ratio <= aim else "NOT REACHED"
                 line += f" (aim {aim}): {word}"
         print(line)
+    rates = []
+    for _ in range(options.rounds):
+        with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+            rates.append(lines(Path(directory)))
+    middle = statistics.median(rates)
+    word = "ok" if middle >= LINES else "NOT REACHED"
+    print(
+        f"sqlite: {middle:,.0f} lines for a second of CPU ({min(rates):,.0f} to "
+        f"{max(rates):,.0f})  (aim {LINES:,}): {word}"
+    )
 
 
 if __name__ == "__main__":

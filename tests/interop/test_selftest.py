@@ -8,7 +8,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,15 @@ import pytest
 
 from tests.live import upstreams
 from tests.live.kerberos import Realm, within
-from tests.live.netns import served
 from tests.live.running import Running, environment, running, socksgwProcess
-from tests.live.servers import Daemon, freePort, package, program
+from tests.live.servers import (
+    Daemon,
+    Destination,
+    echo,
+    freePort,
+    package,
+    program,
+)
 from tests.tools.certificates import CLIENT, SERVER, Authority, dns, email, pemOf
 from tests.tools.tokens import AUDIENCE, ISSUER, Issuer, setOf
 
@@ -84,15 +90,20 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     users = str(directory / "users")
     done = socksgwProcess("passwd", users, "alice", stdin="a password\n")
     assert done.returncode == 0, done.stderr
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        target = listening.getsockname()[1]
-        served(listening, b"ready")
+    with Destination(greet) as server:
         text = GATEWAY.format(
-            open=freePort(), logins=freePort(), target=target, directory=directory
+            open=freePort(), logins=freePort(), target=server.port, directory=directory
         )
-        (directory / "target").write_text(f"127.0.0.1:{target}")
+        (directory / "target").write_text(f"127.0.0.1:{server.port}")
         with contextmanager(running)(directory, text) as made:
             yield made
+
+
+def greet(connection: socket.socket) -> None:
+    """Say something first, and then what is heard."""
+    with suppress(OSError):
+        connection.sendall(b"ready")
+        echo(connection)
 
 
 def tried(gateway: Running, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
@@ -432,18 +443,10 @@ def test_oneListenerForAll(tmp_path: Path) -> None:
     users = str(tmp_path / "users")
     done = socksgwProcess("passwd", users, "alice", stdin="a password\n")
     assert done.returncode == 0, done.stderr
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listening,
-        contextmanager(running)(
-            tmp_path,
-            SHARED.format(
-                port=freePort(), target=listening.getsockname()[1], users=users
-            ),
-        ) as made,
-    ):
-        target = f"127.0.0.1:{listening.getsockname()[1]}"
-        served(listening, b"ready")
-        status, found = tried(made, "--target", target)
+    with Destination(greet) as server:
+        text = SHARED.format(port=freePort(), target=server.port, users=users)
+        with contextmanager(running)(tmp_path, text) as made:
+            status, found = tried(made, "--target", f"127.0.0.1:{server.port}")
     (lacking,) = (e for e in found if "and SOCKS 4 has none" in e["said"])
     assert lacking["state"] == "warning"
     assert not [e for e in found if e["state"] == "failed"]

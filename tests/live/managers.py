@@ -56,8 +56,12 @@ class ServiceManager:
         self._passing = socket.socket(socket.AF_UNIX)
         self._passing.bind(str(self._door))
         self._passing.listen()
-        for run in (self._hear, self._pass):
-            threading.Thread(target=run, daemon=True).start()
+        self._threads = [
+            threading.Thread(target=run, daemon=True)
+            for run in (self._hear, self._pass)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def extra(self) -> dict[str, str]:
@@ -133,6 +137,9 @@ class ServiceManager:
             end.sendto(b"", str(self._place))
         with suppress(OSError):
             self._passing.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
         for each in (self._passing, self._notify):
             each.close()
         for _, fd in self.store:

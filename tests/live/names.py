@@ -10,6 +10,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -120,7 +121,6 @@ class NameServer:
         @param streams: what it answers over TCP; L{None} for no such thing.
         """
         self._script = script
-        self._streams = streams
         self._socket, self._listener = _sockets(streams is not None)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.port: int = self._socket.getsockname()[1]
@@ -146,8 +146,8 @@ class NameServer:
     ) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waking:
             waking.sendto(b"", ("127.0.0.1", self.port))
-        if self._streams is not None:
-            socket.create_connection(("127.0.0.1", self.port)).close()
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(20)
         self._socket.close()
@@ -168,11 +168,16 @@ class NameServer:
     def _accept(self, script: Script) -> None:
         assert self._listener is not None
         while True:
-            client, _ = self._listener.accept()
-            with client, client.makefile("rb") as reading:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                # It was shut down.
+                return
+            # Whoever asks may go before the answer.
+            with suppress(ConnectionError), client, client.makefile("rb") as reading:
                 length = reading.read(2)
                 if not length:
-                    return
+                    continue
                 query = reading.read(int.from_bytes(length, "big"))
                 response = script(*_asked(query), 0, query)
                 if response is not None:

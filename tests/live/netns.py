@@ -99,8 +99,12 @@ def alone(module: str, *arguments: str, seconds: int = 240) -> str:
     return done.stdout
 
 
+# Threads of processes that only serve: they have their sockets for good, and end with
+# the process. Tests use L{tests.live.servers.Destination}, which ends them.
+
+
 def served(listening: Any, text: bytes) -> None:
-    """Answer each connection with a text and what it sends, in a thread."""
+    """Answer each connection with a text and what it sends, until the process ends."""
 
     def serve(connection: Any) -> None:
         with connection, suppress(OSError):
@@ -109,15 +113,16 @@ def served(listening: Any, text: bytes) -> None:
                 connection.sendall(octets)
 
     def accept() -> None:
-        while True:
-            connection, _ = listening.accept()
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
 
 
 def servedUDP(bound: Any, answer: Callable[[bytes], bytes]) -> None:
-    """Answer each datagram, in a thread."""
+    """Answer each datagram, until the process ends."""
 
     def serve() -> None:
         while True:

@@ -57,14 +57,22 @@ def package(name: str) -> None:
         missing(f"the Python package {name}")
 
 
-def freePort(host: str = "127.0.0.1", kind: int = socket.SOCK_DGRAM) -> int:
-    """Return a port that is free; what is opened anywhere gets no such port meanwhile."""
-    return _row(host, 1, (kind,))
+#: What ports are free for, if nothing is said.
+_BOTH = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+
+
+def freePort(host: str = "127.0.0.1", kind: int | None = None) -> int:
+    """
+    Return a port that is free; what is opened anywhere gets no such port meanwhile.
+
+    @param kind: of sockets; L{None} for UDP and TCP.
+    """
+    return _row(host, 1, _BOTH if kind is None else (kind,))
 
 
 def freePorts(count: int) -> int:
     """Return the first of some ports in a row that are free, for UDP and TCP."""
-    return _row("127.0.0.1", count, (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+    return _row("127.0.0.1", count, _BOTH)
 
 
 def _row(host: str, count: int, kinds: Sequence[int]) -> int:

@@ -47,25 +47,31 @@ class Receiver:
         if not self._udp:
             self._socket.listen()
         self._clients: list[socket.socket] = []
-        Thread(target=self._run, args=[self._socket], daemon=True).start()
+        self._threads = [Thread(target=self._run, args=[self._socket], daemon=True)]
+        self._threads[0].start()
 
     def _run(self, listening: socket.socket) -> None:
         with suppress(OSError):
-            while True:
-                if self._udp:
-                    self._came[0].append(listening.recv(70000))
-                    continue
+            # What is shut down has an empty one.
+            while self._udp and (message := listening.recv(70000)):
+                self._came[0].append(message)
+            while not self._udp:
                 client, _ = listening.accept()
                 self._clients.append(client)
                 came: list[bytes] = []
                 self._came.append(came)
-                Thread(target=self._read, args=[client, came], daemon=True).start()
+                thread = Thread(target=self._read, args=[client, came], daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
     def _read(self, client: socket.socket, came: list[bytes]) -> None:
         with suppress(OSError, ValueError):
             if self._context is not None:
-                client = self._context.wrap_socket(client, server_side=True)
+                client = self._context.wrap_socket(
+                    client, server_side=True, do_handshake_on_connect=False
+                )
                 self._clients.append(client)
+                client.do_handshake()
             with client, client.makefile("rb") as stream:
                 while True:
                     length = b""
@@ -85,10 +91,15 @@ class Receiver:
         self._open()
 
     def close(self) -> None:
-        """End."""
+        """End: threads first, since a closed socket's number is another's soon."""
+        for thread in self._threads:
+            # Whoever listens may have had one more client.
+            for each in [self._socket, *self._clients]:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            thread.join(30)
+            assert not thread.is_alive()
         for each in [self._socket, *self._clients]:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
             each.close()
 
     def numbers(self, least: int = 0) -> list[int]:

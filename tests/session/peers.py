@@ -132,7 +132,9 @@ class Peer:
     def listen(self) -> None:
         """Remember what a later message needs."""
         heard = self.came()
-        held = self.transport.protocol.client.conversation.held
+        client = self.transport.protocol.client
+        # Asking for the conversation makes one, which the express lane goes on without.
+        held = client.conversing and client.conversation.held
         self._swallowed = self._swallowed + 1 if held else 0
         if self._tls is not None:
             heard = _within(self._tls, self._records, heard)

@@ -43,7 +43,7 @@ def test_timersGoOn(tmp_path: Path, seconds: int) -> None:
                 (tmp_path / "set").touch()
                 with suppress(ConnectionResetError):
                     assert client.recv(1) == b""
-                assert 0.25 < time.monotonic() - began < 5
+                assert 0.25 < time.monotonic() - began < 30
     finally:
         if gateway.process.poll() is None:
             gateway.kill()

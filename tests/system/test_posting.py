@@ -82,10 +82,12 @@ def secure(tmp_path: Path) -> Iterator[tuple[int, bytes]]:
                         octets += c.recv(65536)
                     c.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    Thread(target=run, daemon=True).start()
+    thread = Thread(target=run)
+    thread.start()
     with closing(listening):
         yield listening.getsockname()[1], pemOf(authority.certificate)
         listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def test_names(secure: tuple[int, bytes]) -> None:
@@ -112,8 +114,10 @@ def test_noHTTP() -> None:
                 client.recv(65536)
                 client.sendall(b"220 mail.example ESMTP\r\n")
 
-        Thread(target=run, daemon=True).start()
+        thread = Thread(target=run)
+        thread.start()
         port = listening.getsockname()[1]
         poster = Poster(placeOf(f"http://127.0.0.1:{port}/"), {}, None, False)
         with closing(poster), pytest.raises(NotPosted, match="no HTTP"):
             poster.post(b"x")
+        thread.join()

@@ -93,7 +93,7 @@ def test_nobodyServes(directory: Path) -> None:
             os.kill(before[1], signal.SIGKILL)
             until(lambda gateway=gateway, was=before[1]: pids(gateway)[1] != was, 30)
             count = len(gateway.journal("decision"))
-            assert all(serves(port, server) for _ in range(16))
+            assert all(serves(port, server) for _ in range(32))
             lines = gateway.journal("decision")[count:]
             assert {each["worker"] for each in lines} == {1, 2}
 
