@@ -85,15 +85,15 @@ def _server(url: URL, readOnly: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
-        # A pooler (PgBouncer) tells a process of its own making. The next transaction
-        # may be at another of the server's connections there, which has other
-        # statements under the driver's names.
+        # A pooler (PgBouncer) tells a number of its own for the server's process. Behind
+        # it the next transaction may have another connection of the server, which does
+        # not know the statements that the driver has prepared.
         process = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
         if process != connection.info.backend_pid:
             connection.prepare_threshold = None
         connection.commit()
 
-    # Of the transaction alone: behind a pooler others get this connection next.
+    # For the transaction alone: behind a pooler others get this connection next.
     settings = f"SET LOCAL lock_timeout = '{_LOCK}'; SET LOCAL TIME ZONE 'UTC'"
     if readOnly:
         settings = f"SET TRANSACTION READ ONLY; {settings}"

@@ -70,7 +70,7 @@ class Client:
 
 
 class Looked:
-    """The table of live sessions, which counts how many are looked at."""
+    """A table of live sessions that counts how many are looked at."""
 
     def __init__(self, reactor: Turns) -> None:
         self._reactor = reactor
@@ -89,7 +89,7 @@ class Looked:
 
 
 class Told(SimpleNamespace):
-    """A session, which counts how often its stage is told: a list does that."""
+    """A session that counts how often its stage is read, as a list does for each."""
 
     @property
     def stage(self) -> Stage:

@@ -148,7 +148,7 @@ def slaughtered(gateway: Running, killed: set[int]) -> bool:
 
 
 def bothServe(gateway: Running, killed: set[int]) -> bool:
-    """Return whether the last of each worker is that it started, and was not killed."""
+    """Return whether each worker's last line says that it started, and it lives."""
     last = {each["worker"]: each for each in gateway.journal("worker")}
     found = {each["pid"] for each in last.values() if each["state"] == "started"}
     return len(found - killed) == 2

@@ -25,6 +25,7 @@ from tests.interop.directory import (
     PEOPLE,
     POLICY,
     SERVICE,
+    SUCCESS,
     Directory,
     tried,
 )
@@ -405,6 +406,7 @@ def test_hostileDirectory(
         said = [
             [BOUND, DONE, BOUND],
             [BOUND, ENTRY.replace(b"ID", b"NEXT") + DONE, DONE],
+            [BROKEN],
             [BOUND, ENTRY * 3 + DONE, BOUND],
             [BOUND, BOUND],
             [BOUND + BOUND.replace(b"ID", b"NEXT"), BOUND],
@@ -415,9 +417,10 @@ def test_hostileDirectory(
             [b"\x30" * 60_000],
             [b""],
         ]
-    tables = []
+    tables, ports = [], []
     for i, answers in enumerate(said):
         server = destination(answered(*answers))
+        ports.append(server.port)
         url = f'"ldap://127.0.0.1:{server.port}"'
         more = "start_tls = true" if starts else ""
         table = directory.table(more, 'timeout = "500ms"', url=url)
@@ -426,9 +429,18 @@ def test_hostileDirectory(
     assert tried(running.port, b"alice", b"sesame") == b"\x01\x01"
     if starts:
         until(lambda: "octets between the answer to StartTLS and TLS" in running.log)
+    else:
+        broken = ports[said.index([BROKEN])]
+        assert f":{broken} does not answer: no LDAP: " in running.log
     assert "service-secret" not in running.log
 
 
+#: A success with a control (RFC 4511 section 4.1.11) of the password's policy, whose
+#: value ends within the error.
+BROKEN = (
+    b"\x30\x31ID\x61" + SUCCESS + b"\xa0\x23\x30\x21"
+    b"\x04\x191.3.6.1.4.1.42.2.27.8.5.1" + b"\x04\x04\x30\x03\x81\x01"
+)
 #: Bob is let in by his name, and by no group.
 LIVE = """
 [[rule]]

@@ -149,7 +149,7 @@ class Moved:
 
     @property
     def most(self) -> float:
-        """The part of what may have come by then that had come, at most."""
+        """How much had come, in parts of what the rate allows by then: the most of all times."""
         octets, found = 0, 0.0
         for at, each in self._came:
             octets += each
@@ -158,7 +158,7 @@ class Moved:
 
     @property
     def best(self) -> float:
-        """Octets per second of the window that had the most."""
+        """Octets per second in the window in which most of them came."""
         found, octets, first = 0, 0, 0
         for at, each in self._came:
             octets += each
@@ -237,10 +237,10 @@ def test_rate(moved: dict[str, Moved], name: str) -> None:
 @alone
 @pytest.mark.parametrize("name", ["eight down", "eight up"])
 def test_fairShares(moved: dict[str, Moved], name: str) -> None:
-    """The sessions of one user have equal parts of it; one that is held up has less."""
+    """The sessions of one user have equal parts of it."""
     shares = moved[name].shares
     mean = sum(shares) / len(shares)
-    assert all(0.6 * mean <= each <= 1.4 * mean for each in shares)
+    assert all(0.8 * mean <= each <= 1.2 * mean for each in shares)
 
 
 # Quotas.

@@ -99,8 +99,8 @@ def alone(module: str, *arguments: str, seconds: int = 240) -> str:
     return done.stdout
 
 
-# Threads of processes that only serve: they have their sockets for good, and end with
-# the process. Tests use L{tests.live.servers.Destination}, which ends them.
+# Threads of a process that only serves: their sockets stay open until the process ends.
+# A test uses L{tests.live.servers.Destination}, which ends its threads.
 
 
 def served(listening: Any, text: bytes) -> None:
@@ -113,10 +113,9 @@ def served(listening: Any, text: bytes) -> None:
                 connection.sendall(octets)
 
     def accept() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listening.accept()
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+        while True:
+            connection, _ = listening.accept()
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
 

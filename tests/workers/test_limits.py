@@ -216,8 +216,8 @@ _RATE = 1_000_000
 
 class Sending:
     """
-    Sends all that can be sent. No more comes than the rate lets pass, since the first
-    octet and with what may be owed: a machine that stands still changes nothing of that.
+    Sends all that can be sent, and checks that no more comes than the rate allows from
+    the beginning on, with half a second of it at once.
     """
 
     def __init__(self, target: Counted) -> None:
