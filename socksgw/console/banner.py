@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, final
 from socksgw.config.listening import UNIX
 from socksgw.config.schema import Choose, Config
 from socksgw.console.follow import ConsoleFollower
-from socksgw.negotiate.methods import Choice
+from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.system.output import coloured, widthOf
 from socksgw.wire.codes import Method
 
@@ -100,7 +100,7 @@ def _sources(choose: Choose) -> str:
     return sources
 
 
-def _methods(choice: Choice) -> str:
+def _methods(choice: Choice[OfferedMethod]) -> str:
     words = [m.capabilities.serves or m.name for m in choice.methods]
     return " or ".join(words) or "no method"
 

@@ -67,7 +67,7 @@ from socksgw.gateway.examining.workers import examineWorkers, toldWorkers
 from socksgw.gateway.links import leavesBy, links
 from socksgw.gateway.offers import Offers
 from socksgw.gateway.upstreamclients import UpstreamClient
-from socksgw.negotiate.methods import Choice
+from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.conditions import Addresses, HostFacts
 from socksgw.policy.counting import Counted
 from socksgw.policy.deciders import Decider
@@ -115,7 +115,7 @@ class Examination:
     warnings: list[Problem]
     exposures: list[str]
     ruleset: Ruleset
-    choices: tuple[Choice, ...]
+    choices: tuple[Choice[OfferedMethod], ...]
     checkers: tuple[ICredentialsChecker, ...]
     secured: Mapping[str, ServerTLS]
     offers: Offers

@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from socksgw.config.reserved import isLocal
 from socksgw.config.schema import Config, Listen
 from socksgw.interfaces import ANONYMOUS
-from socksgw.negotiate.methods import Choice, OfferedMethod
+from socksgw.negotiate.methods import Choice, OfferedMethod, firstFor
 from socksgw.policy.conditions import Addresses
 from socksgw.policy.extent import NOWHERE, extentOf
 from socksgw.policy.facts import Facts
@@ -66,7 +66,7 @@ class Offers:
     def __init__(
         self,
         config: Config,
-        choices: Sequence[Choice],
+        choices: Sequence[Choice[OfferedMethod]],
         sources: Sequence[Addresses | None],
         secured: Collection[str],
         protecting: Collection[str],
@@ -81,43 +81,45 @@ class Offers:
             login.
         """
         self._config = config
-        self._choices = list(zip(choices, sources, strict=True))
+        self._choices = tuple(choices)
+        self._sources = tuple(sources)
         self._secured = frozenset(secured)
         self._protecting = frozenset(protecting)
 
     def _offered(
         self, listener: str, source: Address | None
-    ) -> Iterator[tuple[str, Choice]]:
+    ) -> Iterator[tuple[str, Choice[OfferedMethod]]]:
         """
         Yield the entries that can apply to a client of a listener.
 
         @param source: the client's address; L{None} for any.
         @return: TOML paths with entries.
         """
+        if source is not None:
+            found = firstFor(self._choices, listener, source)
+            if found is not None:
+                yield f"auth.choose[{found[0] + 1}]", found[1]
+            return
         before = NOWHERE
-        for i, (choice, sources) in enumerate(self._choices):
+        pairs = zip(self._choices, self._sources, strict=True)
+        for i, (choice, sources) in enumerate(pairs):
             if not choice.isFor(listener):
                 continue
-            if source is None:
-                # Sources of earlier entries never come to a later one. The words
-                # for this host's own addresses are left out: these may change.
-                theirs = extentOf(sources)
-                moving = sources is not None and sources.words & {"self", "listeners"}
-                if not moving and not theirs - before:
-                    continue
-                before |= theirs
-            elif not choice.matches(listener, source):
+            # Sources of earlier entries never come to a later one. The words for this
+            # host's own addresses are left out: these may change.
+            theirs = extentOf(sources)
+            moving = sources is not None and sources.words & {"self", "listeners"}
+            if not moving and not theirs - before:
                 continue
+            before |= theirs
             yield f"auth.choose[{i + 1}]", choice
-            if source is not None:
-                return
 
     def _ways(
         self,
         listen: Listen,
         source: Address | None,
         entry: str,
-        choice: Choice,
+        choice: Choice[OfferedMethod],
         command: str = "",
     ) -> Iterator[Way]:
         tls = listen.tls

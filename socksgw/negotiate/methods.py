@@ -4,15 +4,17 @@ The methods that clients are offered, by their listener and source.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 
 from socksgw.interfaces import IConditional
 from socksgw.negotiate.capabilities import UNDECLARED, Capabilities
 from socksgw.negotiate.exchange import Exchange
 from socksgw.wire.address import Address
 
-__all__ = ["Certain", "Choice", "Methods", "OfferedMethod"]
+__all__ = ["Certain", "Choice", "Methods", "OfferedMethod", "firstFor"]
+
+M = TypeVar("M")
 
 #: The most choices that are remembered.
 _MOST: Final = 4096
@@ -63,11 +65,11 @@ class OfferedMethod:
 
 
 @final
-class Choice:
+class Choice(Generic[M]):
     """
     One C{[[auth.choose]]}: what clients of some listeners and sources are offered.
 
-    @ivar methods: in order of preference.
+    @ivar methods: in order of preference; of a generation L{OfferedMethod}s.
     @ivar moves: whether it may be for other sources at another time.
     """
 
@@ -75,7 +77,7 @@ class Choice:
 
     def __init__(
         self,
-        methods: Sequence[OfferedMethod],
+        methods: Sequence[M],
         listeners: frozenset[str] | None,
         sources: Callable[[Address, int, str], bool] | None,
         moves: bool = False,
@@ -94,6 +96,21 @@ class Choice:
         return self.isFor(listener) and (
             self._sources is None or self._sources(source, 0, listener)
         )
+
+
+def firstFor(
+    choices: Iterable[Choice[M]], listener: str, source: Address
+) -> tuple[int, Choice[M]] | None:
+    """
+    Find the choice that counts for a client: the first one that is for it.
+
+    @param listener: the name of the client's listener.
+    @return: its index and itself; L{None} when none is.
+    """
+    for i, choice in enumerate(choices):
+        if choice.matches(listener, source):
+            return i, choice
+    return None
 
 
 class Certain(NamedTuple):
@@ -121,7 +138,7 @@ class Methods:
 
     __slots__ = ("_certain", "_moves", "choices")
 
-    def __init__(self, choices: Sequence[Choice]) -> None:
+    def __init__(self, choices: Sequence[Choice[OfferedMethod]]) -> None:
         self.choices = tuple(choices)
         self._moves = any(each.moves for each in self.choices)
         self._certain: dict[tuple[str, bytes, bytes], Certain] = {}
@@ -160,10 +177,8 @@ class Methods:
 
         @return: none when no choice is for it.
         """
-        for choice in self.choices:
-            if choice.matches(listener, source):
-                return choice.methods
-        return ()
+        found = firstFor(self.choices, listener, source)
+        return () if found is None else found[1].methods
 
     def certain(self, listener: str, source: Address, offered: bytes) -> Certain:
         """

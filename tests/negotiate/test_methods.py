@@ -11,7 +11,7 @@ from twisted.cred.credentials import IUsernamePassword
 
 from socksgw.negotiate.capabilities import capabilitiesOf
 from socksgw.negotiate.discovery import findMethods
-from socksgw.negotiate.methods import Choice, Methods, OfferedMethod
+from socksgw.negotiate.methods import Choice, Methods, OfferedMethod, firstFor
 from socksgw.wire.address import Address
 
 LOOPBACK = Address.parse("127.0.0.1")
@@ -40,6 +40,9 @@ def test_firstChoice() -> None:
     assert methods.wanted("dmz", there) == ()
     assert methods.wanted("other", LOOPBACK) == (NONE,)
     assert methods.wanted("other", there) == ()
+    assert firstFor(methods.choices, "dmz", LOOPBACK) == (1, methods.choices[1])
+    assert firstFor(methods.choices, "dmz", there) == (3, methods.choices[3])
+    assert firstFor(methods.choices, "other", there) is None
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Methods:
 
     # Building.
 
-    def choices(self) -> Iterator[Choice]:
+    def choices(self) -> Iterator[Choice[OfferedMethod]]:
         """
         Yield the methods of each C{[[auth.choose]]}, in the order of the file.
         """

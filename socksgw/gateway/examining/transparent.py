@@ -10,7 +10,7 @@ from typing import Final
 from socksgw.config.listening import UNIX, parseListenAddress
 from socksgw.config.schema import Config, Listen, ListenUDP, Rule
 from socksgw.gateway.examining.problems import Problems
-from socksgw.negotiate.methods import Choice
+from socksgw.negotiate.methods import Choice, OfferedMethod
 from socksgw.policy.rules import Rule as Compiled
 from socksgw.wire.codes import Method
 
@@ -26,7 +26,7 @@ _NO_UDP: Final = {
 
 
 def examineTransparent(
-    config: Config, choices: Sequence[Choice], problems: Problems
+    config: Config, choices: Sequence[Choice[OfferedMethod]], problems: Problems
 ) -> None:
     """
     Examine every transparent listener, and who can get in there.
@@ -108,7 +108,7 @@ def _logins(
     config: Config,
     listen: Listen,
     path: str,
-    choices: Sequence[Choice],
+    choices: Sequence[Choice[OfferedMethod]],
     problems: Problems,
 ) -> None:
     """Report that nobody can get in, or methods that can serve nobody there."""
