@@ -17,6 +17,7 @@ from socksgw.console.selftest.places import KINDS, Place, placesOf
 
 if TYPE_CHECKING:
     from socksgw.console.selftest.logins import Material
+    from socksgw.negotiate.methods import Choice
 
 __all__ = ["DESCRIPTION", "EPILOG", "HELP", "options", "selftestMain"]
 
@@ -193,7 +194,8 @@ def _places(options: argparse.Namespace, config: Config | None) -> Iterator[Plac
     @raise Misused: C{--proxy} cannot be used.
     """
     if config is not None:
-        for place in placesOf(config, options.certificate is not None, *_asked(config)):
+        certified = options.certificate is not None
+        for place in placesOf(config, certified, *_compiled(config)):
             name, ca, inside = options.server_name, options.ca, place.inside
             if inside is not None:
                 inside = inside._replace(name=name or inside.name, ca=ca or inside.ca)
@@ -334,16 +336,17 @@ def _tickets(
     return login
 
 
-def _asked(
+def _compiled(
     config: Config,
-) -> tuple[Callable[[str, Any], bool], Callable[[str, Any], Sequence[str]]]:
+) -> tuple[Callable[[str, Any], bool], Sequence[Choice[str]]]:
     """
-    Return what tells of a listener's name and an address what the gateway does.
+    Return what the gateway does with clients by their addresses.
 
-    @return: what tells whether PROXY headers from there are believed; what tells the
-        methods that are offered.
+    @return: what tells of a listener's name and an address whether PROXY headers from
+        there are believed; each C{[[auth.choose]]}, with the names of its methods.
     """
     from socksgw.gateway.host import HostAddresses
+    from socksgw.negotiate.methods import Choice
     from socksgw.policy.document import Compiler
 
     compiler = Compiler(config, HostAddresses.of(config))
@@ -354,12 +357,11 @@ def _asked(
         found = compiler.addresses(listen.proxy_protocol_from, name)
         return found is not None and found.covers(source)
 
-    def offers(name: str, source: Any) -> Sequence[str]:
-        for choose in config.auth.choose:
-            if choose.listener is None or name in choose.listener:
-                found = compiler.addresses(choose.from_, name)
-                if found is None or found.covers(source):
-                    return choose.methods
-        return ()
-
-    return believes, offers
+    choices = []
+    for i, choose in enumerate(config.auth.choose):
+        path = f"auth.choose[{i}]"
+        sources = compiler.addresses(choose.from_, f"{path}.from")
+        listeners = compiler.listeners(choose.listener, f"{path}.listener")
+        covers = None if sources is None else sources.covers
+        choices.append(Choice(choose.methods, listeners, covers))
+    return believes, choices

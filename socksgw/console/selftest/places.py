@@ -13,6 +13,7 @@ from cryptography import x509
 from socksgw.config.listening import UNIX, parseListenAddress, parseUnixAddress
 from socksgw.config.schema import Config, Listen
 from socksgw.errors import ConnectFailed
+from socksgw.negotiate.methods import Choice, firstFor
 from socksgw.route.probe import localTowards
 from socksgw.wire.address import Address
 
@@ -90,14 +91,15 @@ def placesOf(
     config: Config,
     certified: bool,
     sends: Callable[[str, Address], bool],
-    offers: Callable[[str, Address], Sequence[str]],
+    choices: Sequence[Choice[str]],
 ) -> Iterator[Place]:
     """
     Yield every place where a gateway listens.
 
     @param certified: whether there is a certificate to show.
     @param sends: whether a listener believes PROXY headers from an address.
-    @param offers: the methods that a listener offers to an address.
+    @param choices: each C{[[auth.choose]]} of the configuration, with the names of its
+        methods.
     """
     commands = frozenset(
         command
@@ -107,7 +109,7 @@ def placesOf(
     )
     for i, listen in enumerate(config.listen):
         skipped, remedy = _skipped(listen, certified)
-        methods = _methods(config, listen)
+        methods = _methods(config, choices, listen)
         headed = listen.proxy_protocol_from is not None
         if listen.endpoint:
             yield Place(
@@ -135,7 +137,7 @@ def placesOf(
                 path, text, where or "", listen.protocols, listen.tls is not None,
                 name or host, ca, methods, commands, _inside(config, host),
                 bool(listen.multicast.interface), headed,
-                _loginless(offers(listen.name, own), certified), skipped, remedy,
+                _loginless(choices, listen, own, certified), skipped, remedy,
             )  # fmt: skip
 
 
@@ -166,12 +168,14 @@ def _skipped(listen: Listen, certified: bool) -> tuple[str, str]:
     return "", ""
 
 
-def _methods(config: Config, listen: Listen) -> tuple[str, ...]:
+def _methods(
+    config: Config, choices: Sequence[Choice[str]], listen: Listen
+) -> tuple[str, ...]:
     """Return the methods that some clients of a listener are offered."""
     found: dict[str, None] = {}
-    for choose in config.auth.choose:
-        if choose.listener is None or listen.name in choose.listener:
-            found.update(dict.fromkeys(choose.methods))
+    for choose, choice in zip(config.auth.choose, choices, strict=True):
+        if choice.isFor(listen.name):
+            found.update(dict.fromkeys(choice.methods))
             if choose.from_ is None:
                 break
     return tuple(found)
@@ -186,10 +190,14 @@ def _own(where: tuple[str, int] | str | None) -> Address:
         return Address.parse(_LOOPBACK[4])
 
 
-def _loginless(methods: Sequence[str], certified: bool) -> bool:
-    """Return whether one of the methods offered takes no word of a client."""
-    return any(
-        each in SILENT or (certified and each == "certificate") for each in methods
+def _loginless(
+    choices: Sequence[Choice[str]], listen: Listen, own: Address, certified: bool
+) -> bool:
+    """Return whether one of the methods offered to this host takes no word of it."""
+    found = firstFor(choices, listen.name, own)
+    return found is not None and any(
+        each in SILENT or (certified and each == "certificate")
+        for each in found[1].methods
     )
 
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from socksgw.config.loading import load
+from socksgw.config.schema import Config
 from socksgw.console.selftest.places import placesOf
+from socksgw.negotiate.methods import Choice
 from socksgw.wire.address import Address
 from tests.tools.certificates import SERVER, Authority, dns
 
@@ -46,6 +48,12 @@ client_certificate = "required"
 [[listen]]
 name = "string"
 endpoint = "tcp:1085"
+[[auth.choose]]
+listener = ["open"]
+methods = ["none"]
+[[auth.choose]]
+listener = ["partners"]
+methods = ["certificate"]
 """
 
 
@@ -54,9 +62,12 @@ def believes(listener: str, source: Address) -> bool:
     return False
 
 
-def offers(listener: str, source: Address) -> Sequence[str]:
-    """One that wants a login of this host but for two listeners."""
-    return {"open": ("none",), "partners": ("certificate",)}.get(listener, ())
+def choicesOf(config: Config) -> Sequence[Choice[str]]:
+    """Those of a configuration, for every source."""
+    return [
+        Choice(each.methods, frozenset(each.listener or ()), None)
+        for each in config.auth.choose
+    ]
 
 
 def test_places(tmp_path: Path) -> None:
@@ -64,7 +75,7 @@ def test_places(tmp_path: Path) -> None:
     (tmp_path / "gw.toml").write_text(TEXT)
     Authority().issue(dns("gw.example"), usage=(SERVER,)).write(tmp_path, "gw")
     config = load(str(tmp_path / "gw.toml"))
-    found = list(placesOf(config, False, believes, offers))
+    found = list(placesOf(config, False, believes, choicesOf(config)))
     assert [each.where for each in found[:5]] == [
         ("127.0.0.1", 1080),
         ("::1", 1080),
@@ -85,7 +96,7 @@ def test_places(tmp_path: Path) -> None:
         "endp",
     )
     assert [word in text for word, text in zip(words, why, strict=True)] == [True] * 6
-    certified = list(placesOf(config, True, believes, offers))
+    certified = list(placesOf(config, True, believes, choicesOf(config)))
     partners = certified[9]
     assert (partners.secured, partners.name, partners.skipped) == (
         True,
@@ -107,5 +118,8 @@ def test_commands(tmp_path: Path) -> None:
     found = []
     for text in (rules, named, rules + "report_only = true\n" + named):
         file.write_text(TEXT + text)
-        found.append(next(placesOf(load(str(file)), False, believes, offers)).commands)
+        config = load(str(file))
+        found.append(
+            next(placesOf(config, False, believes, choicesOf(config))).commands
+        )
     assert found == [{"connect", "bind", "udp"}, {"multicast"}, {"multicast"}]
