@@ -5,6 +5,7 @@ What failed on the way to a server, in words, and what helps.
 from __future__ import annotations
 
 import errno
+import socket
 from typing import Final, NamedTuple
 
 from OpenSSL import SSL
@@ -75,7 +76,7 @@ def inWords(error: BaseException) -> Words:
     """
     if isinstance(error, (TimeoutError, failures.TimeoutError, CancelledError)):
         return _LATE
-    if isinstance(error, failures.DNSLookupError):
+    if isinstance(error, (failures.DNSLookupError, socket.gaierror)):
         return _UNKNOWN
     if isinstance(error, failures.NoRouteError):
         return _NO_ROUTE

@@ -106,8 +106,10 @@ def greet(connection: socket.socket) -> None:
         echo(connection)
 
 
-def tried(gateway: Running, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    file = str(gateway.directory / "gw.toml")
+def tried(
+    gateway: Running, *arguments: str, name: str = "gw.toml"
+) -> tuple[int, list[dict[str, Any]]]:
+    file = str(gateway.directory / name)
     done = socksgwProcess("selftest", file, "--json", *arguments)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
@@ -148,12 +150,19 @@ def test_everyListener(gateway: Running) -> None:
 
 
 def test_withoutAUser(gateway: Running) -> None:
-    """What takes a login is not tried, and neither is a policy that refuses this host."""
+    """
+    What takes a login is not tried, and neither is a policy that refuses this host. A
+    listener that the gateway does not have yet is one failure.
+    """
     here = gateway.directory
-    status, found = tried(
-        gateway, "--ca", str(here / "ca.pem"), "--server-name", "gw.example"
-    )
-    assert status == 0
+    later = f'[[listen]]\nname = "later"\naddress = ["unix:{here}/later.sock"]\n'
+    (here / "later.toml").write_text((here / "gw.toml").read_text() + later)
+    arguments = "--ca", str(here / "ca.pem"), "--server-name", "gw.example"
+    status, found = tried(gateway, *arguments, name="later.toml")
+    assert status == 1
+    (failed,) = (each for each in found if each["state"] == "failed")
+    assert failed["place"] == "listen[2].address[0]"
+    assert "connection refused" in failed["said"]
     warned = [each for each in found if each["state"] == "warning"]
     assert all("--user" in e["remedy"] or "--target" in e["remedy"] for e in warned)
     assert {each["place"] for each in warned} >= {"listen[1].address[0]"}
@@ -186,9 +195,13 @@ def test_wrong(gateway: Running, tmp_path: Path) -> None:
         done = socksgwProcess("selftest", *arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert "secret" not in done.stderr
-    done = socksgwProcess("selftest", "--proxy", f"socks5://127.0.0.1:{freePort()}")
-    assert done.returncode == 1
-    assert "does the gateway run there?" in done.stdout
+    nobody = f"127.0.0.1:{freePort()}"
+    done = socksgwProcess("selftest", "--proxy", f"socks5://{nobody}")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        f"socksgw selftest: socks5://{nobody}: nothing accepts connections there "
+        "(connection refused); start the proxy, or correct --proxy\n"
+    )
 
 
 LOGINS = """

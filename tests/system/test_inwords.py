@@ -5,6 +5,7 @@ Failures of connections, in words.
 from __future__ import annotations
 
 import errno
+import socket
 
 import pytest
 from OpenSSL import SSL
@@ -22,6 +23,7 @@ from socksgw.system.tlsname import PeerRefused
         (error.TimeoutError(), "no answer in time", "does it run"),
         (CancelledError(), "no answer in time", "does it run"),
         (error.DNSLookupError(), "its name has no address", "name servers"),
+        (socket.gaierror(socket.EAI_NONAME, "x"), "its name has no", "name servers"),
         (error.ConnectionRefusedError(), "connection refused", "the port"),
         (OSError(errno.ECONNREFUSED, "x"), "connection refused", "the port"),
         (error.ConnectError(errno.EHOSTUNREACH), "no route leads there", "routes"),

@@ -35,8 +35,8 @@ DESCRIPTION: Final = (
 )
 EPILOG: Final = (
     "Exit status 0 if all is as it has to be (what could not be tried is a warning), 1 "
-    "if something is not, 2 for wrong use or configuration. See socksgw help "
-    "troubleshooting."
+    "if something is not, 2 for wrong use or configuration, 3 if nothing accepts "
+    "connections at any of the places. See socksgw help troubleshooting."
 )
 
 
@@ -142,9 +142,11 @@ def _run(options: argparse.Namespace) -> int:
     from twisted.internet import reactor
 
     from socksgw.console.auditcommand import journalIn
+    from socksgw.console.live import UNREACHED, shown
     from socksgw.console.probe import askedMain
     from socksgw.console.selftest.connecting import Means
     from socksgw.console.selftest.probes import probesOf
+    from socksgw.console.selftest.reaching import notReached, unreached
     from socksgw.console.selftest.witness import Witness
     from socksgw.gateway.probing.asking import Asking
     from socksgw.system.watch import Watch
@@ -155,6 +157,12 @@ def _run(options: argparse.Namespace) -> int:
     if not 0 < options.timeout <= 600:
         raise Misused("--timeout is more than 0, and 600 at most")
     material = _material(options, reactor)
+    tried = [each for each in places if not each.skipped]
+    away = unreached(tried, options.timeout)
+    if tried and len(away) == len(tried):
+        told = notReached(away, _START if config is None else _startOf(config))
+        print(f"socksgw selftest: {shown(told)}", file=sys.stderr)
+        return UNREACHED
     witness = Witness(None if config is None else journalIn(config))
     watch = Watch(reactor)
     # A protocol has some twenty exchanges, one after the other.
@@ -164,11 +172,20 @@ def _run(options: argparse.Namespace) -> int:
 
     def probes() -> Sequence[Any]:
         watch.start()
-        return list(probesOf(places, options, material, means))
+        return list(probesOf(places, away, options, material, means))
 
     status = askedMain("selftest", asking, probes, options.json, sys.stdout, sys.stderr)
     watch.stop()
     return status
+
+
+#: What is said of a proxy of which no configuration is given.
+_START: Final = "start the proxy, or correct --proxy"
+
+
+def _startOf(config: Config) -> str:
+    """Return how the gateway of a configuration is started."""
+    return f"start the gateway: twistd -n socksgw --config {config.file}"
 
 
 def _config(options: argparse.Namespace) -> Config | None:

@@ -5,7 +5,7 @@ What is tried at each place, in each protocol, by each login.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +20,7 @@ from socksgw.console.selftest.speaking import Access, Speaker, tlsFor
 from socksgw.console.selftest.vectors import VECTORS
 from socksgw.gateway.probing.asking import Probe
 from socksgw.interfaces import Answer
+from socksgw.system.inwords import Words
 from socksgw.system.tlsclient import ClientTLS
 
 __all__ = ["probesOf"]
@@ -29,6 +30,7 @@ Asked = Callable[[], Awaitable[Sequence[Answer]]]
 
 def probesOf(
     places: Sequence[Place],
+    away: Mapping[Place, Words],
     options: argparse.Namespace,
     material: Material,
     means: Means,
@@ -36,12 +38,18 @@ def probesOf(
     """
     Yield everything, and at last the look at the journal.
 
+    @param away: the places that are not reached.
     @raise Misused: a file of TLS cannot be used.
     """
     counter = _Counter()
     for place in places:
         if place.skipped:
             told = Answer(place.shown, place.skipped, "warning", place.remedy)
+            yield Probe(place.path, place.shown, _telling(told))
+            continue
+        if place in away:
+            words = away[place]
+            told = Answer(place.shown, words.said, "failed", words.remedy)
             yield Probe(place.path, place.shown, _telling(told))
             continue
         for what, ask in _at(place, options, material, means):
