@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from socksgw.console.command import main
 from tests.live import upstreams
 from tests.live.kerberos import Realm, within
 from tests.live.running import Running, environment, running, socksgwProcess
@@ -169,7 +170,7 @@ def test_withoutAUser(gateway: Running) -> None:
 
 
 def test_wrong(gateway: Running, tmp_path: Path) -> None:
-    """A certificate that is not trusted, a wrong password, nobody there; wrong use."""
+    """A certificate that is not trusted, and a wrong password."""
     here = gateway.directory
     (tmp_path / "password").write_text("another\n")
     (tmp_path / "password").chmod(0o600)
@@ -185,6 +186,10 @@ def test_wrong(gateway: Running, tmp_path: Path) -> None:
     failed = [each["said"] for each in found if each["state"] == "failed"]
     assert status == 1
     assert any("certificate" in each for each in failed)
+
+
+def test_nothingTried(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong use, and nobody there: one line each, and no reactor runs."""
     for arguments in (
         (),
         ("--proxy", "socks5://127.0.0.1"),
@@ -192,13 +197,15 @@ def test_wrong(gateway: Running, tmp_path: Path) -> None:
         ("--proxy", "socks5://127.0.0.1:1", "--user", "alice"),
         ("--proxy", "socks5://127.0.0.1:1", "--target", "nowhere"),
     ):
-        done = socksgwProcess("selftest", *arguments)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "secret" not in done.stderr
+        assert main(("selftest", *arguments)) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "secret" not in err
     nobody = f"127.0.0.1:{freePort()}"
-    done = socksgwProcess("selftest", "--proxy", f"socks5://{nobody}")
-    assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == (
+    assert main(("selftest", "--proxy", f"socks5://{nobody}")) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
         f"socksgw selftest: socks5://{nobody}: nothing accepts connections there "
         "(connection refused); start the proxy, or correct --proxy\n"
     )
