@@ -199,9 +199,12 @@ def _portOf(text: str) -> int:
     try:
         port = int(text) if text.isdecimal() else socket.getservbyname(text)
     except OSError:
-        raise Unknown(f"{text!r} is no port of a service here") from None
+        raise Unknown(
+            f"{text!r} is no port, and no service of this host: write one number; a range "
+            "in a rule is written without =, as port 8000-8099"
+        ) from None
     if port > 65535:
-        raise Unknown(f"{text} is no port")
+        raise Unknown(f"{text} is no port: write a number of 65535 at most")
     return port
 
 

@@ -153,7 +153,7 @@ def _user(word: str) -> str:
 def _range(word: str) -> tuple[int, int]:
     first, dash, last = word.partition("-")
     if not first.isdecimal() or not (last.isdecimal() or not dash):
-        raise ValueError(f"{word!r} is no port")
+        raise ValueError(f"{word!r} is no port or range of ports: write numbers")
     return int(first), int(last or first)
 
 

@@ -152,7 +152,7 @@ class Logins:
     def _ttl(self, said: Said, values: Sequence[str]) -> None:
         units = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
         unit = values[1].removesuffix("s") if len(values) > 1 else "second"
-        if values[0].isdecimal() and unit in units:
+        if values and values[0].isdecimal() and unit in units:
             self._auth["cache"] = f"{int(values[0]) * units[unit]}s"
         else:
             self._draft.leave(said.line, "credentialsttl", "left out: it is no time")

@@ -4,7 +4,7 @@ What a file of Squid says of ports, conditions, access, peers and settings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from socksgw.importing.draft import Draft
@@ -12,6 +12,7 @@ from socksgw.importing.host import Host, Said, Unreadable
 from socksgw.importing.squid.access import Line, Term
 from socksgw.importing.squid.acls import BUILT_IN, Acl, added
 from socksgw.importing.squid.file import valuesOf
+from socksgw.importing.values import needed, port
 
 __all__ = ["CACHING", "ELSEWHERE", "KEPT", "NARROWING", "NOTHING", "Port", "Reading"]
 
@@ -146,7 +147,7 @@ class Reading:
         for each in said:
             try:
                 self._read(each)
-            except (ValueError, IndexError) as e:
+            except ValueError as e:
                 raise Unreadable(f"{each.place}: {each.name}: {e}") from None
 
     def of(self, *names: str) -> list[Said]:
@@ -161,6 +162,7 @@ class Reading:
     def _read(self, said: Said) -> None:
         name, rest = said.name, said.rest
         if name == "acl":
+            needed(rest, "NAME", "TYPE")
             acl = self.acls.get(rest[0])
             if acl is None or not acl.line:
                 acl = Acl(rest[0], said.line, rest[1])
@@ -169,7 +171,7 @@ class Reading:
             values = valuesOf(said, rest[2:], self.host.text)
             self.acls[rest[0]] = added(acl, values)
         elif name in ("http_access", "always_direct", "never_direct"):
-            if rest[0] not in ("allow", "deny"):
+            if rest[:1] not in (("allow",), ("deny",)):
                 raise ValueError("allow or deny has to follow")
             terms = tuple(map(self._term, self._plain(rest[1:])))
             line = Line(said.line, said.place, rest[0] == "allow", terms)
@@ -177,6 +179,7 @@ class Reading:
         elif name in ("http_port", "https_port"):
             self._port(said)
         elif name in KEPT:
+            needed(rest, *KEPT[name])
             self.said.setdefault(name, []).append(said)
         else:
             self._other(said)
@@ -216,9 +219,10 @@ class Reading:
             self.draft.leave(said.line, name, why)
 
     def _port(self, said: Said) -> None:
+        needed(said.rest, "PORT")
         where, *options = said.rest
-        host, colon, number = where.rpartition(":")
-        port = int(number)
+        host, colon, word = where.rpartition(":")
+        number = port(word)
         words = dict(each.partition("=")[::2] for each in options)
         if {"accel", "vhost", "defaultsite"} & words.keys():
             why = "left out: the gateway stands before no web servers"
@@ -231,7 +235,7 @@ class Reading:
             self.draft.leave(said.line, f"{said.name} {option}", why, wider)
         divert = "redirect" if {"intercept", "transparent"} & words.keys() else ""
         addresses = (
-            (f"{host}:{port}",) if colon else (f"0.0.0.0:{port}", f"[::]:{port}")
+            (f"{host}:{number}",) if colon else (f"0.0.0.0:{number}", f"[::]:{number}")
         )
         certificate = words.get("tls-cert") or words.get("cert", "")
         key = words.get("tls-key") or words.get("key", "")
@@ -240,7 +244,7 @@ class Reading:
                 said.line,
                 said.place,
                 words.get("name", where),
-                port,
+                number,
                 addresses,
                 "tproxy" if "tproxy" in words else divert,
                 (certificate, key) if said.name == "https_port" else None,
@@ -248,26 +252,26 @@ class Reading:
         )
 
 
-#: Directives that L{writing}, L{logins} and L{peers} look at.
-KEPT: Final = frozenset(
-    [
-        "auth_param",
-        "cache_peer",
-        "cache_peer_access",
-        "cache_peer_domain",
-        "dns_nameservers",
-        "connect_timeout",
-        "read_timeout",
-        "request_timeout",
-        "client_lifetime",
-        "dns_timeout",
-        "tcp_outgoing_address",
-        "delay_pools",
-        "delay_class",
-        "delay_parameters",
-        "delay_access",
-        "delay_initial_bucket_level",
-        "nonhierarchical_direct",
-        "prefer_direct",
-    ]
-)
+_TIME: Final = ("TIME",)
+#: Directives that L{writing}, L{logins} and L{peers} look at, with the values without
+#: which Squid does not start.
+KEPT: Final[Mapping[str, tuple[str, ...]]] = {
+    "auth_param": ("SCHEME", "PARAMETER"),
+    "cache_peer": ("HOST", "TYPE", "PORT", "ICP-PORT"),
+    "cache_peer_access": (),
+    "cache_peer_domain": (),
+    "dns_nameservers": (),
+    "connect_timeout": _TIME,
+    "read_timeout": _TIME,
+    "request_timeout": _TIME,
+    "client_lifetime": (),
+    "dns_timeout": _TIME,
+    "tcp_outgoing_address": ("ADDRESS",),
+    "delay_pools": (),
+    "delay_class": ("POOL", "CLASS"),
+    "delay_parameters": ("POOL",),
+    "delay_access": (),
+    "delay_initial_bucket_level": (),
+    "nonhierarchical_direct": (),
+    "prefer_direct": (),
+}

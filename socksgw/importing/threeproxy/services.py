@@ -4,12 +4,13 @@ The services that a file of 3proxy starts, each with what the file has set until
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from socksgw.importing.draft import Draft
 from socksgw.importing.host import Said, Unreadable
 from socksgw.importing.threeproxy.rules import Ace, Parent, aceOf
+from socksgw.importing.values import needed, number, port
 
 __all__ = [
     "ELSEWHERE", "LIMITS", "NOWHERE", "OTHERS", "PORTS", "Script", "Service",
@@ -66,12 +67,16 @@ OTHERS: Final = {
     "udppm": "ports are not mapped here",
     "tlspr": 'a listener with transparent = "redirect" reads the server\'s name',
 }
-#: Limits, with the number of arguments before the condition.
-LIMITS: Final = {
-    "bandlimin": 1, "bandlimout": 1, "nobandlimin": 0, "nobandlimout": 0,
-    "countin": 3, "countout": 3, "countall": 3, "nocountin": 0, "nocountout": 0,
-    "nocountall": 0, "connlim": 2, "noconnlim": 0,
+_COUNT: Final = ("COUNTER", "TYPE", "MEGABYTES")
+#: Limits, with the arguments before the condition.
+LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
+    "bandlimin": ("BITS",), "bandlimout": ("BITS",), "nobandlimin": (),
+    "nobandlimout": (), "countin": _COUNT, "countout": _COUNT, "countall": _COUNT,
+    "nocountin": (), "nocountout": (), "nocountall": (),
+    "connlim": ("CONNECTIONS", "SECONDS"), "noconnlim": (),
 }  # fmt: skip
+#: Those of the arguments that are numbers.
+_NUMBERS: Final = ("BITS", "MEGABYTES", "CONNECTIONS", "SECONDS")
 PORTS: Final = {"socks": 1080, "proxy": 3128, "auto": 8080}
 _FAMILIES: Final = {"-4": "only4", "-6": "only6", "-46": "prefer4", "-64": "prefer6"}
 #: Options that change nothing that counts here.
@@ -147,7 +152,7 @@ class Script:
         for each in commands:
             try:
                 self._follow(each)
-            except (ValueError, IndexError) as e:
+            except ValueError as e:
                 raise Unreadable(f"{each.place}: {each.name}: {e}") from None
 
     def _follow(self, command: Said) -> None:
@@ -156,8 +161,9 @@ class Script:
         if name in ("allow", "deny"):
             self._rules.append(aceOf(line, command.place, name, rest))
         elif name == "redirect":
+            needed(rest, "HOST", "PORT")
             rule = aceOf(line, command.place, "allow", rest[2:])
-            there = Parent(line, 1000, "redirect", rest[0], int(rest[1]), "", "")
+            there = Parent(line, 1000, "redirect", rest[0], port(rest[1]), "", "")
             self._rules.append(rule._replace(chain=(there,)))
         elif name == "parent":
             self._parent(line, rest)
@@ -168,25 +174,34 @@ class Script:
         elif name == "users":
             self.users += [(line, each) for each in rest]
         elif name in LIMITS:
-            count = LIMITS[name]
-            limit = aceOf(line, command.place, name, rest[count:])
-            self.limits.append(limit._replace(limit=rest[:count]))
+            names = LIMITS[name]
+            needed(rest, *names)
+            for what, word in zip(names, rest, strict=False):
+                if what in _NUMBERS:
+                    number(word)
+            limit = aceOf(line, command.place, name, rest[len(names) :])
+            self.limits.append(limit._replace(limit=rest[: len(names)]))
         elif name in PORTS:
             self._service(command)
         elif name in OTHERS:
             self.draft.leave(line, name, f"left out: {OTHERS[name]}")
         elif name == "internal":
+            needed(rest, "ADDRESS")
             self._internal = rest[0]
         elif name == "external":
+            needed(rest, "ADDRESS")
             self._external[6 if ":" in rest[0] else 4] = rest[0]
         elif name == "maxconn":
-            self._most = int(rest[0])
+            needed(rest, "CONNECTIONS")
+            self._most = number(rest[0])
         elif name == "timeouts":
             for at, word in enumerate(rest[: len(self.timeouts)]):
-                self.timeouts[at] = int(word)
+                self.timeouts[at] = number(word)
         elif name == "nserver":
+            needed(rest, "ADDRESS")
             self._server(line, rest[0])
         elif name == "nsrecord":
+            needed(rest, "NAME", "ADDRESS")
             self._record(line, rest)
         elif name == "fakeresolve":
             self.isFaking = True
@@ -220,10 +235,12 @@ class Script:
     def _parent(self, line: int, rest: tuple[str, ...]) -> None:
         if not self._rules or self._rules[-1].action != "allow":
             raise ValueError("it has to follow allow")
-        weight, kind, host, port, user, password = (*rest[:6], "", "")[:6]
-        if not 0 < int(weight) <= 1000:
+        needed(rest, "WEIGHT", "TYPE", "HOST", "PORT")
+        word, kind, host, there, user, password = (*rest[:6], "", "")[:6]
+        weight = number(word)
+        if not 0 < weight <= 1000:
             raise ValueError(f"{weight} is no weight from 1 to 1000")
-        parent = Parent(line, int(weight), kind, host, int(port), user, password)
+        parent = Parent(line, weight, kind, host, port(there), user, password)
         rule = self._rules[-1]
         self._rules[-1] = rule._replace(chain=(*rule.chain, parent))
 
@@ -264,14 +281,14 @@ class Script:
     def _service(self, command: Said) -> None:
         """Take note of a service with what holds now."""
         line, name = command.line, command.name
-        port, address, device, family = PORTS[name], self._internal, "", ""
+        where, address, device, family = PORTS[name], self._internal, "", ""
         external = dict(self._external)
         methods = self._methods
         for option in command.rest:
             if option in _FAMILIES:
                 family = _FAMILIES[option]
             elif option.startswith("-p"):
-                port = int(option[2:])
+                where = port(option[2:])
             elif option.startswith("-i"):
                 address = option[2:]
             elif option.startswith("-e"):
@@ -302,7 +319,7 @@ class Script:
             self.draft.leave(line, "auto", why)
         self.services.append(
             Service(
-                line, command.place, name, address, port,
+                line, command.place, name, address, where,
                 tuple(each for each in external.values() if each not in ("0.0.0.0", "::")),
                 methods, tuple(self._rules), self._most, device, family, tls,
             )
