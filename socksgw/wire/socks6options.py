@@ -38,7 +38,7 @@ __all__ = [
 #: Octets of all options of one message: draft -12 has 20 KB, so that the tokens of
 #: GSSAPI fit; -11 has 16 KB.
 OPTIONS_LIMIT: Final = 20 << 10
-#: Options of one message; the draft leaves the bound to the reader (section 14.1).
+#: Options of one message; the draft leaves the bound to the reader (section 13.1).
 _MOST: Final = 128
 #: Octets of initial data (section 8.2).
 INITIAL_LIMIT: Final = 1 << 14
@@ -50,7 +50,7 @@ _HEAD: Final = 4
 
 
 class Kind(IntEnum):
-    """Kinds of options (section 16)."""
+    """Kinds of options (section 15)."""
 
     STACK = 1
     METHODS = 2

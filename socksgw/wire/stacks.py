@@ -78,7 +78,7 @@ class StackCode(NamedTuple):
 
 class Stack(NamedTuple):
     """
-    A Stack option, whose data is always four octets (sections 8.1.1 to 8.1.8).
+    A Stack option, whose data is always four octets (sections 8.1.1 to 8.1.9).
 
     @ivar leg: a L{Leg}.
     @ivar which: the level and the code.

@@ -37,6 +37,8 @@ from tests.fakes.gateway import (
     WRONG,
     Gateway,
     Transport,
+    option6,
+    request6,
 )
 from tests.fakes.gssapi import REALM, method
 from tests.tools.certificates import Authority, server
@@ -48,7 +50,7 @@ METHODS: Final = {
     "none": NONE,
     "userpass": USERPASS,
     "chap": CHAP,
-    "gssapi": method(),
+    "gssapi": method(protection=["confidentiality", "clear"]),
     "certificate": OfferedMethod(
         "certificate", 0, auth_certificate.method.build({}, None)
     ),
@@ -77,7 +79,7 @@ def gatewayWith(secrets: SecretsFile) -> tuple[Gateway, dict[str, Listener]]:
         methods = [METHODS[each] for each in wanted]
         choices.append(Choice(methods, frozenset((name,)), None))
         listeners[name] = Listener(gateway, name)
-        listeners[name].configure(("socks5", "socks4"), 100, 100, 10.0)
+        listeners[name].configure(("socks5", "socks4", "socks6"), 100, 100, 10.0)
     gateway.generation.methods = Methods(choices)
     return gateway, listeners
 
@@ -213,6 +215,43 @@ def _offer(codes: bytes) -> Callable[[Peer], None]:
     return lambda peer: peer.say(bytes((5, len(codes))) + codes)
 
 
+#: Requests of SOCKS 6: the method whose first message stands in an option, and the
+#: methods that are advertised.
+REQUESTS6: Final = {
+    "six": ("none", ()),
+    "six, password": ("userpass", ()),
+    "six, wrong password": ("userpass", ()),
+    "six, first": ("gssapi", ()),
+    "six, algorithms": ("chap", ("chap",)),
+    "six, algorithms alone": ("chap", ()),
+    "six, offer password": ("none", ("userpass",)),
+    "six, offer chap": ("none", ("chap",)),
+    "six, offer all": ("none", ("tls", "chap", "userpass", "gssapi")),
+}
+ALGORITHMS: Final = b"\x01\x01\x11\x01\x85"
+
+
+def _ask(letter: str) -> Callable[[Peer], None]:
+    method, advertised = REQUESTS6[letter]
+    codes = {"tls": b"\x86", "chap": b"\3", "userpass": b"\2", "gssapi": b"\1"}
+
+    def ask(peer: Peer) -> None:
+        messages = {
+            "userpass": WRONG if "wrong" in letter else LOGIN,
+            "gssapi": encode(MessageType.AUTHENTICATION, peer.initiator.first),
+            "chap": ALGORITHMS,
+        }
+        options = []
+        if advertised:
+            said = b"\0\0" + b"".join(codes[each] for each in advertised)
+            options.append(option6(2, said))
+        if method in messages:
+            options.append(option6(4, codes[method] + messages[method]))
+        peer.send(request6(*options))
+
+    return ask
+
+
 #: What clients may say.
 ALPHABET: Final[dict[str, Callable[[Peer], None]]] = {
     **{name: _offer(codes) for name, codes in OFFERS.items()},
@@ -222,7 +261,7 @@ ALPHABET: Final[dict[str, Callable[[Peer], None]]] = {
         encode(MessageType.AUTHENTICATION, peer.initiator.first)
     ),
     "level": _level,
-    "algorithms": lambda peer: peer.say(b"\x01\x01\x11\x01\x85"),
+    "algorithms": lambda peer: peer.say(ALGORITHMS),
     "response": _response,
     "wrong response": lambda peer: peer.say(
         b"\x01\x02\x02\x05alice\x04\x10" + bytes(16)
@@ -231,6 +270,7 @@ ALPHABET: Final[dict[str, Callable[[Peer], None]]] = {
     "request": lambda peer: peer.say(CONNECT),
     "request in the clear": lambda peer: peer.send(CONNECT),
     "socks4": lambda peer: peer.say(CONNECT4),
+    **{letter: _ask(letter) for letter in REQUESTS6},
 }
 #: Good ways, to begin with.
 WAYS: Final = {
@@ -238,4 +278,11 @@ WAYS: Final = {
     "partners": ["offer none", "request"],
     "strangers": ["offer tls", "handshake", "offer password", "password", "request"],
     "open": ["offer password", "password", "request"],
+}
+#: The same in SOCKS 6.
+WAYS6: Final = {
+    "inside": ["six, offer all", "first"],
+    "partners": ["six"],
+    "strangers": ["six, algorithms", "response"],
+    "open": ["six, password"],
 }

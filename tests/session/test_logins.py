@@ -30,7 +30,9 @@ from tests.session.peers import (
     ALPHABET,
     LISTENERS,
     OFFERS,
+    REQUESTS6,
     WAYS,
+    WAYS6,
     Peer,
     gatewayWith,
 )
@@ -55,6 +57,53 @@ CODES: Final = {
     "chap": b"\3",
     "tls": b"\x86",
 }
+#: Messages behind a request of SOCKS 6, and those of them that are no request's.
+BEHIND: Final = {"userpass": ["password"], "gssapi": ["first"], "chap": STEPS["chap"]}
+MESSAGES: Final = (
+    *("password", "wrong password", "first", "level"),
+    *("algorithms", "response", "wrong response", "request", "offer all"),
+)
+#: What clients say in each version, how many messages, and who is let in by which
+#: method on the listeners.
+VERSIONS: Final[dict[str, tuple[Sequence[str], int]]] = {
+    "socks5": ([each for each in ALPHABET if each not in REQUESTS6], 6),
+    "socks6": ([*REQUESTS6, *MESSAGES], 4),
+}
+LET6: Final = {
+    "inside": {"gssapi", "chap", "userpass"},
+    # Whoever has shown a certificate has nothing to say.
+    "partners": {"certificate"},
+    "strangers": {"chap", "gssapi"},
+    "open": {"userpass", "none"},
+}
+
+
+def entitled6(
+    wanted: Sequence[str], certificate: bool, said: Sequence[str]
+) -> tuple[str, str] | None:
+    """
+    As one reads sections 6, 8.2 and 8.3 of draft-olteanu-intarea-socks-6-11, and the
+    chapter: what costs no message goes before what is advertised.
+    """
+    first, *rest = said
+    brought, advertised = REQUESTS6[first]
+    for name in wanted:
+        if name in ("none", brought) or (name == "certificate" and certificate):
+            break
+    else:
+        # There is no TLS inside it.
+        found = [each for each in wanted if each in advertised and each != "tls"]
+        if not found:
+            return None
+        name = found[0]
+    due = BEHIND.get(name, [])
+    if name == brought:
+        due = due[1:]
+        if "wrong" in first or (due and name not in advertised):
+            return None
+    if rest != due:
+        return None
+    return ("anonymous" if name == "none" else "alice"), name
 
 
 def entitled(
@@ -67,6 +116,8 @@ def entitled(
     if not said:
         return None
     first, *rest = said
+    if first in REQUESTS6:
+        return entitled6(wanted, certificate, said)
     if first == "socks4":
         offered, request = b"\0", []
     elif first in OFFERS:
@@ -83,7 +134,7 @@ def entitled(
             return None
         return (
             None
-            if "socks4" in rest
+            if "socks4" in rest or REQUESTS6.keys() & rest
             else entitled(["chap", "userpass"], False, rest[1:])
         )
     if name != "gssapi" and rest[-1:] == ["request in the clear"]:
@@ -102,21 +153,23 @@ def decided(gateway: Gateway) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_everySequence(secrets: SecretsFile, listener: str) -> None:
+def test_everySequence(secrets: SecretsFile, listener: str, version: str) -> None:
     """
-    Every sequence of six messages, as long as the connection lasts: those
+    Every sequence of so many messages, as long as the connection lasts: those
     reach a connect that are a login and a request, as the user that logged
     in, and no other. What a message leaves half said swallows those behind it,
     of which two are tried.
     """
     wanted, certificate = LISTENERS[listener]
+    alphabet, longest = VERSIONS[version]
     alive: list[tuple[str, ...]] = [()]
     tried, let = 0, set()
     with capturedLogs() as events:
-        for _ in range(6):
+        for _ in range(longest):
             before, alive = alive, []
-            for sequence in ((*x, letter) for x in before for letter in ALPHABET):
+            for sequence in ((*x, letter) for x in before for letter in alphabet):
                 tried += 1
                 gateway, listeners = gatewayWith(secrets)
                 peer = Peer(gateway, listeners[listener], certificate)
@@ -133,6 +186,9 @@ def test_everySequence(secrets: SecretsFile, listener: str) -> None:
                     alive.append(sequence)
                 well(gateway)
     assert not events
+    if version == "socks6":
+        assert let == LET6[listener]
+        return
     reached = {"chap", "userpass"} if "tls" in wanted else set()
     assert let == reached | set(wanted) - {
         "tls",
@@ -143,7 +199,11 @@ def test_everySequence(secrets: SecretsFile, listener: str) -> None:
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.lists(st.sampled_from(sorted(LISTENERS)), min_size=3, max_size=3),
+    st.lists(
+        st.tuples(st.sampled_from(sorted(LISTENERS)), st.sampled_from([WAYS, WAYS6])),
+        min_size=3,
+        max_size=3,
+    ),
     st.lists(
         st.tuples(
             st.integers(0, 2),
@@ -155,7 +215,7 @@ def test_everySequence(secrets: SecretsFile, listener: str) -> None:
 )
 def test_loginOfAnother(
     secrets: SecretsFile,
-    entries: list[str],
+    entries: list[tuple[str, dict[str, list[str]]]],
     turns: list[tuple[int, str | None, bool]],
 ) -> None:
     """
@@ -164,16 +224,16 @@ def test_loginOfAnother(
     another. L{None} is the next message of a good login.
     """
     gateway, listeners = gatewayWith(secrets)
-    peers = [Peer(gateway, listeners[x], LISTENERS[x][1]) for x in entries]
+    peers = [Peer(gateway, listeners[x], LISTENERS[x][1]) for x, _ in entries]
     said: list[list[str]] = [[], [], []]
     let: list[tuple[str, str]] = []
     with capturedLogs() as events:
         for n, letter, steals in turns:
-            peer, entry = peers[n], entries[n]
+            peer, (entry, ways) = peers[n], entries[n]
             if not peer.goesOn:
                 continue
             if letter is None:
-                letter = WAYS[entry][min(len(said[n]), len(WAYS[entry]) - 1)]
+                letter = ways[entry][min(len(said[n]), len(ways[entry]) - 1)]
             if steals:
                 other = peers[n - 1]
                 peer.challenge = peer.challenge or other.challenge

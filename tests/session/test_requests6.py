@@ -13,7 +13,7 @@ from collections.abc import Generator
 from typing import Any, Final, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -369,7 +369,7 @@ class Requests(RuleBasedStateMachine):
     @precondition(lambda self: any(x.token is not None for x in self.clients))
     @rule(data=st.data())
     def replays(self, data: st.DataObject) -> None:
-        """Somebody says once more what spends a token (section 14.2)."""
+        """Somebody says once more what spends a token (section 13.2)."""
         before = [x for x in self.clients if x.token is not None]
         self._connect(1 << 16, **data.draw(st.sampled_from(before)).all)
 
@@ -617,6 +617,9 @@ def test_anyRequests() -> None:
             max_examples=100,
             stateful_step_count=40,
             deadline=None,
+            # To shrink what fails takes minutes. It is kept in .hypothesis: a run with
+            # Phase.shrink begins with it.
+            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target],
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
