@@ -138,7 +138,12 @@ def _changed(change: Callable[[], str], file: str, err: TextIO) -> int:
         print(f"socksgw: {e}; nothing changed", file=err)
         return 1
     except OSError as e:
-        print(f"socksgw: {file}: {e.strerror}; nothing changed", file=err)
+        folder = Path(file).parent
+        if isinstance(e, FileNotFoundError) and not folder.exists():
+            told = f"there is no folder {folder}; make it first"
+        else:
+            told = f"{file}: {e.strerror}"
+        print(f"socksgw: {told}; nothing changed", file=err)
         return 1
     except (KeyboardInterrupt, EOFError):
         print("\nsocksgw: nothing changed", file=err)

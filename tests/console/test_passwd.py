@@ -128,6 +128,15 @@ def test_commandInVain(file: Path, name: str, user: str, stdin: str) -> None:
     assert file.read_bytes() == before
 
 
+def test_noFolder(file: Path) -> None:
+    """A folder that is missing is what has to be made, not the file."""
+    err = io.StringIO()
+    path = file.parent / "none" / "users"
+    assert passwdMain(str(path), "alice", io.StringIO("alice-secret\n"), err) == 1
+    told = f"there is no folder {path.parent}; make it first; nothing changed"
+    assert err.getvalue() == f"socksgw: {told}\n"
+
+
 def test_commandOnReadableFile(file: Path) -> None:
     """A file that others can read is not written to, but told of."""
     file.chmod(0o644)
