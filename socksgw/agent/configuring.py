@@ -104,6 +104,8 @@ def _lines(
     yield f"name = {quoted(GATEWAY)}"
     yield f"url = {quoted(settings.url)}"
     yield 'resolve = "there"'
+    if settings.fast_open:
+        yield "fast_open = true"
     if settings.method != "none" or settings.certificate:
         yield f"login = {_login(settings, passwordFile)}"
     if settings.ca:

@@ -25,6 +25,7 @@ from socksgw.client.logins.password import PasswordLogin
 if TYPE_CHECKING:
     from socksgw.client.binding import Listening, bind
     from socksgw.client.datagrams import Association, associate
+    from socksgw.client.fastopen import overFastOpen
     from socksgw.client.multicast import Group, Groups, groups
     from socksgw.client.tls import overTLS
     from socksgw.client.web import proxyAgent
@@ -41,6 +42,7 @@ __all__ = [
     "associate",
     "bind",
     "groups",
+    "overFastOpen",
     "overTLS",
     "proxyAgent",
 ]
@@ -54,6 +56,7 @@ _LATER: Final = {
     "associate": "datagrams",
     "bind": "binding",
     "groups": "multicast",
+    "overFastOpen": "fastopen",
     "overTLS": "tls",
     "proxyAgent": "web",
 }

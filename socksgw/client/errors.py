@@ -43,6 +43,7 @@ __all__ = [
     "TooManyLogins",
     "UnassignedReply",
     "refusal",
+    "unreached",
 ]
 
 
@@ -273,3 +274,13 @@ def refusal(version: int, code: int) -> ProxyRefused:
     if version == SOCKS6 and code == _TIMED_OUT:
         return TTLExpired(code)
     return _FIVE.get(code, UnassignedReply)(code)
+
+
+def unreached(error: Exception) -> ProxyUnreachable:
+    """
+    Return the failure of a connection that has come to nothing.
+
+    @param error: why, in a text as Twisted's.
+    """
+    text = str(error).rstrip(".") or type(error).__name__
+    return ProxyUnreachable(f"the proxy cannot be reached: {text}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.python.failure import Failure
 
 from socksgw.client.errors import (
@@ -20,6 +20,7 @@ from socksgw.client.errors import (
     ProxyDistrusted,
     ProxyError,
     ProxyTimedOut,
+    unreached,
 )
 from socksgw.errors import SocksError
 from socksgw.system.connection import Connection
@@ -180,6 +181,9 @@ class ConnectionLink(Link):
         error = reason.value
         if isinstance(error, TLSFailed) and not isinstance(error, TLSCut):
             self.ended(ProxyDistrusted(f"TLS to the proxy failed: {error}"))
+            return
+        if isinstance(error, ConnectError):
+            self.ended(unreached(error))
             return
         how = "closed" if reason.check(ConnectionDone) else "reset"
         self.ended(ProxyClosed(f"the proxy {how} the connection without a reply"))

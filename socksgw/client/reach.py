@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 
 from socksgw.client.carrier import TransportFactory, TransportLink, distrusted, isOfTLS
-from socksgw.client.errors import ProxyError, ProxyTimedOut, ProxyUnreachable
+from socksgw.client.errors import ProxyError, ProxyTimedOut, unreached
 from socksgw.client.proxy import Again
 from socksgw.system.coroutines import Running
 
@@ -56,8 +56,7 @@ async def _connect(endpoint: Any, factory: TransportFactory) -> None:
     except Exception as e:
         if isOfTLS(e):
             raise distrusted(e) from None
-        text = str(e).rstrip(".") or type(e).__name__
-        raise ProxyUnreachable(f"the proxy cannot be reached: {text}") from e
+        raise unreached(e) from e
 
 
 def within(

@@ -33,7 +33,7 @@ EPILOG: Final = (
 #: Options whose names are those of settings.
 _NAMES: Final = (
     "gateway", "listen", "login", "user", "password_file", "keyring", "token_file",
-    "certificate", "key", "ca", "server_name", "udp",
+    "certificate", "key", "ca", "server_name", "udp", "fast_open",
 )  # fmt: skip
 
 
@@ -94,6 +94,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         choices=["hev", "associate", "off"],
         help="how datagrams go to the gateway: inside the connection (the default), "
         "beside it in clear, or not at all",
+    )
+    add(
+        "--fast-open",
+        action="store_true",
+        default=None,
+        help="TCP Fast Open to the gateway, which saves a round trip (socksgw help "
+        "socks6)",
     )
     add(
         "--config",

@@ -32,6 +32,8 @@ from socksgw.route.upstreams.trip import Names, Opener
 from socksgw.route.ways import Direct
 from socksgw.system.assertionkeys import SigningKey
 from socksgw.system.domains import OWN, Domain
+from socksgw.system.sockets import fastConnect
+from socksgw.system.stack import Dress
 from socksgw.wire.address import UNSPECIFIED4, Address
 
 __all__ = ["Upstreams"]
@@ -151,7 +153,9 @@ class Upstreams:
         )
         there = table.resolve == "there"
         host, port = client.url.host, client.url.port
-        return Hop(standing, host, port, manner, self._setDeadline, there)
+        return Hop(
+            standing, host, port, manner, self._setDeadline, there, table.fast_open
+        )
 
     def _standing(self, table: Upstream, domain: Domain) -> Standing:
         def changed(state: str, why: str) -> None:
@@ -300,7 +304,10 @@ class Upstreams:
             hops = [self._hopTo(each.name, domain) for each in used]
             return chained(ground, [Place([hop], order) for hop in hops])
 
-        ground = Ground(first.connect, isOwn)
+        opening = None
+        if any(self._tables[x].fast_open for x in leaving.via[0] if x != DIRECT):
+            opening = first.dressed(Dress(fastConnect)).connect
+        ground = Ground(first.connect, isOwn, opening)
         order = BALANCES[leaving.balance](self._random)
         places: list[Place] = []
         for each in leaving.via:

@@ -7,10 +7,16 @@ the bare socket anyway (L{socksgw.relay.splice}).
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any, Final
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    getConnectError,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -55,6 +61,9 @@ _WRITABLE, _ENDING, _CLOSING, _, _SHUT, _BROKEN = Outgoing
 _NOWHERE: Final = -1
 #: What tells that there is room to write, or that writing fails.
 _ROOM: Final = WRITE | FAILED
+#: What a connect fails with that the first write has begun (TCP Fast Open). The last
+#: two may come later, too, if the way to the other side ends.
+_UNREACHED: Final = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 #: What tells of an end.
 _ENDS: Final = GONE | FAILED
 
@@ -73,6 +82,14 @@ def socketName(name: Any) -> SocketName:
     return SocketName(
         Address(socket.inet_pton(socket.AF_INET6, host)), name[1], name[3]
     )
+
+
+def _lost(error: OSError) -> Exception:
+    """Return what the receiver is told of a failure."""
+    if error.errno in _UNREACHED:
+        found: Exception = getConnectError(error)
+        return found
+    return ConnectionLost()
 
 
 class PlainConnection:
@@ -216,8 +233,8 @@ class PlainConnection:
         except BlockingIOError:
             self._told = 0
             return
-        except OSError:
-            self._lose(Failure(ConnectionLost()))
+        except OSError as e:
+            self._lose(Failure(_lost(e)))
             return
         if came:
             if came < size:

@@ -22,6 +22,7 @@ __all__ = [
     "FAMILIES",
     "accept",
     "bare",
+    "fastConnect",
     "fastOpen",
     "isRefusal",
     "keepAlive",
@@ -54,6 +55,8 @@ _REFUSALS: Final = frozenset(
 #: Connections that have brought octets and are not confirmed yet, at a listening socket
 #: (TCP_FASTOPEN of tcp(7)).
 _UNCONFIRMED: Final = 256
+#: TCP_FASTOPEN_CONNECT of linux/tcp.h (since 4.11), which Python has no name for.
+_FIRST_WRITE: Final = 30
 #: SO_LINGER with no time at all: close() sends a reset.
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -199,6 +202,23 @@ def fastOpen(listening: socket.socket, wanted: bool = True) -> None:
         (_TCP, socket.TCP_FASTOPEN, _UNCONFIRMED if wanted else 0),
         "TCP_FASTOPEN",
         "octets in a first packet are not taken",
+    )
+
+
+def fastConnect(dialled: socket.socket) -> None:
+    """
+    Have a connect wait for the first write, whose octets the SYN carries (RFC 7413).
+
+    The kernel does so where it has a cookie of the other side; else it asks for one,
+    and connects as usual. With a cookie the socket is told as connected at once, and a
+    failure is that of the first octets: L{socksgw.system.plain.PlainConnection} tells
+    it as C{ConnectError}.
+    """
+    _prefer(
+        dialled,
+        (_TCP, _FIRST_WRITE, 1),
+        "TCP_FASTOPEN_CONNECT",
+        "what is said first to upstreams and gateways waits for the connection",
     )
 
 

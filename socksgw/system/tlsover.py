@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final, final
 
 from OpenSSL import SSL
-from twisted.internet.error import ConnectionAborted
+from twisted.internet.error import ConnectError, ConnectionAborted
 from twisted.python.failure import Failure
 
 from socksgw.system.above import Above
@@ -88,6 +88,7 @@ class TLSOver(Above):
             Its stream's connection has a L{Handshake<socksgw.system.tlsname.Handshake>}
             as app data.
         @raise TLSFailed: it did not work; the connection is closed.
+        @raise ConnectError: there was no connection (TCP Fast Open).
         """
         stream = self._stream
         assert stream is not None
@@ -195,7 +196,7 @@ class TLSOver(Above):
             stream is not None
             and not stream.ended
             and self._outgoing is not _CLOSING
-            and not reason.check(ConnectionAborted)
+            and not reason.check(ConnectionAborted, ConnectError)
         ):
             reason = Failure(TLSCut("it closed the connection, without TLS's end"))
         if stream is not None:

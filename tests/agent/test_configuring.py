@@ -35,6 +35,13 @@ def test_aGatewayStartsWithIt(listen: tuple[str, ...]) -> None:
     assert (found.errors, found.warnings) == ([], [])
 
 
+def test_fastOpen() -> None:
+    """It is the upstream's, where the user wants it."""
+    assert "fast_open" not in made()
+    (upstream,) = tomllib.loads(made(fast_open=True))["upstream"]
+    assert upstream["fast_open"] is True
+
+
 def test_oneUser() -> None:
     """Whose the socket is says who it is; no other rule allows anything."""
     found = tomllib.loads(made(listen=("unix:/run/a.sock",)))

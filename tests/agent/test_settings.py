@@ -74,6 +74,13 @@ def test_clear() -> None:
     assert given(gateway="http://127.0.0.1:1080", token_file="t").method == "token"
 
 
+def test_fastOpen() -> None:
+    """It goes with all but HTTP in clear."""
+    assert given(gateway="https://gw.example:443", token_file="t", fast_open=True)
+    ((path, _),) = wrong(gateway="http://127.0.0.1:1", login="none", fast_open=True)
+    assert path == "fast_open"
+
+
 @pytest.mark.parametrize(
     ("options", "method"),
     [

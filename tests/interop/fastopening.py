@@ -14,11 +14,17 @@ import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from ctypes import addressof, create_string_buffer
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import react
+
+from socksgw.client import SocksClientEndpoint
+from socksgw.client.fastopen import overFastOpen
 from tests.live import raw
 from tests.live.netns import served
 from tests.live.running import LOOPBACK, Running
@@ -57,10 +63,41 @@ quota = "4B/1d"
 """
     + LOOPBACK
 )
+#: A gateway that has the first one as its upstream, and what cannot be reached.
+EDGE = (
+    """
+[[listen]]
+name = "lan"
+address = ["127.0.0.1:0"]
+[[auth.choose]]
+methods = ["none"]
+"""
+    + "".join(
+        f"""
+[[upstream]]
+name = "{name}"
+url = "{url}"
+fast_open = true
+[[rule]]
+id = "{name}"
+allow = ["connect"]
+ports = [{port}]
+via = ["{name}"]
+"""
+        for name, url, port in (
+            ("taken", "socks6://127.0.0.1:BOTH", "PORT"),
+            ("refusing", "socks6://127.0.0.1:1", "2"),
+            ("tls", "socks6+tls://127.0.0.1:PORT", "3"),
+            ("refusing-tls", "https://127.0.0.1:1", "4"),
+        )
+    )
+    + LOOPBACK
+)
 FAST_OPEN = (4, 1)
 #: TCPI_OPT_SYN_DATA (linux/tcp.h), and where struct tcp_info has it.
 SYN_DATA, AGREED_AT = 32, 5
 SYN, ACK = 2, 16
+TEN = b"0123456789"
 #: SO_ATTACH_FILTER (socket(7)), and a filter that drops everything.
 ATTACH_FILTER = 26
 NOTHING = create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
@@ -227,6 +264,78 @@ class World:
         return found, gateway.journal("end")[-1]["sent"]
 
 
+def asked(edge: Running, port: int) -> tuple[int, socket.socket]:
+    """CONNECT by SOCKS 5: the reply, and the connection."""
+    client = raw.dial(edge.ports[0])
+    client.sendall(b"\5\1\0" + raw.request5("127.0.0.1", port))
+    assert raw.exactly(client, 2) == b"\5\0"
+    return raw.reply5(client)[0], client
+
+
+def through(world: World, gateway: Running) -> Iterator[tuple[str, Any]]:
+    """
+    Yield what comes of connections by an upstream: what its SYN carries, and the rest.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="fastopen"))
+    both = gateway.ports[list(LISTENERS).index("both")]
+    written = EDGE.replace("BOTH", str(both)).replace("PORT", str(world.port))
+    edge = Running(directory, written).ready()
+    try:
+        for name in ("through", "through off"):
+            with closing(Wire()) as wire:
+                code, client = asked(edge, world.port)
+                with closing(client):
+                    client.sendall(TEN)
+                    echo = raw.exactly(client, len(TEN)).decode()
+                yield name, (code, wire.first(both), echo)
+            SWITCH.write_text("2")
+        SWITCH.write_text("3")
+        with closing(Wire()) as wire:
+            asked(edge, 3)[1].close()
+            yield "through tls", wire.first(world.port)
+        for port in (2, 4):
+            asked(edge, port)[1].close()
+        yield "through whom", [raw.end(edge, port)["reason"] for port in (2, 3, 4)]
+        edge.healthy()
+    finally:
+        edge.kill()
+        print(edge.log, file=sys.stderr)
+    yield "through told", edge.log.count("TCP_FASTOPEN_CONNECT is refused here")
+
+
+class _Echo(Protocol):
+    """Takes ten octets."""
+
+    def __init__(self) -> None:
+        self.came = b""
+        self.done: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.came += data
+        if len(self.came) == len(TEN):
+            self.done.callback(self.came)
+
+
+def programmed(world: World, gateway: Running) -> Any:
+    """What the SYN of a Twisted program carries, and what comes back."""
+    both = gateway.ports[list(LISTENERS).index("both")]
+    found = []
+
+    async def run(reactor: Any) -> None:
+        way = overFastOpen(reactor, "127.0.0.1", both)
+        endpoint = SocksClientEndpoint(
+            reactor, "127.0.0.1", world.port, way, version=6, initial=TEN
+        )
+        protocol = await endpoint.connect(Factory.forProtocol(_Echo))
+        found.append((await protocol.done).decode())
+        protocol.transport.loseConnection()
+
+    with closing(Wire()) as wire:
+        with suppress(SystemExit):
+            react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
+        return *found, wire.first(both)
+
+
 def listened(gateway: Running, options: bytes) -> list[bool]:
     """BIND, and a peer with octets in its SYN: whether they were taken, and the rest."""
     found = []
@@ -262,6 +371,8 @@ def tried(world: World, found: dict[str, Any]) -> None:
         found["near on"] = world.connected(gateway, "both", option(0), dial)
         found["bind"] = listened(gateway, option(0))
         found["bind unasked"] = listened(gateway, b"")
+        found.update(through(world, gateway))
+        found["program"] = programmed(world, gateway)
         world.rewrite(gateway, "fast_open = true", "")
         found["near off again"] = world.connected(gateway, "both", option(0), dial)
         SWITCH.write_text("0")
@@ -269,6 +380,7 @@ def tried(world: World, found: dict[str, Any]) -> None:
         SWITCH.write_text("3")
         found["changed"] = world.changed(gateway)
         found["log"] = gateway.log
+        found["port"] = world.port
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.live import raw
 from tests.live.netns import alone
 
 TEN = "0123456789"
@@ -79,3 +80,36 @@ def test_bind(found: Any) -> None:
 def test_told(found: Any) -> None:
     """That the kernel does not do it is logged."""
     assert "TCP Fast Open is refused here" in found["log"]
+
+
+def request(port: int, options: bytes = b"") -> str:
+    """A request of SOCKS 6, as the wire's octets are told."""
+    return raw.request6("127.0.0.1", port, options=options).decode("latin-1")
+
+
+def test_upstream(found: Any) -> None:
+    """
+    The SYN to an upstream carries the request, and not an octet of the client's; where
+    the kernel does not do it, the request comes later, and that is logged once.
+    """
+    port = found["port"]
+    assert found["through"] == [0, request(port), TEN]
+    assert found["through off"] == [0, "", TEN]
+    assert found["through told"] == 1
+
+
+def test_upstreamByTLS(found: Any) -> None:
+    """The SYN carries the record of a ClientHello (RFC 8446 sections 4 and 5.1)."""
+    assert found["through tls"][0] == "\x16"
+    assert found["through tls"][5] == "\x01"
+
+
+def test_upstreamThatCannotBeReached(found: Any) -> None:
+    """One that refuses the connection is told as that, though its dialogue has begun."""
+    unreached = "upstream-unreachable"
+    assert found["through whom"] == [unreached, "upstream-tls", unreached]
+
+
+def test_program(found: Any) -> None:
+    """The SYN of a Twisted program carries the request, and the initial data."""
+    assert found["program"] == [TEN, request(found["port"]) + TEN]

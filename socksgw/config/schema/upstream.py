@@ -91,6 +91,10 @@ class Upstream:
         1928 has it. C{"hev"} and C{"gost"}: inside the connection, as socksgw takes
         them where C{listen.udp.tunnels} says so. SOCKS 6 has them inside it by
         itself.
+    @ivar fast_open: C{true}: what is said to it first goes in the first packet where the
+        kernel can (TCP Fast Open, RFC 7413), which saves a round trip. With C{socks5},
+        C{socks6} and inside TLS, and where its name has one address. In clear, C{socks6}
+        has its request there, which may come twice (C{socksgw help socks6}).
     @ivar pass_through: C{true}: it is given the name and the password by which the
         client has logged in here, if it asks for these. Clients that have shown no
         password are refused.
@@ -111,6 +115,7 @@ class Upstream:
     url: str
     resolve: Literal["here", "there"] = "here"
     udp: Literal["associate", "hev", "gost"] = "associate"
+    fast_open: bool = False
     pass_through: bool = False
     cleartext_passwords: bool = False
     identity_key: str = ""

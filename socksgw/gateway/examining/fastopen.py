@@ -1,5 +1,5 @@
 """
-C{fast_open} of a listener: what goes with it, and whether the kernel does it.
+C{fast_open} of listeners and upstreams: what goes with it, and whether the kernel does it.
 """
 
 from __future__ import annotations
@@ -10,35 +10,67 @@ from typing import Final
 
 from socksgw.config.listening import UNIX
 from socksgw.config.schema import Config, Listen
+from socksgw.config.upstreamurl import parseUpstreamURL
 from socksgw.gateway.examining.problems import Problems
 
 __all__ = ["SWITCH", "examineFastOpen"]
 
 #: What the kernel does of TCP Fast Open, in bits (Linux, ip-sysctl).
 SWITCH: Final = Path("/proc/sys/net/ipv4/tcp_fastopen")
-#: The bit of listening sockets.
+#: The bits of connections that are made, and of listening sockets.
+_CONNECTS: Final = 1
 _LISTENS: Final = 2
+#: Protocols whose first message has the request, with nothing before it that the proxy
+#: answers: an upstream that cannot be reached looks like one that refuses.
+_AT_ONCE: Final = ("socks4a", "http")
 
 
 def examineFastOpen(config: Config, problems: Problems, switch: Path = SWITCH) -> None:
     """
-    Examine C{fast_open} of all listeners.
+    Examine C{fast_open} of all listeners and upstreams.
 
     @param switch: as L{SWITCH}.
     """
+    bits = _bits(switch)
+    _examineUpstreams(config, problems, bits)
     for i, listen in enumerate(config.listen):
         if not listen.fast_open:
             continue
         path = f"listen[{i}].fast_open"
         for why in _wrong(listen):
             problems.wrong(path, why)
-        bits = _bits(switch)
-        if not listen.netns and bits is not None and not bits & _LISTENS:
-            problems.odd(
-                path,
-                "has no effect on this host: net.ipv4.tcp_fastopen is "
-                f"{bits}; set it to {bits | _LISTENS} (sysctl)",
+        if not listen.netns:
+            _examineSwitch(path, problems, bits, _LISTENS)
+
+
+def _examineUpstreams(config: Config, problems: Problems, bits: int | None) -> None:
+    for i, upstream in enumerate(config.upstream):
+        if not upstream.fast_open:
+            continue
+        path = f"upstream[{i}].fast_open"
+        try:
+            url = parseUpstreamURL(upstream.url)
+        except ValueError:
+            # It is reported where upstreams are examined.
+            continue
+        if url.protocol in _AT_ONCE and not url.tls:
+            problems.wrong(
+                path, f"goes with socks5, socks6 and TLS: {url.protocol} has none"
             )
+        if not any(listen.netns for listen in config.listen):
+            _examineSwitch(path, problems, bits, _CONNECTS)
+
+
+def _examineSwitch(
+    path: str, problems: Problems, bits: int | None, needed: int
+) -> None:
+    """Report a kernel that does not do what is needed, as far as that is known."""
+    if bits is not None and not bits & needed:
+        problems.odd(
+            path,
+            "has no effect on this host: net.ipv4.tcp_fastopen is "
+            f"{bits}; set it to {bits | needed} (sysctl)",
+        )
 
 
 def _wrong(listen: Listen) -> Iterator[str]:

@@ -30,16 +30,24 @@ class Ground:
     The policy is not asked: whoever configures the gateway names its upstreams.
     """
 
-    __slots__ = ("_connect", "_isOwn")
+    __slots__ = ("_connect", "_isOwn", "_opening")
 
-    def __init__(self, connect: Connect, isOwn: Callable[[Address, int], bool]) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        isOwn: Callable[[Address, int], bool],
+        opening: Connect | None = None,
+    ) -> None:
         """
         Take the parts.
 
         @param isOwn: whether one of the gateway's own listeners is at an address
             and port.
+        @param opening: connects with what is said first, where the kernel can (RFC
+            7413); by default nothing does.
         """
         self._connect = connect
+        self._opening = opening or connect
         self._isOwn = isOwn
 
     async def open(self, host: Address | str, port: int, trip: Trip) -> Leg:
@@ -52,7 +60,10 @@ class Ground:
         usable = [each for each in addresses if not self._isOwn(each, port)]
         if not usable:
             raise leadsBack(host, port)
-        outlet = await self._connect(usable, port, lambda _: trip.left, trip.traveller)
+        # Where there are several, the first that answers is to be found out.
+        isOpening = trip.opening and len(usable) == 1
+        connect = self._opening if isOpening else self._connect
+        outlet = await connect(usable, port, lambda _: trip.left, trip.traveller)
         return Leg(outlet, outlet.bound)
 
 

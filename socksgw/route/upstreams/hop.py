@@ -34,7 +34,8 @@ class Hop:
     """
 
     __slots__ = (
-        "_host", "_manner", "_port", "_setDeadline", "_there", "name", "standing",
+        "_host", "_manner", "_opening", "_port", "_setDeadline", "_there", "name",
+        "standing",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +46,7 @@ class Hop:
         manner: Manner,
         setDeadline: SetDeadline,
         there: bool = False,
+        opening: bool = False,
     ) -> None:
         """
         Take the parts.
@@ -52,7 +54,9 @@ class Hop:
         @param host: where it is, as the hop before reaches it.
         @param manner: how it is spoken with.
         @param there: whether it looks names up; else they are looked up here.
+        @param opening: whether what is said to it first may go in the first packet.
         """
+        self._opening = opening
         self.name = standing.name
         self.standing = standing
         self._host = host
@@ -120,7 +124,8 @@ class Hop:
 
         @raise Again: on another one.
         """
-        manner, short = self._manner, trip.towards().within(patience)
+        manner = self._manner
+        short = trip.towards(self._opening).within(patience)
         leg = await self._reached(before, short)
         connection = leg.connection
         waiting = Patience(self._setDeadline, connection, short, trip)

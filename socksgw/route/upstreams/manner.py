@@ -7,7 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, final
 
-from socksgw.client.errors import LoginWanted, ProxyDistrusted, ProxyError
+from twisted.internet.error import ConnectError
+
+from socksgw.client.errors import (
+    LoginWanted,
+    ProxyDistrusted,
+    ProxyError,
+    unreached,
+)
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Proxy
 from socksgw.errors import SocksError, UpstreamFailed, UserRefused
@@ -125,7 +132,7 @@ class Manner:
         """
         Return a link on a connection to it, by TLS where that is wanted.
 
-        @raise ProxyError: it has not proved what it has to prove.
+        @raise ProxyError: it has not proved what it has to prove, or is not reached.
         """
         if self._tls is None:
             return ConnectionLink(connection)
@@ -133,6 +140,8 @@ class Manner:
             found = await self._tls.over(connection)
         except TLSFailed as e:
             raise ProxyDistrusted(str(e)) from None
+        except ConnectError as e:
+            raise unreached(e) from None
         if self._certified and not found.shown:
             raise LoginWanted(
                 "the proxy has not asked for a client certificate, which is the login "

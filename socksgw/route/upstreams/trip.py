@@ -67,9 +67,11 @@ class Trip:
 
     @ivar traveller: for whom.
     @ivar asked: what the last upstream is asked for.
+    @ivar opening: whether what is said first at its end may go in the first packet (RFC
+        7413).
     """
 
-    __slots__ = ("_clock", "_ends", "_names", "asked", "traveller")
+    __slots__ = ("_clock", "_ends", "_names", "asked", "opening", "traveller")
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Trip:
         clock: Callable[[], float],
         names: Names,
         asked: Asked = _CONNECT,
+        opening: bool = False,
     ) -> None:
         """
         Begin to count the time.
@@ -89,6 +92,7 @@ class Trip:
         self._names = names
         self.traveller = traveller
         self.asked = asked
+        self.opening = opening
         self._clock = clock
         self._ends = clock() + seconds
 
@@ -96,18 +100,31 @@ class Trip:
         """Return the same with less time, of which this is the most."""
         if seconds >= self.left:
             return self
-        return Trip(self.traveller, seconds, self._clock, self._names, self.asked)
+        return Trip(
+            self.traveller,
+            seconds,
+            self._clock,
+            self._names,
+            self.asked,
+            self.opening,
+        )
 
     @property
     def left(self) -> float:
         """The seconds that are left; may be negative."""
         return self._ends - self._clock()
 
-    def towards(self) -> Trip:
-        """Return the trip to the last upstream: all others are asked to connect."""
-        if self.asked == _CONNECT:
+    def towards(self, opening: bool = False) -> Trip:
+        """
+        Return the trip to the last upstream: all others are asked to connect.
+
+        @param opening: as the trip has it.
+        """
+        if self.asked == _CONNECT and self.opening is opening:
             return self
-        return Trip(self.traveller, self.left, self._clock, self._names)
+        return Trip(
+            self.traveller, self.left, self._clock, self._names, opening=opening
+        )
 
     async def lookUp(self, name: str) -> tuple[Address, ...]:
         """

@@ -58,3 +58,33 @@ def test_switch(tmp_path: Path, bits: str, remedy: str) -> None:
     assert remedy in warnings
     assert bool(warnings) == bool(remedy)
     assert examined(PORT + 'netns = "blue"', switch) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "bits", "error", "warning"),
+    [
+        ("socks6", "1", "", ""),
+        ("socks5", "3", "", ""),
+        ("https", "1", "", ""),
+        ("socks4a+tls", "1", "", ""),
+        ("http", "1", "goes with socks5, socks6 and TLS", ""),
+        ("socks4a", "1", "goes with socks5, socks6 and TLS", ""),
+        ("socks6", "2", "", "set it to 3"),
+        # Another check tells what is wrong with it.
+        ("socks7", "1", "", ""),
+    ],
+)
+def test_upstream(
+    tmp_path: Path, scheme: str, bits: str, error: str, warning: str
+) -> None:
+    """Likewise of an upstream, to which connections are made."""
+    switch = tmp_path / "switch"
+    switch.write_text(bits + "\n")
+    table = f'[[upstream]]\nname = "up"\nurl = "{scheme}://gw.example:1"\n'
+    config = loads(table + "fast_open = true\n", "gw.toml")
+    examineFastOpen(config, problems := Problems(), switch)
+    for found, expected in ((problems.errors, error), (problems.warnings, warning)):
+        assert [each.path for each in found] == ["upstream[0].fast_open"] * bool(
+            expected
+        )
+        assert expected in "".join(each.text for each in found)
