@@ -11,7 +11,14 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from socksgw.client.errors import LoginWanted, ProxyDistrusted, ProxyUnreachable
+from twisted.internet.error import ConnectError
+
+from socksgw.client.errors import (
+    LoginWanted,
+    ProxyDistrusted,
+    ProxyUnreachable,
+    unreached,
+)
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Accepted, Again
 from socksgw.system.connection import Connection
@@ -127,6 +134,9 @@ async def _secured(tls: Any, below: Connection, certified: bool) -> Connection:
         found = await tls.over(below)
     except TLSFailed as e:
         raise ProxyDistrusted(str(e)) from None
+    except ConnectError as e:
+        # The way to it has ended meanwhile.
+        raise unreached(e) from None
     if certified and not found.shown:
         raise LoginWanted("the proxy has not asked for a certificate")
     connection: Connection = found

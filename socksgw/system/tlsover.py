@@ -88,7 +88,7 @@ class TLSOver(Above):
             Its stream's connection has a L{Handshake<socksgw.system.tlsname.Handshake>}
             as app data.
         @raise TLSFailed: it did not work; the connection is closed.
-        @raise ConnectError: there was no connection (TCP Fast Open).
+        @raise ConnectError: there was no connection (TCP Fast Open), or no way any more.
         """
         stream = self._stream
         assert stream is not None
