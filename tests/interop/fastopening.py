@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from socksgw.client.fastopen import overFastOpen
 from tests.live import raw
 from tests.live.netns import served
 from tests.live.running import LOOPBACK, Running
+from tests.live.servers import program
 from tests.tools.waiting import until
 
 SWITCH = Path("/proc/sys/net/ipv4/tcp_fastopen")
@@ -63,6 +65,16 @@ quota = "4B/1d"
 """
     + LOOPBACK
 )
+#: A port to which no packet comes, as ICMP tells whoever sends one.
+AWAY = 6
+REJECTED = f"""
+table ip away {{
+    chain first {{
+        type filter hook input priority filter
+        tcp dport {AWAY} reject with icmp type host-unreachable
+    }}
+}}
+"""
 #: A gateway that has the first one as its upstream, and what cannot be reached.
 EDGE = (
     """
@@ -89,6 +101,7 @@ via = ["{name}"]
             ("refusing", "socks6://127.0.0.1:1", "2"),
             ("tls", "socks6+tls://127.0.0.1:PORT", "3"),
             ("refusing-tls", "https://127.0.0.1:1", "4"),
+            ("away", f"socks6://127.0.0.1:{AWAY}", "5"),
         )
     )
     + LOOPBACK
@@ -293,9 +306,11 @@ def through(world: World, gateway: Running) -> Iterator[tuple[str, Any]]:
         with closing(Wire()) as wire:
             asked(edge, 3)[1].close()
             yield "through tls", wire.first(world.port)
-        for port in (2, 4):
-            asked(edge, port)[1].close()
-        yield "through whom", [raw.end(edge, port)["reason"] for port in (2, 3, 4)]
+        with closing(Wire()) as wire:
+            for port in (2, 4, 5):
+                asked(edge, port)[1].close()
+            yield "through away", wire.first(AWAY)
+        yield "through whom", [raw.end(edge, port)["reason"] for port in (2, 3, 4, 5)]
         edge.healthy()
     finally:
         edge.kill()
@@ -388,6 +403,9 @@ def main() -> None:
     found: dict[str, Any] = {}
     world = World()
     SWITCH.write_text("3")
+    subprocess.run(
+        [program("nft", "nftables"), "-f", "-"], input=REJECTED, text=True, check=True
+    )
     tried(world, found)
     print(json.dumps(found))
     sys.stdout.flush()

@@ -105,9 +105,14 @@ def test_upstreamByTLS(found: Any) -> None:
 
 
 def test_upstreamThatCannotBeReached(found: Any) -> None:
-    """One that refuses the connection is told as that, though its dialogue has begun."""
+    """
+    One that refuses the connection is told as that, though its dialogue has begun, and
+    so is one of which a router tells that its host cannot be reached (ICMP, type 3 code
+    1).
+    """
+    assert found["through away"] == request(5)
     unreached = "upstream-unreachable"
-    assert found["through whom"] == [unreached, "upstream-tls", unreached]
+    assert found["through whom"] == [unreached, "upstream-tls", *[unreached] * 2]
 
 
 def test_program(found: Any) -> None:
