@@ -72,6 +72,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     },
     "importing/host.py": ("importing/squid/test_file.py", "lines are told by it"),
     "gateway/places.py": ("gateway/test_listeners.py", "listeners are at them"),
+    "console/examined.py": ("console/test_command.py", "it is what commands run"),
+    "console/explainlive.py": ("console/test_operating.py", "it asks a gateway"),
     "console/judging.py": ("console/test_diff.py", "the command prints what it says"),
     "gateway/cluster.py": ("interop/test_cluster.py", "gateways and a real Redis"),
     **{

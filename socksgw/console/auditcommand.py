@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from socksgw.config.defaults import defaultConfig
-from socksgw.config.loading import ConfigError, load
+from socksgw.config.loading import load
 from socksgw.config.schema import Config
-from socksgw.console.auditing import auditCommands
 from socksgw.console.export import exportMain
 from socksgw.console.follow import followMain
 from socksgw.console.search import rulePlace, searchMain
 from socksgw.console.signingkey import keyMain
 from socksgw.console.verify import verifyMain
-from socksgw.console.wanted import WrongUse, criteriaOf, joined
-from socksgw.system.output import coloured, readable, widthOf
+from socksgw.console.wanted import WrongUse, criteriaOf
+from socksgw.system.output import coloured, widthOf
 
-__all__ = ["AUDIT", "auditMain", "configuration", "journalIn", "journalOf", "ran"]
+__all__ = ["AUDIT", "configuration", "journalIn", "journalOf"]
 
 
 def configuration(file: str | None) -> Config:
@@ -97,34 +96,3 @@ AUDIT: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "search": _search,
     "export": _export,
 }
-
-
-def ran(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """
-    Run a command, and print what is wrong with its configuration.
-
-    @return: the exit status.
-    """
-    try:
-        return run(options)
-    except ConfigError as e:
-        for line in e.lines():
-            print(line, file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        return 0
-
-
-def auditMain(words: Sequence[str]) -> int:
-    """
-    Run C{socksgw audit}.
-
-    @param words: of the command line, from C{audit} on.
-    @return: the exit status.
-    """
-    readable(sys.stdout)
-    readable(sys.stderr)
-    parser = argparse.ArgumentParser(prog="socksgw")
-    auditCommands(parser.add_subparsers(metavar="COMMAND", required=True))
-    options = parser.parse_args(joined(words))
-    return ran(AUDIT[options.run], options)

@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from socksgw.console.usage import number
 from socksgw.console.wanted import TIMES, filters, times
 
-__all__ = ["Examples", "auditCommands", "configured", "number"]
+__all__ = ["Examples", "auditCommands", "configured"]
 
 _SEARCHED: Final = f"""\
 {TIMES}
@@ -70,17 +71,6 @@ def configured(parser: argparse.ArgumentParser) -> None:
         help="the gateway's configuration; default: that of a gateway without one, "
         "started in this directory",
     )
-
-
-def number(text: str) -> int:
-    """
-    Read how many lines are wanted.
-
-    @raise argparse.ArgumentTypeError: it is no number from 1 on.
-    """
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
 
 
 def auditCommands(commands: Any) -> None:

@@ -1,5 +1,8 @@
 """
 The C{socksgw} command: what runs each of its commands.
+
+A command imports what it needs when it runs: a health check asks C{status} every few
+seconds, OpenSSH runs C{connect} for each connection, and neither needs a gateway.
 """
 
 from __future__ import annotations
@@ -9,60 +12,22 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
-from socksgw.config.loading import load, refused
-from socksgw.config.schema import Config, GatewayConfig
-from socksgw.console.agent import agentMain
-from socksgw.console.auditcommand import AUDIT, configuration, journalOf, ran
-from socksgw.console.clientconfig import clientConfigMain
-from socksgw.console.completion import completionMain
-from socksgw.console.connect import connectMain
-from socksgw.console.diff import diffMain
-from socksgw.console.explain import explainFacts
-from socksgw.console.grant import grantMain
-from socksgw.console.help import helpMain
-from socksgw.console.importing import importMain
-from socksgw.console.init import initMain
-from socksgw.console.operating import explainLive, operateMain
-from socksgw.console.parser import makeParser
-from socksgw.console.passwd import (
-    HASHES,
-    SECRETS,
-    deleteMain,
-    listMain,
-    passwdMain,
-    verifyMain,
-)
-from socksgw.console.plugins import pluginsMain
-from socksgw.console.recorded import explainRecord
-from socksgw.console.report import reportMain
-from socksgw.console.run import runMain
-from socksgw.console.selftest.command import selftestMain
-from socksgw.console.suggest import suggestMain
-from socksgw.console.usage import commandsOf
-from socksgw.console.wanted import joined
-from socksgw.console.words import wordsOf
-from socksgw.errors import LookupFailed
-from socksgw.gateway.asked import factsAsked
-from socksgw.gateway.examination import Examination, examine
-from socksgw.gateway.host import HostAddresses
-from socksgw.gateway.keptroutes import KeptRoutes
-from socksgw.gateway.kernelroutes import KernelRoutes
-from socksgw.gateway.probedroutes import ProbedRoutes
-from socksgw.policy.entries import entriesOf
-from socksgw.route.resolver import lookUpNow
-from socksgw.system import brokerstart
-from socksgw.system.domains import OWN
+from socksgw.console.parser import COMMANDS, makeParser
+from socksgw.console.usage import commandsOf, joined
 from socksgw.system.output import readable
-from socksgw.wire.address import Address
 
 __all__ = ["main"]
 
+#: Runs a command, and returns the exit status.
+_Run = Callable[[argparse.Namespace], int]
+
 
 def _help(options: argparse.Namespace) -> int:
+    from socksgw.console.help import helpMain
+
     commands = commandsOf(makeParser())
     return helpMain(
         " ".join(options.topic),
@@ -74,63 +39,76 @@ def _help(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from twisted.internet import reactor
+    from socksgw.console.examined import checkMain
 
-    file = options.config or options.file
-    if file is None:
-        print("socksgw check: name the file: socksgw check FILE", file=sys.stderr)
-        return 2
-    config = load(file)
-    examination = examine(config, HostAddresses.of(config), reactor)
-    failed = bool(examination.errors or (options.strict and examination.warnings))
-    if options.json and not options.probe:
-        print("socksgw check: --json is for --probe", file=sys.stderr)
-        return 2
-    # With --json standard output has nothing else.
-    out = sys.stderr if options.json else sys.stdout
-    if failed or not options.json:
-        for line in examination.lines(
-            config, "cannot be used" if failed else "is good"
-        ):
-            print(line, file=out)
-    if failed:
-        return 2
-    if not options.probe:
-        return 0
-    # It takes the HTTP client and the upstreams' with it.
-    from socksgw.console.probe import probeMain
-
-    return probeMain(
-        config,
-        examination,
-        reactor,
-        options.timeout,
-        options.json,
-        sys.stdout,
-        sys.stderr,
-    )
+    return checkMain(options)
 
 
 def _passwd(options: argparse.Namespace) -> int:
-    kind = SECRETS if options.secrets else HASHES
-    file, user = options.file, options.user
-    if options.list:
-        if user is not None:
-            print("socksgw passwd: --list is for all users", file=sys.stderr)
-            return 2
-        return listMain(file, sys.stdout, sys.stderr, kind, options.json)
-    if user is None or options.json:
-        what = "name FILE and USER" if user is None else "--json is for --list"
-        print(f"socksgw passwd: {what}", file=sys.stderr)
-        return 2
-    if options.delete:
-        return deleteMain(file, user, sys.stderr, kind)
-    if options.verify:
-        return verifyMain(file, user, sys.stdin, sys.stderr, kind=kind)
-    return passwdMain(file, user, sys.stdin, sys.stderr, kind=kind)
+    from socksgw.console.passwd import passwdCommand
+
+    return passwdCommand(options, sys.stdin, sys.stdout, sys.stderr)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from socksgw.console.auditcommand import AUDIT
+
+    return AUDIT[options.run](options)
+
+
+def _suggest(options: argparse.Namespace) -> int:
+    from socksgw.console.examined import learnMain
+
+    return learnMain(options)
+
+
+def _grant(options: argparse.Namespace) -> int:
+    from socksgw.console.grant import grantMain
+
+    return grantMain(options, sys.stdout)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from socksgw.console.auditcommand import configuration, journalOf
+    from socksgw.console.report import reportMain
+
+    config = configuration(options.config)
+    journal = journalOf(options.config)
+    return reportMain(options, config, journal, sys.stdout)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    if options.live:
+        from socksgw.console.explainlive import explainLive
+
+        return explainLive(options, sys.stdout)
+    from socksgw.console.examined import explainMain
+
+    return explainMain(options)
+
+
+def _operate(options: argparse.Namespace) -> int:
+    from socksgw.console.operating import operateMain
+
+    return operateMain(options, sys.stdout)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from socksgw.console.init import initMain
+
+    def ask(question: str, default: str) -> str:
+        shown = f" [{default}]" if default else ""
+        print(f"{question}{shown} ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip() or default
+
+    return initMain(
+        options, ask if sys.stdin.isatty() else None, sys.stdout, sys.stderr
+    )
 
 
 def _import(options: argparse.Namespace) -> int:
+    from socksgw.console.importing import importMain
+
     return importMain(
         options.file,
         options.kind,
@@ -142,143 +120,60 @@ def _import(options: argparse.Namespace) -> int:
     )
 
 
-def _init(options: argparse.Namespace) -> int:
-    def ask(question: str, default: str) -> str:
-        shown = f" [{default}]" if default else ""
-        print(f"{question}{shown} ", end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip() or default
-
-    return initMain(
-        options, ask if sys.stdin.isatty() else None, sys.stdout, sys.stderr
-    )
-
-
-def _grant(options: argparse.Namespace) -> int:
-    return grantMain(options, sys.stdout)
-
-
-def _operate(options: argparse.Namespace) -> int:
-    return operateMain(options, sys.stdout)
-
-
-def _report(options: argparse.Namespace) -> int:
-    config = configuration(options.config)
-    journal = journalOf(options.config)
-    return reportMain(options, config, journal, sys.stdout)
-
-
-def _explain(options: argparse.Namespace) -> int:
-    if options.live:
-        return explainLive(options, sys.stdout)
-    config = configuration(options.config)
-    found = _examined(config)
-    status = _explained(options, config, found)
-    if found.errors:
-        for line in refused(config, found.errors).lines():
-            print(line, file=sys.stderr)
-        print(
-            f"{config.file}: has errors, so no gateway starts with it and decides like "
-            "that (socksgw check)",
-            file=sys.stderr,
-        )
-        return 2
-    return status
-
-
-def _explained(options: argparse.Namespace, config: Config, found: Examination) -> int:
-    ruleset, offers = found.ruleset, found.offers
-    if options.record is not None:
-        return explainRecord(
-            journalOf(options.config),
-            options.record,
-            config,
-            offers,
-            ruleset,
-            sys.stdout,
-            options.json,
-        )
-    if options.destination is None:
-        print("socksgw explain: name COMMAND HOST:PORT, or --record N", file=sys.stderr)
-        return 2
-    try:
-        facts = factsAsked(options, config)
-    except ValueError as e:
-        print(f"socksgw explain: {e}", file=sys.stderr)
-        return 2
-
-    domains = {listen.name: listen.domain for listen in config.listen}
-    listener = offers.known(facts).listener or ""
-
-    def lookUp(name: str) -> tuple[Address, ...]:
-        if domains.get(listener, OWN).name:
-            raise LookupFailed(f"the name servers of {domains[listener]} are not asked")
-        if config.resolver.servers:
-            raise LookupFailed("the configuration's own name servers are not asked")
-        return lookUpNow(name, config.resolver.family)
-
-    return explainFacts(
-        facts,
-        offers,
-        ruleset,
-        lookUp,
-        sys.stdout,
-        options.json,
-        partial(entriesOf, config),
-    )
-
-
-def _examined(config: Config, host: HostAddresses | None = None) -> Examination:
-    """
-    Examine a configuration, whose policy must be without errors.
-
-    @param host: what leads to this host; by default that is asked when it matters.
-    @raise ConfigError: the policy has errors; others are in the result.
-    """
-    from twisted.internet import reactor
-
-    found = examine(config, host or HostAddresses.of(config), reactor)
-    if found.unclear:
-        raise refused(config, found.errors)
-    return found
-
-
 def _diff(options: argparse.Namespace) -> int:
-    judges = []
-    # Both are judged at one moment, as it were.
-    ask = cache(lambda: KeptRoutes(KernelRoutes))
-    probe = cache(lambda: KeptRoutes(ProbedRoutes))
-    for config in (load(options.old), load(options.new)):
-        found = _examined(config, HostAddresses.of(config, ask, probe))
-        if found.errors:
-            for line in refused(config, found.errors).lines():
-                print(f"warning: {line}", file=sys.stderr)
-        judges.append((config, found.ruleset, found.offers))
-    journal = options.replay or journalOf(options.old)
-    old, new = judges
-    return diffMain(old, new, journal, sys.stdout)
+    from socksgw.console.examined import compareMain
 
-
-def _suggest(options: argparse.Namespace) -> int:
-    config = configuration(options.config)
-    found = _examined(config)
-    for line in refused(config, found.errors).lines() if found.errors else ():
-        print(f"warning: {line}", file=sys.stderr)
-    return suggestMain(
-        options,
-        config,
-        found.ruleset,
-        found.offers,
-        HostAddresses.of(config),
-        journalOf(options.config),
-        sys.stdout,
-    )
+    return compareMain(options)
 
 
 def _clientConfig(options: argparse.Namespace) -> int:
+    from socksgw.console.auditcommand import configuration
+    from socksgw.console.clientconfig import clientConfigMain
+
     return clientConfigMain(configuration(options.config), options, sys.stdout)
 
 
+def _agent(options: argparse.Namespace) -> int:
+    from socksgw.console.agent import agentMain
+
+    return agentMain(options)
+
+
+def _connect(options: argparse.Namespace) -> int:
+    from socksgw.console.connect import connectMain
+
+    return connectMain(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from socksgw.console.run import runMain
+
+    return runMain(options)
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from socksgw.console.selftest.command import selftestMain
+
+    return selftestMain(options)
+
+
+def _plugins(_: argparse.Namespace) -> int:
+    from socksgw.console.plugins import pluginsMain
+
+    return pluginsMain(sys.stdout)
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from socksgw.console.completion import completionMain
+    from socksgw.console.words import wordsOf
+
+    return completionMain(options.shell, wordsOf(makeParser()), sys.stdout)
+
+
 def _broker(options: argparse.Namespace) -> int:
+    from socksgw.config.schema import GatewayConfig
+    from socksgw.system import brokerstart
+
     where = options.socket or Path(GatewayConfig().netns_dir) / f"{options.name}.sock"
     # The broker imports little, and stays small: without what is imported here.
     python = [sys.executable, "-m", brokerstart.__name__]
@@ -288,20 +183,18 @@ def _broker(options: argparse.Namespace) -> int:
     return brokerstart.brokerMain(options.name, where, options.user)
 
 
-def _completion(options: argparse.Namespace) -> int:
-    return completionMain(options.shell, wordsOf(makeParser()), sys.stdout)
-
-
-def _plugins(_: argparse.Namespace) -> int:
-    return pluginsMain(sys.stdout)
-
-
 #: What runs each command, by its name in the parsed options.
-_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
-    **AUDIT,
+_RUN: Final[Mapping[str, _Run]] = {
     "help": _help,
     "check": _check,
     "passwd": _passwd,
+    "verify": _audit,
+    "key": _audit,
+    "follow": _audit,
+    "search": _audit,
+    "export": _audit,
+    "suggest": _suggest,
+    "grant": _grant,
     "report": _report,
     "explain": _explain,
     "sessions": _operate,
@@ -310,20 +203,34 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "reload": _operate,
     "restart": _operate,
     "drain": _operate,
-    "diff": _diff,
     "init": _init,
     "import": _import,
-    "grant": _grant,
-    "suggest": _suggest,
+    "diff": _diff,
     "client-config": _clientConfig,
-    "agent": agentMain,
-    "connect": connectMain,
-    "run": runMain,
-    "selftest": selftestMain,
+    "agent": _agent,
+    "connect": _connect,
+    "run": _run,
+    "selftest": _selftest,
     "plugins": _plugins,
     "completion": _completion,
     "netns-broker": _broker,
 }
+#: Those that read no configuration of a gateway, and start without its parts.
+_WITHOUT: Final = frozenset({"connect", "run"})
+
+
+def _configured(run: _Run, options: argparse.Namespace) -> int:
+    """Run a command, and print what is wrong with its configuration."""
+    from socksgw.config.problems import ConfigError
+
+    try:
+        return run(options)
+    except ConfigError as e:
+        for line in e.lines():
+            print(line, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -335,8 +242,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     readable(sys.stdout)
     readable(sys.stderr)
-    options = makeParser().parse_args(joined(arguments))
-    return ran(_COMMANDS[options.run], options)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    first = words[0] if words else ""
+    parser = makeParser(first if first in COMMANDS else None)
+    if first in _WITHOUT:
+        options = parser.parse_args(words)
+        return _RUN[options.run](options)
+    options = parser.parse_args(joined(words))
+    return _configured(_RUN[options.run], options)
 
 
 if __name__ == "__main__":

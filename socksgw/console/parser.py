@@ -5,24 +5,13 @@ The command line of C{socksgw}: its commands, and what each of them takes.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Final
 
-from socksgw.console import agent, connect, run
-from socksgw.console.auditing import auditCommands, configured
-from socksgw.console.clientconfig import KINDS
-from socksgw.console.completion import completionCommand
-from socksgw.console.grant import grantCommands
-from socksgw.console.importing import importingCommand
-from socksgw.console.init import initCommand
-from socksgw.console.learning import learningCommands
-from socksgw.console.operating import operatingCommands
-from socksgw.console.report import reportOptions
-from socksgw.console.selftest import command as selftest
-from socksgw.console.usage import Parser
-from socksgw.console.version import Version
-from socksgw.wire.levels import FACTS
+from socksgw.console.usage import Parser, Version
 
-__all__ = ["makeParser"]
+__all__ = ["COMMANDS", "makeParser"]
 
 
 def _seconds(text: str) -> float:
@@ -38,26 +27,7 @@ def _seconds(text: str) -> float:
     return found
 
 
-def makeParser() -> argparse.ArgumentParser:
-    """
-    Return the parser of the command line.
-
-    @return: what it parses has the command's name as C{run}.
-    """
-    parser = Parser(
-        prog="socksgw",
-        description="Administer a SOCKS gateway, which is started by: "
-        "twistd -n socksgw",
-        epilog="Each command explains itself: socksgw COMMAND --help. The manual: "
-        "socksgw help",
-    )
-    parser.add_argument(
-        "--version",
-        action=Version,
-        help="tell version and commit, and the versions of what it runs on",
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
+def _help(commands: Any) -> None:
     manual = commands.add_parser(
         "help",
         help="print the manual: its chapters, keys of the configuration",
@@ -71,6 +41,8 @@ def makeParser() -> argparse.ArgumentParser:
     )
     manual.set_defaults(run="help")
 
+
+def _check(commands: Any) -> None:
     check = commands.add_parser(
         "check",
         help="check a configuration, and tell what it exposes",
@@ -101,6 +73,8 @@ def makeParser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run="check")
 
+
+def _passwd(commands: Any) -> None:
     passwd = commands.add_parser(
         "passwd",
         help="set, list, check or delete users in a file for the passwd: or secrets: "
@@ -141,9 +115,27 @@ def makeParser() -> argparse.ArgumentParser:
     )
     passwd.set_defaults(run="passwd")
 
+
+def _audit(commands: Any) -> None:
+    from socksgw.console.auditing import auditCommands
+
     auditCommands(commands)
+
+
+def _suggest(commands: Any) -> None:
+    from socksgw.console.learning import learningCommands
+
     learningCommands(commands)
+
+
+def _grant(commands: Any) -> None:
+    from socksgw.console.grant import grantCommands
+
     grantCommands(commands)
+
+
+def _report(commands: Any) -> None:
+    from socksgw.console.report import reportOptions
 
     reporting = commands.add_parser(
         "report",
@@ -154,6 +146,11 @@ def makeParser() -> argparse.ArgumentParser:
     )
     reportOptions(reporting)
     reporting.set_defaults(run="report")
+
+
+def _explain(commands: Any) -> None:
+    from socksgw.console.auditing import configured
+    from socksgw.wire.levels import FACTS
 
     explain = commands.add_parser(
         "explain",
@@ -245,11 +242,26 @@ def makeParser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--ca", metavar="FILE", help="with --live: as of sessions")
 
+
+def _operating(commands: Any) -> None:
+    from socksgw.console.operating import operatingCommands
+
     operatingCommands(commands)
 
+
+def _init(commands: Any) -> None:
+    from socksgw.console.init import initCommand
+
     initCommand(commands)
+
+
+def _import(commands: Any) -> None:
+    from socksgw.console.importing import importingCommand
+
     importingCommand(commands)
 
+
+def _diff(commands: Any) -> None:
     diff = commands.add_parser(
         "diff",
         help="show which recorded decisions another policy would change",
@@ -268,6 +280,11 @@ def makeParser() -> argparse.ArgumentParser:
     )
     diff.set_defaults(run="diff")
 
+
+def _clientConfig(commands: Any) -> None:
+    from socksgw.console.auditing import configured
+    from socksgw.console.clientconfig import KINDS
+
     kinds = commands.add_parser(
         "client-config",
         help="print what brings clients to the gateway",
@@ -280,6 +297,10 @@ def makeParser() -> argparse.ArgumentParser:
         kind.options(printing)
         printing.set_defaults(run="client-config", kind=word)
 
+
+def _agent(commands: Any) -> None:
+    from socksgw.console import agent
+
     onWorkstation = commands.add_parser(
         "agent",
         help=agent.HELP,
@@ -288,6 +309,10 @@ def makeParser() -> argparse.ArgumentParser:
     )
     agent.options(onWorkstation)
     onWorkstation.set_defaults(run="agent")
+
+
+def _connect(commands: Any) -> None:
+    from socksgw.console import connect
 
     connecting = commands.add_parser(
         "connect",
@@ -298,6 +323,10 @@ def makeParser() -> argparse.ArgumentParser:
     connect.options(connecting)
     connecting.set_defaults(run="connect")
 
+
+def _run(commands: Any) -> None:
+    from socksgw.console import run
+
     running = commands.add_parser(
         "run",
         help=run.HELP,
@@ -306,6 +335,10 @@ def makeParser() -> argparse.ArgumentParser:
     )
     run.options(running)
     running.set_defaults(run="run")
+
+
+def _selftest(commands: Any) -> None:
+    from socksgw.console.selftest import command as selftest
 
     trying = commands.add_parser(
         "selftest",
@@ -316,6 +349,8 @@ def makeParser() -> argparse.ArgumentParser:
     selftest.options(trying)
     trying.set_defaults(run="selftest")
 
+
+def _plugins(commands: Any) -> None:
     plugins = commands.add_parser(
         "plugins",
         help="list the methods, checkers and sinks found, and the broken ones",
@@ -325,8 +360,14 @@ def makeParser() -> argparse.ArgumentParser:
     )
     plugins.set_defaults(run="plugins")
 
+
+def _completion(commands: Any) -> None:
+    from socksgw.console.completion import completionCommand
+
     completionCommand(commands)
 
+
+def _broker(commands: Any) -> None:
     broker = commands.add_parser(
         "netns-broker",
         help="hand out sockets of a network namespace to the gateway",
@@ -352,4 +393,60 @@ def makeParser() -> argparse.ArgumentParser:
         "gateway.netns_dir",
     )
     broker.set_defaults(run="netns-broker")
+
+
+#: What adds each command to the parser, in the order of the help.
+COMMANDS: Final[Mapping[str, Callable[[Any], None]]] = {
+    "help": _help,
+    "check": _check,
+    "passwd": _passwd,
+    "audit": _audit,
+    "suggest": _suggest,
+    "grant": _grant,
+    "report": _report,
+    "explain": _explain,
+    "sessions": _operating,
+    "kill": _operating,
+    "status": _operating,
+    "reload": _operating,
+    "restart": _operating,
+    "drain": _operating,
+    "init": _init,
+    "import": _import,
+    "diff": _diff,
+    "client-config": _clientConfig,
+    "agent": _agent,
+    "connect": _connect,
+    "run": _run,
+    "selftest": _selftest,
+    "plugins": _plugins,
+    "completion": _completion,
+    "netns-broker": _broker,
+}
+
+
+def makeParser(only: str | None = None) -> argparse.ArgumentParser:
+    """
+    Return the parser of the command line.
+
+    @param only: a key of L{COMMANDS}: the parser knows this command, and nothing is
+        imported for others; L{None} for all commands.
+    @return: what it parses has the command's name as C{run}.
+    """
+    parser = Parser(
+        prog="socksgw",
+        description="Administer a SOCKS gateway, which is started by: "
+        "twistd -n socksgw",
+        epilog="Each command explains itself: socksgw COMMAND --help. The manual: "
+        "socksgw help",
+    )
+    parser.add_argument(
+        "--version",
+        action=Version,
+        help="tell version and commit, and the versions of what it runs on",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    # Some commands are added together.
+    for add in dict.fromkeys(COMMANDS.values() if only is None else [COMMANDS[only]]):
+        add(commands)
     return parser

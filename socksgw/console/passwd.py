@@ -6,6 +6,7 @@ A password is asked for, or read from standard input; it is never an argument.
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import hmac
 import json
@@ -24,7 +25,15 @@ from socksgw.login.secrets import readSecrets, setSecret
 from socksgw.login.userfile import PasswordFileError, WrongLine, removeUser
 from socksgw.system.output import printable
 
-__all__ = ["HASHES", "SECRETS", "deleteMain", "listMain", "passwdMain", "verifyMain"]
+__all__ = [
+    "HASHES",
+    "SECRETS",
+    "deleteMain",
+    "listMain",
+    "passwdCommand",
+    "passwdMain",
+    "verifyMain",
+]
 
 Ask = Callable[[str], str]
 
@@ -229,3 +238,30 @@ def verifyMain(
     else:
         print(f"socksgw: {file} has no user {name}", file=err)
     return 0 if right else 1
+
+
+def passwdCommand(
+    options: argparse.Namespace, given: TextIO, out: TextIO, err: TextIO
+) -> int:
+    """
+    Do what the options say.
+
+    @param given: where a password is read from.
+    @return: the exit status.
+    """
+    kind = SECRETS if options.secrets else HASHES
+    file, user = options.file, options.user
+    if options.list:
+        if user is not None:
+            print("socksgw passwd: --list is for all users", file=err)
+            return 2
+        return listMain(file, out, err, kind, options.json)
+    if user is None or options.json:
+        what = "name FILE and USER" if user is None else "--json is for --list"
+        print(f"socksgw passwd: {what}", file=err)
+        return 2
+    if options.delete:
+        return deleteMain(file, user, err, kind)
+    if options.verify:
+        return verifyMain(file, user, given, err, kind=kind)
+    return passwdMain(file, user, given, err, kind=kind)

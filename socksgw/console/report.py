@@ -17,8 +17,9 @@ from attrs import evolve, fields_dict
 
 from socksgw.config.problems import nearest
 from socksgw.config.schema import Config
-from socksgw.console.auditing import Examples, configured, number
+from socksgw.console.auditing import Examples, configured
 from socksgw.console.search import tellOdd
+from socksgw.console.usage import number
 from socksgw.console.verify import remedy
 from socksgw.console.wanted import TIMES, WrongUse, criteriaOf, filters, times
 from socksgw.console.warehouses import warehouseOf

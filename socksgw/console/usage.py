@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
-from typing import Final, NoReturn, final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NoReturn, final
 
-from socksgw.config.problems import nearest
-
-__all__ = ["Parser", "commandsOf"]
+__all__ = ["Parser", "Version", "commandsOf", "joined", "number"]
 
 #: What argparse says of a word that is none of some; quoted in some versions.
 _CHOICE: Final = re.compile(
     r"invalid choice: '([^']*)' \(choose from (.*)\)", re.DOTALL
 )
+#: What a time before now begins with.
+_BACK: Final = re.compile(r"-\d")
 
 
 @final
@@ -31,9 +31,32 @@ class Parser(argparse.ArgumentParser):
         """As C{argparse.ArgumentParser.error}."""
         match = _CHOICE.search(message)
         if match is not None:
+            from socksgw.config.problems import nearest
+
             known = [each.strip("'") for each in match[2].split(", ")]
             message += nearest(match[1], known)
         super().error(message)
+
+
+@final
+class Version(argparse.Action):
+    """Prints version and commit, and what the program runs on, and ends it."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **more)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        """As C{argparse.Action.__call__}."""
+        from socksgw.console.version import told
+
+        print(told())
+        parser.exit()
 
 
 def commandsOf(
@@ -53,3 +76,31 @@ def commandsOf(
                 for below, command in commandsOf(inner).items():
                     found[f"{name} {below}"] = command
     return found
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """
+    Join options of times and their values.
+
+    argparse takes C{-2h} for an option, unless it stands behind an equals sign.
+
+    @param arguments: those of the command line.
+    """
+    words: list[str] = []
+    for word in arguments:
+        if words and words[-1] in ("--since", "--until") and _BACK.match(word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
+
+
+def number(text: str) -> int:
+    """
+    Read how many lines are wanted.
+
+    @raise argparse.ArgumentTypeError: it is no number from 1 on.
+    """
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)

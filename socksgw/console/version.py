@@ -4,15 +4,13 @@ What C{--version} tells: the program, and what it runs on.
 
 from __future__ import annotations
 
-import argparse
 import platform
 import subprocess
-from collections.abc import Sequence
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any, Final, NoReturn, final
+from typing import Final
 
-__all__ = ["Version", "told"]
+__all__ = ["told"]
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 #: Where C{make dist} writes which commit a distribution is made of.
@@ -77,22 +75,3 @@ def _compiled() -> bool:
     """Return whether the hot path is machine code, and not Python's."""
     spec = util.find_spec("socksgw.session.session")
     return spec is not None and not str(spec.origin).endswith((".py", ".pyc"))
-
-
-@final
-class Version(argparse.Action):
-    """Prints what L{told} returns, and ends the program."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, **more)
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> NoReturn:
-        """As C{argparse.Action.__call__}."""
-        print(told())
-        parser.exit()

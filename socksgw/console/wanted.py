@@ -5,9 +5,7 @@ Options that say which lines of the journal are wanted.
 from __future__ import annotations
 
 import argparse
-import re
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
@@ -17,10 +15,8 @@ from socksgw.config.problems import nearest
 from socksgw.records.criteria import Criteria
 from socksgw.records.times import momentOf
 
-__all__ = ["TIMES", "WrongUse", "criteriaOf", "filters", "joined", "spanOf", "times"]
+__all__ = ["TIMES", "WrongUse", "criteriaOf", "filters", "spanOf", "times"]
 
-#: What a time before now begins with.
-_BACK: Final = re.compile(r"-\d")
 TIMES: Final = (
     "Times are in UTC, as the journal's: 2026-03-02, 2026-03-02T10:00, also with an "
     "offset (+01:00), 10:30 (of today), now, today, yesterday, monday; or back from now: "
@@ -121,23 +117,6 @@ def filters(parser: argparse.ArgumentParser, lines: bool = True) -> None:
         default=[],
         help="a field of the line has this value; may be repeated, and all must hold",
     )
-
-
-def joined(arguments: Sequence[str] | None) -> list[str]:
-    """
-    Join options of times and their values.
-
-    argparse takes C{-2h} for an option, unless it stands behind an equals sign.
-
-    @param arguments: those of the command line; L{None} for the process's.
-    """
-    words: list[str] = []
-    for word in sys.argv[1:] if arguments is None else arguments:
-        if words and words[-1] in ("--since", "--until") and _BACK.match(word):
-            words[-1] += f"={word}"
-        else:
-            words.append(word)
-    return words
 
 
 def criteriaOf(options: argparse.Namespace) -> Criteria:

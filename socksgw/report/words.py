@@ -4,9 +4,10 @@ Values of a report as people read them.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from socksgw.report.sheets import Column, Report
+if TYPE_CHECKING:
+    from socksgw.report.sheets import Column, Report
 
 __all__ = ["counted", "headline", "moment", "octets", "shown"]
 

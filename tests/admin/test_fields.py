@@ -14,7 +14,7 @@ from socksgw.session.stage import Stage
 def test_withoutTheGateway() -> None:
     """Commands that ask a running gateway do not import one."""
     program = (
-        "import sys, socksgw.console.command\n"
+        "import sys, socksgw.console.operating, socksgw.console.grant\n"
         "sys.exit('socksgw.gateway.gateway' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

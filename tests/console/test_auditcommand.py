@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from socksgw.console import entry
-from socksgw.console.auditcommand import AUDIT, auditMain
+from socksgw.console.auditcommand import AUDIT
+from socksgw.console.command import main
 from socksgw.console.parser import makeParser
 from socksgw.console.usage import commandsOf
 from tests.live.running import environment
@@ -19,7 +19,7 @@ from tests.tools.journals import chainOf, decision, written
 
 STARTED = """
 import sys
-from socksgw.console.entry import main
+from socksgw.console.command import main
 status = main(["audit", "search", "--user", "alice", "--json"])
 wrong = ("socksgw.gateway.gateway", "socksgw.session", "twisted.internet.reactor")
 print(status, [name for name in wrong if name in sys.modules])
@@ -47,7 +47,7 @@ def test_alone(tmp_path: Path) -> None:
 def test_sameHelp(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each is described as in the manual."""
     with pytest.raises(SystemExit) as caught:
-        entry.main(["audit", name, "--help"])
+        main(["audit", name, "--help"])
     assert caught.value.code == 0
     whole = commandsOf(makeParser())[f"audit {name}"].format_help()
     assert capsys.readouterr().out == whole
@@ -61,9 +61,9 @@ def test_statuses(
     """Of wrong use, of a wrong configuration, and of a journal that is not there."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
-        auditMain(["audit", "serach"])
+        main(["audit", "serach"])
     assert caught.value.code == 2
     (tmp_path / "gw.toml").write_text("x = 1\n")
-    assert auditMain(["audit", "verify", "--config", "gw.toml"]) == 2
+    assert main(["audit", "verify", "--config", "gw.toml"]) == 2
     assert "gw.toml:1: x: unknown key" in capsys.readouterr().err
-    assert auditMain(["audit", "search", "--user", "alice"]) == 2
+    assert main(["audit", "search", "--user", "alice"]) == 2

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from socksgw.console.command import _RUN, main
+from socksgw.console.parser import COMMANDS, makeParser
+from socksgw.console.usage import commandsOf
 from tests.fakes.journal import Kept, event
 from tests.live.running import ROOT, environment, socksgw, socksgwProcess
 
@@ -171,3 +174,63 @@ def test_anAsciiTerminalShowsEveryLine(tmp_path: Path) -> None:
     text = (ended.stdout + ended.stderr).decode("ascii")
     assert "n\\xf6me" in text
     assert "Traceback" not in text
+
+
+#: Each ends with status 3: there is nothing at these places.
+_NOBODY = {
+    "connect": ("connect", "db.example", "22", "--proxy", "socks5://127.0.0.1:1"),
+    "run": ("run", "--proxy", "socks5://127.0.0.1:1", "true"),
+    "status": ("status", "--endpoint", "unix:/nonexistent/admin.sock"),
+}
+_STARTED = """
+import sys
+from socksgw.console.command import main
+status = main(sys.argv[1:])
+print(status, *sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "others"),
+    [
+        ("connect", "client", ("config", "relay", "session")),
+        ("run", "run.running", ("session",)),
+        ("status", "console.live", ("client", "session.session", "records", "run")),
+    ],
+)
+def test_aCommandImportsNoOther(name: str, own: str, others: tuple[str, ...]) -> None:
+    """OpenSSH and health checks start these all the time."""
+    done = subprocess.run(
+        [sys.executable, "-c", _STARTED, *_NOBODY[name]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    status, *modules = done.stdout.split()
+    assert status == "3", done.stderr
+    assert f"socksgw.{own}" in modules
+    never = (
+        *("gateway", "policy", "route", "audit", "warehouse", "agent", "importing"),
+        *("console.examined", "console.report", "console.selftest", *others),
+    )
+    assert [each for each in never if f"socksgw.{each}" in modules] == []
+    assert "pyroute2" not in modules
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_oneIsAsAmongAll(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of a command that is parsed alone is that of the manual."""
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == commandsOf(makeParser())[name].format_help()
+
+
+def test_everyCommandIsRun() -> None:
+    """None is parsed that nothing runs, and the table has no other."""
+    parsed = commandsOf(makeParser())
+    runs = {parser.get_default("run") for parser in parsed.values()}
+    # Those that have commands below them are none themselves.
+    assert runs - {None} == {*_RUN}
+    assert [name for name in parsed if " " not in name] == [*COMMANDS]

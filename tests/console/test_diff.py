@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from socksgw.console import judging
-from socksgw.console.entry import main
+from socksgw.console.command import main
 from socksgw.records import workers
 from tests.live.clients import GREETING, four, opened, request5
 from tests.live.datagrams import Association, Echo

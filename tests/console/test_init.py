@@ -151,7 +151,7 @@ def test_itAsks(tmp_path: Path) -> None:
     parent, child = pty.openpty()
     made = tmp_path / "gw.toml"
     with subprocess.Popen(
-        [sys.executable, "-m", "socksgw.console.entry", "init", "-o", str(made)],
+        [sys.executable, "-m", "socksgw.console.command", "init", "-o", str(made)],
         stdin=child,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

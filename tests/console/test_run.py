@@ -5,12 +5,13 @@ C{tests/interop/test_run.py}.
 
 from __future__ import annotations
 
+import argparse
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from socksgw.console.entry import main
+from socksgw.console.command import main
 from tests.live.running import running, socksgwProcess
 from tests.live.servers import freePort
 
@@ -48,6 +49,20 @@ def test_noProgram(capsys: pytest.CaptureFixture[str]) -> None:
         main(["run", "--proxy", PROXY])
     assert raised.value.code == 2
     assert "PROGRAM" in capsys.readouterr().err
+
+
+def test_argumentsAreThePrograms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands behind it is left as it is, also what is a time to other commands."""
+    seen: list[list[str]] = []
+
+    def note(options: argparse.Namespace) -> int:
+        seen.append(options.arguments)
+        return 7
+
+    monkeypatch.setattr("socksgw.console.run.runMain", note)
+    words = ["--since", "-2h", "--proxy", "--", "-v"]
+    assert main(["run", "--proxy", PROXY, "true", *words]) == 7
+    assert seen == [words]
 
 
 def test_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

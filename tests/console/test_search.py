@@ -12,8 +12,7 @@ import pytest
 
 from socksgw.console.command import main
 from socksgw.console.parser import makeParser
-from socksgw.console.usage import commandsOf
-from socksgw.console.wanted import joined
+from socksgw.console.usage import commandsOf, joined
 from tests.fakes.journal import Kept
 from tests.tools import traffic
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 
 from socksgw.console.parser import makeParser
-from socksgw.console.wanted import WrongUse, criteriaOf, joined
+from socksgw.console.usage import joined
+from socksgw.console.wanted import WrongUse, criteriaOf
 from socksgw.records.criteria import Criteria
 
 

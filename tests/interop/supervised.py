@@ -32,7 +32,7 @@ PAGE = b"the far page"
 FAR = {socket.AF_INET: "10.5.5.1", socket.AF_INET6: "fd00:5::1"}
 GATEWAY = ("10.9.9.1", "fd00:9::1")
 PORT = 1080
-SOCKSGW = (sys.executable, "-m", "socksgw.console.entry", "run")
+SOCKSGW = (sys.executable, "-m", "socksgw.console.command", "run")
 NOBODY = 65534
 #: ETH_P_ALL of linux/if_ether.h.
 _EVERYTHING = 3
@@ -343,7 +343,7 @@ def main(directory: Path, folder: Path) -> None:
         "signal": ground.run("sh", "-c", "kill -KILL $$"),
         "missing": ground.run("no-such-program"),
         "nested": ground.run(
-            *(sys.executable, "-m", "socksgw.console.entry", "run", "true"),
+            *(sys.executable, "-m", "socksgw.console.command", "run", "true"),
         ),
         "unreachable": ground.run("true", proxy="socks5://10.9.9.1:9"),
         "forwarded": forwarded(ground),

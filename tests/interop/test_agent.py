@@ -120,7 +120,7 @@ def test_run(
     shell = f"{get}far.example:{server.port}/run; {get}secret.example/"
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "socksgw.console.entry", "run", "-v"),
+            *(sys.executable, "-m", "socksgw.console.command", "run", "-v"),
             "sh",
             "-c",
             shell,

@@ -140,7 +140,7 @@ def _installed(directory: Path) -> Path:
     (made / "pyvenv.cfg").write_text("home = /opt/python/bin\n")
     (made / "bin" / "python").symlink_to(f"/opt/python/bin/{version}")
     for program_, module, name in (
-        ("socksgw", "socksgw.console.entry", "main"),
+        ("socksgw", "socksgw.console.command", "main"),
         ("twistd", "twisted.scripts.twistd", "run"),
     ):
         path = made / "bin" / program_

@@ -15,7 +15,7 @@ ONE = 'echo 1 > /proc/sys/user/max_user_namespaces; exec "$@"'
 
 def test_oneNamespace() -> None:
     """Where its own user namespace is one too many, it is not said of the filter."""
-    socksgw = (sys.executable, "-m", "socksgw.console.entry", "run", "--isolate")
+    socksgw = (sys.executable, "-m", "socksgw.console.command", "run", "--isolate")
     done = subprocess.run(
         [program("unshare", "util-linux"), "-Ur", "sh", "-c", ONE, "sh", *socksgw,
          "--proxy", "socks5://127.0.0.1:9", "true"],

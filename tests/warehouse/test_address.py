@@ -43,7 +43,8 @@ def test_nothingLargeIsImported() -> None:
     commands.
     """
     program = (
-        "import sys, socksgw.tap, socksgw.gateway.factory, socksgw.console.command; "
+        "import sys, socksgw.tap, socksgw.gateway.factory, socksgw.console.examined; "
+        "from socksgw.console.parser import makeParser; makeParser(); "
         "from socksgw.audit.sinks.discovery import findSinks; "
         "assert 'sql' in findSinks()[0]; "
         "print([m for m in ('sqlalchemy', 'psycopg') if m in sys.modules])"
