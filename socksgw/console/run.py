@@ -53,8 +53,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="give the program a network of its own, from which it reaches nothing "
         "but the gateway, even if it means to; this host's 127.0.0.1 is out of reach",
     )
-    add("program", metavar="PROGRAM", help="the program")
-    add("arguments", metavar="...", nargs=argparse.REMAINDER, help="its arguments")
+    # What argparse has for commands below a command leaves each "--" behind it alone.
+    add(
+        "words",
+        metavar="PROGRAM",
+        nargs=argparse.PARSER,
+        help="the program, and its arguments",
+    )
 
 
 def _said(text: str, status: int) -> int:
@@ -80,7 +85,9 @@ def runMain(options: argparse.Namespace) -> int:
         # The program has the same environment, and is to have no login.
         os.environ.pop(options.password_env, None)
     keeper = Keeper() if options.isolate else None
-    program = Program([options.program, *options.arguments], calls, keeper)
+    # Older versions of argparse hand over the one that ends the options.
+    words = options.words[options.words[0] == "--" :]
+    program = Program(words, calls, keeper)
 
     from socksgw.run.running import Gateway, run
     from socksgw.wire.codes import SOCKS5, SOCKS6

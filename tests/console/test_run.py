@@ -5,7 +5,6 @@ C{tests/interop/test_run.py}.
 
 from __future__ import annotations
 
-import argparse
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,22 +50,11 @@ def test_noProgram(capsys: pytest.CaptureFixture[str]) -> None:
     assert "PROGRAM" in capsys.readouterr().err
 
 
-def test_argumentsAreThePrograms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands behind it is left as it is, also what is a time to other commands."""
-    seen: list[list[str]] = []
-
-    def note(options: argparse.Namespace) -> int:
-        seen.append(options.arguments)
-        return 7
-
-    monkeypatch.setattr("socksgw.console.run.runMain", note)
-    words = ["--since", "-2h", "--proxy", "--", "-v"]
-    assert main(["run", "--proxy", PROXY, "true", *words]) == 7
-    assert seen == [words]
-
-
-def test_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program does not see the variable that has the password."""
+def test_handedOver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The program gets each argument as it is, also what other commands take for a time,
+    and not the variable that has the password.
+    """
     users = str(tmp_path / "users")
     done = socksgwProcess("passwd", users, "alice", stdin="canary\n")
     assert done.returncode == 0, done.stderr
@@ -78,11 +66,12 @@ def test_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with contextmanager(running)(tmp_path, text):
         monkeypatch.setenv("MY_PASSWORD", "canary")
-        proxy = f"socks5://127.0.0.1:{port}"
-        done = socksgwProcess(
-            *("run", "--proxy", proxy, "--user", "alice"),
-            *("--password-env", "MY_PASSWORD", "env"),
-        )
-    assert done.returncode == 0, done.stderr
-    assert "PATH=" in done.stdout
-    assert "canary" not in done.stdout
+        login = ("--user", "alice", "--password-env", "MY_PASSWORD")
+        run = ("run", "--proxy", f"socks5://127.0.0.1:{port}", *login)
+        words = ("--", "-v", "--since", "-2h", "--")
+        told = socksgwProcess(*run, "echo", *words)
+        variables = socksgwProcess(*run, "env")
+    assert (told.returncode, told.stdout) == (0, " ".join(words) + "\n"), told.stderr
+    assert variables.returncode == 0, variables.stderr
+    assert "PATH=" in variables.stdout
+    assert "canary" not in variables.stdout
