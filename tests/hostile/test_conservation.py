@@ -39,14 +39,19 @@ _PAUSE: Final = (0.2, 0.6)
 #: Seconds in which a worker that dies may have counted what nobody else knows: it is
 #: asked once a second.
 _UNKNOWN: Final = 2.0
+#: Of SOCKS, as clients speak it.
+_VERSIONS: Final = (5, 6)
+_PASSWORD: Final = "canary-5b1c"
 _TEXT = (
     """
 [[listen]]
 name = "open"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [[listen]]
 name = "login"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [auth]
 checkers = ["memory:ann:canary-5b1c"]
 throttle = { per_user = 0, per_source = 0 }
@@ -122,14 +127,18 @@ class Client(threading.Thread):
         outcomes = list(_OUTCOMES)
         while not self._ending.is_set() and not self.failed:
             outcome = self._random.choice(outcomes)
+            version = self._random.choice(_VERSIONS)
             port = self._open
             if outcome in ("served by name", "wrong password"):
+                port = self._login
+            elif (outcome, version) == ("no method", 6):
+                # Every client of it has the method `none`.
                 port = self._login
             try:
                 with raw.dial(port, source=(self._source, 0)) as client:
                     place = "{}:{}".format(*client.getsockname())
                     try:
-                        self._ask(client, outcome)
+                        self._ask(client, outcome, version)
                     except (Cut, ConnectionError):
                         self.cut.append(place)
                     else:
@@ -139,28 +148,14 @@ class Client(threading.Thread):
                 # Refused connections and timeouts among them.
                 self.failed.append(e)
 
-    def _ask(self, client: socket.socket, outcome: str) -> None:
-        if outcome == "no method":
-            client.sendall(b"\x05\x01\x80")
-            _expect(client, b"\x05\xff")
+    def _ask(self, client: socket.socket, outcome: str, version: int) -> None:
+        entered = self._entered6 if version == 6 else self._entered5
+        if not entered(client, outcome):
             return
-        if outcome in ("served by name", "wrong password"):
-            client.sendall(raw.GREETING_LOGIN)
-            _expect(client, b"\x05\x02")
-            right = outcome == "served by name"
-            client.sendall(raw.login(b"ann", b"canary-5b1c" if right else b"wrong"))
-            _expect(client, b"\x01\x00" if right else b"\x01\x01")
-            if not right:
-                return
-        else:
-            client.sendall(GREETING)
-            _expect(client, b"\x05\x00")
-        host = "127.0.0.9" if outcome == "denied" else "127.0.0.1"
-        port = self._closed if outcome == "nobody there" else self._server
-        client.sendall(raw.request5(host, port))
         code = {"denied": 2, "nobody there": 5}.get(outcome, 0)
-        _expect(client, bytes((5, code)))
-        _exactly(client, 8)
+        _expect(client, bytes((version, code)))
+        # SOCKS 6 has the length of the options, too.
+        _exactly(client, 10 if version == 6 else 8)
         if code:
             return
         octets = self._random.randbytes(self._random.randint(1, _OCTETS))
@@ -170,6 +165,43 @@ class Client(threading.Thread):
         if client.recv(1) != b"":
             raise AssertionError("more octets than were sent")
         self.octets += len(octets)
+
+    def _place(self, outcome: str) -> tuple[str, int]:
+        """Where a client wants to go."""
+        host = "127.0.0.9" if outcome == "denied" else "127.0.0.1"
+        return host, self._closed if outcome == "nobody there" else self._server
+
+    def _entered6(self, client: socket.socket, outcome: str) -> bool:
+        """Log in and ask by SOCKS 6; return whether a reply is to come."""
+        options, told = b"", b""
+        if outcome in ("served by name", "wrong password"):
+            right = outcome == "served by name"
+            options = raw.login6("ann", _PASSWORD if right else "wrong")
+            told = raw.LET_IN6 if right else raw.LET_IN6[:-2] + b"\x01\x00"
+        client.sendall(raw.request6(*self._place(outcome), options=options))
+        refused = _OUTCOMES[outcome][0] == "refuse"
+        _expect(client, bytes((6, refused, 0, len(told))) + told)
+        return not refused
+
+    def _entered5(self, client: socket.socket, outcome: str) -> bool:
+        """The same by SOCKS 5."""
+        if outcome == "no method":
+            client.sendall(b"\x05\x01\x80")
+            _expect(client, b"\x05\xff")
+            return False
+        if outcome in ("served by name", "wrong password"):
+            client.sendall(raw.GREETING_LOGIN)
+            _expect(client, b"\x05\x02")
+            right = outcome == "served by name"
+            client.sendall(raw.login(b"ann", _PASSWORD.encode() if right else b"wrong"))
+            _expect(client, b"\x01\x00" if right else b"\x01\x01")
+            if not right:
+                return False
+        else:
+            client.sendall(GREETING)
+            _expect(client, b"\x05\x00")
+        client.sendall(raw.request5(*self._place(outcome)))
+        return True
 
 
 def _exactly(client: socket.socket, count: int) -> bytes:
@@ -249,9 +281,10 @@ class Run:
             server = stack.enter_context(Destination(echo))
             taken = stack.enter_context(socket.socket())
             taken.bind(("127.0.0.1", 0))
-            for _ in range(_HELD):
+            for number in range(_HELD):
                 client = stack.enter_context(closing(raw.dial(ports[0])))
-                raw.through(client, "127.0.0.1", server.port)
+                version = _VERSIONS[number % len(_VERSIONS)]
+                raw.through(client, "127.0.0.1", server.port, version)
                 self.held["{}:{}".format(*client.getsockname())] = client
             self.clients = [
                 Client(
@@ -435,6 +468,8 @@ def judged(run: Run) -> None:
     """
     dead = run.dead()
     told = Told(run.gateway.journal(), dead)
+    spoken = {line["protocol"] for line in run.gateway.journal("decision")}
+    assert spoken == {f"socks{version}" for version in _VERSIONS}
     cut = Counter(place for each in run.clients for place in each.cut)
     # Whoever was cut off was a client of a worker that died: one of each thread.
     assert cut.total() <= len(dead) * _THREADS

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.live import raw
-from tests.live.running import LOOPBACK, OPEN, Running, running
+from tests.live.running import LOOPBACK, VERSIONS, Running, running
 from tests.live.servers import PATIENCE, Destination, Sink, echo, freePort
 from tests.tools.waiting import until
 
@@ -29,12 +29,17 @@ CHAINS = {
     "there": '"middle", "names"',
     "dead": '"dead"',
     "loop": '"itself"',
+    # By SOCKS 6, of clients and to the next gateways.
+    "six": '"middle6"',
+    "six, three": '"middle6", "last6"',
+    "six, there": '"middle6", "names6"',
+    "six, dead": '"dead6"',
 }
 LISTEN = """
 [[listen]]
 name = "{0}"
 address = ["127.0.0.1:{2}"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [[rule]]
 id = "{0}"
 allow = ["connect"]
@@ -44,7 +49,7 @@ via = [{1}]
 UPSTREAM = """
 [[upstream]]
 name = "{}"
-url = "socks5://{}:{}"
+url = "{}://{}:{}"
 resolve = "{}"
 """
 HEAD = (
@@ -71,19 +76,20 @@ class Chain:
 
     def __init__(self, stack: ExitStack, directory: Path) -> None:
         start = contextmanager(running)
-        self.last = stack.enter_context(start(directory / "last", OPEN))
-        self.middle = stack.enter_context(start(directory / "middle", OPEN))
+        self.last = stack.enter_context(start(directory / "last", VERSIONS))
+        self.middle = stack.enter_context(start(directory / "middle", VERSIONS))
         own = freePort(kind=socket.SOCK_STREAM)
-        self._upstreams = "".join(
-            UPSTREAM.format(*each)
-            for each in [
+        closed = freePort(kind=socket.SOCK_STREAM)
+        upstreams = [("itself", "socks5", "localhost", own, "here")]
+        for suffix, scheme in (("", "socks5"), ("6", "socks6")):
+            for name, host, port, resolve in (
                 ("middle", "127.0.0.1", self.middle.port, "here"),
                 ("last", "127.0.0.1", self.last.port, "here"),
                 ("names", "localhost", self.last.port, "there"),
-                ("dead", "127.0.0.1", freePort(kind=socket.SOCK_STREAM), "here"),
-                ("itself", "localhost", own, "here"),
-            ]
-        )
+                ("dead", "127.0.0.1", closed, "here"),
+            ):
+                upstreams.append((name + suffix, scheme, host, port, resolve))
+        self._upstreams = "".join(UPSTREAM.format(*each) for each in upstreams)
         self._own = own
         self.first = stack.enter_context(
             start(directory / "first", self.configuration())
@@ -123,12 +129,14 @@ class Chain:
     def refused(self, name: str, host: str | bytes, port: int) -> tuple[int, Any]:
         """Ask for what cannot be had: return the reply, and the end in the journal."""
         with self.dial(name) as client:
-            client.sendall(raw.GREETING)
-            assert raw.exactly(client, 2) == b"\x05\x00"
-            client.sendall(raw.request5(host, port))
-            code, _, _ = raw.reply5(client)
+            code = raw.asked(client, host, port, versionOf(name))
             assert client.recv(1) == b""
         return code, raw.end(self.first, port)
+
+
+def versionOf(name: str) -> int:
+    """Return the version of SOCKS that the client of a listener speaks."""
+    return 6 if name.startswith("six") else 5
 
 
 @pytest.fixture(scope="module")
@@ -138,12 +146,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         yield Chain(stack, tmp_path_factory.mktemp("chain"))
 
 
-@pytest.mark.parametrize("name", ["two", "three"])
+@pytest.mark.parametrize("name", ["two", "three", "six", "six, three"])
 def test_path(chain: Chain, destination: Callable[..., Destination], name: str) -> None:
     """The octets go through every hop, and the journal says so."""
     server = destination(echo)
     with chain.dial(name) as client:
-        raw.through(client, "127.0.0.1", server.port)
+        raw.through(client, "127.0.0.1", server.port, versionOf(name))
         client.sendall(b"hello")
         assert raw.exactly(client, 5) == b"hello"
         client.shutdown(socket.SHUT_WR)
@@ -153,9 +161,14 @@ def test_path(chain: Chain, destination: Callable[..., Destination], name: str) 
     end = raw.end(chain.first, server.port)
     assert (end["path"], end["address"]) == (path, "127.0.0.1")
     assert (end["sent"], end["received"], end["reason"]) == (5, 5, "closed")
+    # Each hop was asked in the version of the first.
+    spoken = f"socks{versionOf(name)}"
+    assert raw.decision(chain.first, server.port)["protocol"] == spoken
+    last = chain.last if "three" in name else chain.middle
+    assert raw.decision(last, server.port)["protocol"] == spoken
 
 
-@pytest.mark.parametrize("name", ["two", "three", "four"])
+@pytest.mark.parametrize("name", ["two", "three", "four", "six, three"])
 def test_bulk(chain: Chain, destination: Callable[..., Destination], name: str) -> None:
     """100 MiB each way at once, through one to three hops, from kernel to kernel."""
     chance = random.Random(13)
@@ -172,7 +185,7 @@ def test_bulk(chain: Chain, destination: Callable[..., Destination], name: str) 
 
     server = destination(serve)
     with chain.dial(name) as client:
-        raw.through(client, "127.0.0.1", server.port)
+        raw.through(client, "127.0.0.1", server.port, versionOf(name))
         sink = Sink(client)
         client.sendall(up)
         client.shutdown(socket.SHUT_WR)
@@ -191,26 +204,29 @@ def greetingFirst(connection: socket.socket) -> None:
     echo(connection)
 
 
-@pytest.mark.parametrize("name", ["two", "there"])
+@pytest.mark.parametrize("name", ["two", "there", "six", "six, there"])
 def test_serverSpeaksFirst(
     chain: Chain, destination: Callable[..., Destination], name: str
 ) -> None:
     """What comes behind the upstream's reply comes behind ours, and is counted."""
     server = destination(greetingFirst)
-    host: str | bytes = b"localhost" if name == "there" else "127.0.0.1"
+    host: str | bytes = b"localhost" if "there" in name else "127.0.0.1"
     with chain.dial(name) as client:
-        raw.through(client, host, server.port)
+        raw.through(client, host, server.port, versionOf(name))
         assert raw.exactly(client, 11) == b"220 ready\r\n"
         client.sendall(b"x")
         assert raw.exactly(client, 1) == b"x"
     assert raw.end(chain.first, server.port)["received"] == 12
 
 
-def test_names(chain: Chain, destination: Callable[..., Destination]) -> None:
+@pytest.mark.parametrize("name", ["there", "six, there"])
+def test_names(
+    chain: Chain, destination: Callable[..., Destination], name: str
+) -> None:
     """The last one looks the name up; the record says that no address was judged."""
     server = destination(echo)
-    with chain.dial("there") as client:
-        raw.through(client, b"localhost", server.port)
+    with chain.dial(name) as client:
+        raw.through(client, b"localhost", server.port, versionOf(name))
         client.sendall(b"x")
         assert raw.exactly(client, 1) == b"x"
     line = raw.decision(chain.first, server.port)
@@ -220,29 +236,39 @@ def test_names(chain: Chain, destination: Callable[..., Destination]) -> None:
         "localhost",
     )
     end = raw.end(chain.first, server.port)
-    assert (end["address"], end["path"]) == (None, "middle, names")
+    path = CHAINS[name].replace('"', "")
+    assert (end["address"], end["path"]) == (None, path)
     assert "judged" not in raw.decision(chain.last, server.port)
     assert raw.decision(chain.last, server.port)["name"] == "localhost"
     # A literal is judged here.
-    with chain.dial("there") as client:
-        raw.through(client, "127.0.0.1", server.port)
+    with chain.dial(name) as client:
+        raw.through(client, "127.0.0.1", server.port, versionOf(name))
     assert "judged" not in raw.decision(chain.first, server.port)
     assert raw.end(chain.first, server.port)["address"] == "127.0.0.1"
 
 
-def test_refusals(chain: Chain) -> None:
+@pytest.mark.parametrize(
+    ("three", "there", "six"),
+    [("three", "there", ""), ("six, three", "six, there", "6")],
+)
+def test_refusals(chain: Chain, three: str, there: str, six: str) -> None:
     """What the last one says of the destination is the client's reply, too."""
     port = freePort(kind=socket.SOCK_STREAM)
-    code, end = chain.refused("three", "127.0.0.1", port)
+    code, end = chain.refused(three, "127.0.0.1", port)
     assert (code, end["reply"], end["reason"]) == (5, 5, "refused")
-    assert 'upstream "last"' in end["why"]
-    code, end = chain.refused("there", b"no-such-host.invalid", port)
+    assert f'upstream "last{six}"' in end["why"]
+    code, end = chain.refused(there, b"no-such-host.invalid", port)
     assert (code, end["reason"]) == (4, "host-unreachable")
-    assert 'upstream "names"' in end["why"]
+    assert f'upstream "names{six}"' in end["why"]
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("dead", "upstream-unreachable"), ("loop", "loop")]
+    ("name", "reason"),
+    [
+        ("dead", "upstream-unreachable"),
+        ("six, dead", "upstream-unreachable"),
+        ("loop", "loop"),
+    ],
 )
 def test_noUpstream(chain: Chain, name: str, reason: str) -> None:
     """It is no word about the destination; nothing comes in by our own door."""
@@ -253,15 +279,12 @@ def test_noUpstream(chain: Chain, name: str, reason: str) -> None:
     assert len([e for e in chain.first.journal("decision") if e["port"] == port]) == 1
 
 
-@pytest.mark.parametrize("name", ["two", "there", "dead"])
+@pytest.mark.parametrize("name", ["two", "there", "dead", "six", "six, there"])
 def test_judgedFirst(chain: Chain, name: str) -> None:
     """What the policy refuses is not known to any upstream, be it there or not."""
     port = freePort(kind=socket.SOCK_STREAM)
     with chain.dial(name) as client:
-        client.sendall(raw.GREETING)
-        assert raw.exactly(client, 2) == b"\x05\x00"
-        client.sendall(raw.request5("169.254.169.254", port))
-        assert raw.reply5(client)[0] == 2
+        assert raw.asked(client, "169.254.169.254", port, versionOf(name)) == 2
     line = raw.decision(chain.first, port)
     assert (line["verdict"], line["rule"]) == ("deny", "never")
     for each in (chain.middle, chain.last):

@@ -32,6 +32,7 @@ name = "last"
 [[listen]]
 name = "gateways"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 identity_keys = ["edge.pub"]
 identity_prefix = "edge/"
 [listen.tls]
@@ -64,9 +65,11 @@ name = "edge"
 [[listen]]
 name = "people"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [[listen]]
 name = "strangers"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [auth]
 checkers = ["passwd:users"]
 [groups]
@@ -82,7 +85,7 @@ allow = ["connect"]
 via = ["last"]
 [[upstream]]
 name = "last"
-url = "socks5+tls://localhost:{port}"
+url = "{protocol}+tls://localhost:{port}"
 ca = "ca.pem"
 identity_key = "edge.key"
 [never]
@@ -94,11 +97,14 @@ PASSWORD = "correct-horse"
 class Row:
     """
     Two gateways, the first of which leaves by the second.
+
+    @ivar protocol: what clients speak to the first one, and that to the second.
     """
 
-    def __init__(self, edge: Running, last: Running) -> None:
+    def __init__(self, edge: Running, last: Running, protocol: str) -> None:
         self.edge = edge
         self.last = last
+        self.protocol = protocol
 
     def connect(self, user: str, port: int, source: str = "127.0.0.1") -> bytes:
         """Ask the first one, as a user or as nobody; return the reply."""
@@ -108,6 +114,11 @@ class Row:
 
     def ask(self, client: socket.socket, user: str, port: int) -> bytes:
         """Ask on a connection to the first one; return the reply."""
+        if self.protocol == "socks6":
+            options = raw.login6(user, PASSWORD) if user else b""
+            client.sendall(raw.request6("127.0.0.1", port, options=options))
+            assert raw.entered6(client) == (0, raw.LET_IN6 if user else b"")
+            return bytes(raw.replied6(client)[:1])
         if user:
             client.sendall(raw.GREETING_LOGIN)
             assert raw.exactly(client, 2) == b"\x05\x02"
@@ -144,9 +155,12 @@ def reloaded(gateway: Running, text: str = "") -> int:
     return ended
 
 
-@pytest.fixture(scope="module")
-def row(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Row]:
+@pytest.fixture(scope="module", params=["socks5", "socks6"])
+def row(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Row]:
     """Both run."""
+    protocol: str = request.param
     directory = tmp_path_factory.mktemp("identities")
     first, second = directory / "edge", directory / "last"
     first.mkdir()
@@ -160,8 +174,9 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Row]:
     with ExitStack() as stack:
         start = contextmanager(running)
         last = stack.enter_context(start(second, LAST))
-        edge = stack.enter_context(start(first, EDGE.format(port=last.port)))
-        yield Row(edge, last)
+        text = EDGE.format(port=last.port, protocol=protocol)
+        edge = stack.enter_context(start(first, text))
+        yield Row(edge, last, protocol)
 
 
 def test_thePersonIsJudged(row: Row, destination: Callable[..., Destination]) -> None:
@@ -169,7 +184,8 @@ def test_thePersonIsJudged(row: Row, destination: Callable[..., Destination]) ->
     server = destination(echo)
     assert row.connect("alice", server.port) == b"\x00"
     line = raw.decision(row.last, server.port)
-    assert (line["user"], line["method"]) == ("edge/alice", "gateway")
+    found = line["protocol"], line["user"], line["method"]
+    assert found == (row.protocol, "edge/alice", "gateway")
     assert (line["rule"], line["groups"]) == ("operators", ["operators"])
     assert line["client"].startswith("127.0.0.1")
     assert line["told"]["gateways"].startswith("edge/")

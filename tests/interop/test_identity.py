@@ -1,6 +1,6 @@
 """
 One identity, whatever way it came: one rule admits alice by Kerberos, by
-certificate, by a password that travels and by one that does not.
+certificate, by a password that travels and by one that does not, in SOCKS 5 and 6.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 from tests.interop.partners import House
 from tests.live import raw
-from tests.live.kerberos import Client, Realm, initiator, within
+from tests.live.kerberos import Client, Realm, frame, initiator, within
 from tests.live.running import LOOPBACK, Running, running, socksgw
 from tests.live.servers import Destination, package, untilEnd
 from tests.tools.certificates import Issued, upn
@@ -31,9 +31,11 @@ CONFIGURATION = (
 [[listen]]
 name = "inside"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [[listen]]
 name = "partners"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
@@ -68,6 +70,41 @@ def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
         made.user(name)
     with made.running():
         yield made
+
+
+class Six:
+    """
+    A client of SOCKS 6, whose login goes with its request
+    (draft-olteanu-intarea-socks-6-11).
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        options: bytes,
+        enters: Callable[[socket.socket], None],
+    ) -> None:
+        """
+        @param options: of the request.
+        @param enters: goes on from there, until it is let in.
+        """
+        self._connection, self._options, self._enters = connection, options, enters
+
+    def ask(self, port: int) -> int:
+        """Return the reply to a request."""
+        request = raw.request6("127.0.0.1", port, options=self._options)
+        self._connection.sendall(request)
+        self._enters(self._connection)
+        return raw.replied6(self._connection)[0]
+
+
+def told(options: bytes) -> Callable[[socket.socket], None]:
+    """Be let in at once, and be told so much (section 6)."""
+
+    def enters(connection: socket.socket) -> None:
+        assert raw.entered6(connection) == (0, options)
+
+    return enters
 
 
 class Entry:
@@ -127,12 +164,66 @@ class Entry:
         assert raw.exactly(client, 5) == b"\x01\x01\x00\x01\x00"
         return client
 
+    def kerberos6(self, name: str, stack: ExitStack) -> Six:
+        """The token in an option, as the answer to it; TLS protects the rest."""
+        stack.enter_context(within(self._realm.tickets(name)))
+        client = stack.enter_context(self._house.dial(None, 1))
+        context = initiator()
+        message = frame(1, context.step())
 
-WAYS: dict[str, Callable[[Entry, str, ExitStack], Any]] = {
-    "gssapi": Entry.kerberos,
-    "certificate": Entry.certificate,
-    "userpass": Entry.password,
-    "chap": Entry.chap,
+        def enters(connection: socket.socket) -> None:
+            kind, options = raw.entered6(connection)
+            assert (kind, options[:2], options[4:7]) == (0, b"\0\x04", b"\x01\x01\x01")
+            length = int.from_bytes(options[7:9], "big")
+            context.step(options[9 : 9 + length])
+            assert context.complete
+
+        return Six(client, raw.option6(4, b"\x01" + message), enters)
+
+    def certificate6(self, name: str, stack: ExitStack) -> Six:
+        """With a certificate, and nothing else."""
+        if name not in self._issued:
+            self._issued[name] = self._house.root.issue(upn(name))
+        client = stack.enter_context(self._house.dial(self._issued[name], 1))
+        return Six(client, b"", told(b""))
+
+    def password6(self, name: str, stack: ExitStack) -> Six:
+        """In an option (section 9)."""
+        client = stack.enter_context(raw.dial(self.gateway.ports[0]))
+        return Six(client, raw.login6(name, PASSWORD), told(raw.LET_IN6))
+
+    def chap6(self, name: str, stack: ExitStack) -> Six:
+        """ALGORITHMS in an option; USER and RESPONSE behind the request."""
+        client = stack.enter_context(raw.dial(self.gateway.ports[0]))
+        first = b"\x01\x01\x11\x01\x85"
+
+        def enters(connection: socket.socket) -> None:
+            kind, options = raw.entered6(connection)
+            # Method 3 is selected; the answer is in an option.
+            selected = bytes.fromhex("0003 0008 03 000000 0004")
+            assert (kind, options[:10]) == (1, selected)
+            assert options[12:21] == b"\x03" + first + b"\x01\x01\x03"
+            challenge = options[22 : 22 + options[21]]
+            made = hmac.digest(PASSWORD.encode(), challenge, "md5")
+            user = bytes((2, len(name))) + name.encode()
+            connection.sendall(b"\x01\x02" + user + b"\x04\x10" + made)
+            assert raw.exactly(connection, 5) == b"\x01\x01\x00\x01\x00"
+            assert raw.entered6(connection) == (0, b"")
+
+        offered = raw.option6(2, b"\0\0\x03")
+        return Six(client, offered + raw.option6(4, b"\x03" + first), enters)
+
+
+#: By the protocol and the method.
+WAYS: dict[tuple[str, str], Callable[[Entry, str, ExitStack], Any]] = {
+    ("socks5", "gssapi"): Entry.kerberos,
+    ("socks5", "certificate"): Entry.certificate,
+    ("socks5", "userpass"): Entry.password,
+    ("socks5", "chap"): Entry.chap,
+    ("socks6", "gssapi"): Entry.kerberos6,
+    ("socks6", "certificate"): Entry.certificate6,
+    ("socks6", "userpass"): Entry.password6,
+    ("socks6", "chap"): Entry.chap6,
 }
 
 
@@ -158,6 +249,8 @@ def patient(connection: socket.socket) -> None:
 
 def asked(client: Any, port: int) -> int:
     """The reply to a request."""
+    if isinstance(client, Six):
+        return client.ask(port)
     request = raw.request5("127.0.0.1", port)
     if isinstance(client, Client):
         client.send(request)
@@ -172,7 +265,7 @@ def test_oneRule(
 ) -> None:
     """
     One rule lets alice in by each way, and bob by none; the journal has one
-    user and four methods. A reload that leaves her out ends all her sessions.
+    user, four methods and two protocols. A reload that leaves her out ends all her sessions.
     """
     gateway = entry.gateway
     reloads = len(gateway.journal("reloaded"))
@@ -191,10 +284,13 @@ def test_oneRule(
         until(lambda: len(gateway.journal("reloaded")) == reloads + 2)
         assert gateway.journal("reloaded")[-1]["ended"] == len(WAYS)
     lines = [x for x in gateway.journal("decision") if x["port"] == server.port]
-    found = {(x["user"], x["method"], x["verdict"], x["rule"]) for x in lines}
+    found = {
+        (x["user"], (x["protocol"], x["method"]), x["verdict"], x["rule"])
+        for x in lines
+    }
     assert found == {
-        (user, method, verdict, rule)
-        for method in WAYS
+        (user, way, verdict, rule)
+        for way in WAYS
         for user, verdict, rule in (
             ("alice", "allow", "one"),
             ("bob", "deny", "default"),

@@ -40,7 +40,7 @@ TEXT = (
 [[listen]]
 name = "local"
 address = ["unix:{directory}/gw.sock", "unix:@{name}"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 mode = "666"
 udp = {{ tunnels = ["hev"] }}
 [[listen]]
@@ -365,7 +365,8 @@ def test_anotherAddress(house: House) -> None:
         assert raw.exactly(client, 2) == b"\5\xff"
 
 
-def test_aClientThatIsGone(house: House) -> None:
+@pytest.mark.parametrize("version", [5, 6])
+def test_aClientThatIsGone(house: House, version: int) -> None:
     """Its session ends, though the destination does not hear of it, or says nothing."""
     stays = threading.Event()
 
@@ -375,15 +376,15 @@ def test_aClientThatIsGone(house: House) -> None:
     with Destination(silent) as server:
         try:
             with raw.dialPath(str(house.path)) as client:
-                client.sendall(
-                    raw.GREETING + raw.request5("127.0.0.1", server.port) + b"words"
-                )
-                assert raw.exactly(client, 2) == b"\5\0"
-                assert raw.reply5(client)[0] == 0
+                raw.through(client, "127.0.0.1", server.port, version)
+                client.sendall(b"words")
             line = raw.end(house.gateway, server.port)
         finally:
             stays.set()
     assert (line["reason"], line["sent"]) == ("closed", 5)
+    begun = raw.decision(house.gateway, server.port)
+    found = begun["protocol"], begun["user"], begun["method"]
+    assert found == (f"socks{version}", f"uid:{ME}", "peer")
 
 
 # What it may not.

@@ -37,7 +37,7 @@ ci = { token = ["k8s:ci"] }
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
+protocols = ["socks5", "socks6", "http"]
 [auth.throttle]
 per_user = 0
 per_source = 0
@@ -239,6 +239,14 @@ def test_password(filed: Running, server: Destination) -> None:
             assert raw.reply5(client)[0] == 0
         line = filed.journal("decision")[-1]
         assert (line["user"], line["method"]) == ("k8s:build", "userpass")
+        with closing(raw.dial(filed.port)) as client:
+            login = raw.login6(name.decode(), token.decode())
+            client.sendall(raw.request6("127.0.0.1", server.port, options=login))
+            assert raw.entered6(client) == (0, raw.LET_IN6)
+            assert raw.replied6(client)[0] == 0
+        line = filed.journal("decision")[-1]
+        found = line["protocol"], line["user"], line["method"]
+        assert found == ("socks6", "k8s:build", "userpass")
     with closing(raw.dial(filed.port)) as client:
         client.sendall(raw.GREETING_LOGIN + raw.login(b"alice", token))
         assert raw.exactly(client, 4) == b"\x05\x02\x01\x01"

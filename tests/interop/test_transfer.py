@@ -35,12 +35,15 @@ def digest(octets: bytes) -> str:
     return hashlib.sha256(octets).hexdigest()
 
 
-@pytest.mark.parametrize("ways", ["up", "down", "both"])
+@pytest.mark.parametrize(
+    ("ways", "version"), [("up", 5), ("down", 5), ("both", 5), ("both", 6)]
+)
 def test_bulk(
     shared: Shared,
     destination: Callable[..., Destination],
     bulk: tuple[bytes, bytes],
     ways: str,
+    version: int,
 ) -> None:
     """
     100 MiB each way, one after the other and both at once, arrive with equal
@@ -62,7 +65,7 @@ def test_bulk(
     whole = threading.Event()
     server = destination(serve)
     with raw.dial(shared.open) as client:
-        raw.through(client, "127.0.0.1", server.port)
+        raw.through(client, "127.0.0.1", server.port, version)
         sink = Sink(client)
         client.sendall(up)
         client.shutdown(socket.SHUT_WR)

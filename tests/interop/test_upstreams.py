@@ -45,6 +45,11 @@ TOLD: dict[str, dict[str, tuple[int, str]]] = {
         "no name": (4, "host-unreachable"),
         "denied": (2, "upstream-refused"),
     },
+    "ours6": {
+        "refused": (5, "refused"),
+        "no name": (4, "host-unreachable"),
+        "denied": (2, "upstream-refused"),
+    },
     "chain": {
         "refused": (5, "refused"),
         "no name": (4, "host-unreachable"),
@@ -95,7 +100,17 @@ WITHOUT = {
 LOGGED_IN = ("microsocks-with", "tinyproxy-with")
 #: Those that reach loopback.
 REACHING = (
-    *("dante", "microsocks", "ssh", "ours", "chain", "squid", "tinyproxy", "privoxy"),
+    *(
+        "dante",
+        "microsocks",
+        "ssh",
+        "ours",
+        "ours6",
+        "chain",
+        "squid",
+        "tinyproxy",
+        "privoxy",
+    ),
     *("ssh4", "tls", "ssh4-tls", *LOGGED_IN),
 )
 AHEAD = """
@@ -126,6 +141,7 @@ OURS = """
 [[listen]]
 name = "one"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [[listen]]
 name = "two"
 address = ["127.0.0.1:0"]
@@ -248,6 +264,7 @@ def house(
         ours = gateway("ours", OURS)
         for name, port in zip(("ours", "two"), ours.ports, strict=True):
             tables[name] = f'url = "socks5://127.0.0.1:{port}"'
+        tables["ours6"] = tables["ours"].replace("socks5", "socks6")
         vias = {name: f'["{name}"]' for name in tables if name != "two"}
         vias["chain"] = '["ours", "microsocks", "two"]'
         text = AHEAD

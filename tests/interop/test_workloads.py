@@ -25,7 +25,7 @@ CONFIGURATION = (
 [[listen]]
 name = "mesh"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
+protocols = ["socks5", "socks6", "http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
@@ -66,11 +66,8 @@ def patient(connection: socket.socket) -> None:
 
 def tunnel(client: ssl.SSLSocket, port: int, protocol: str) -> bool:
     """Whether a client of SOCKS or HTTP gets its connection."""
-    if protocol == "socks5":
-        client.sendall(raw.GREETING)
-        assert raw.exactly(client, 2) == b"\x05\x00"
-        client.sendall(raw.request5("127.0.0.1", port))
-        return raw.reply5(client)[0] == 0
+    if protocol != "http":
+        return raw.asked(client, "127.0.0.1", port, int(protocol[-1])) == 0
     client.sendall(
         b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (port, port)
     )
@@ -86,7 +83,7 @@ def works(client: ssl.SSLSocket) -> bool:
     return raw.exactly(client, 7) == b"through"
 
 
-@pytest.mark.parametrize("protocol", ["socks5", "http"])
+@pytest.mark.parametrize("protocol", ["socks5", "socks6", "http"])
 def test_patterns(house: House, protocol: str) -> None:
     """A rule is for a part of a trust domain; the record has the workload's name."""
     with Destination(patient) as server:

@@ -99,11 +99,15 @@ def login(user: bytes, password: bytes) -> bytes:
 LET_IN6 = bytes.fromhex("0004 0008 02 0100 00")
 
 
+def option6(kind: int, data: bytes) -> bytes:
+    """Make an option of SOCKS 6 (section 8)."""
+    data += bytes(-len(data) % 4)
+    return kind.to_bytes(2, "big") + (len(data) + 4).to_bytes(2, "big") + data
+
+
 def login6(user: str, password: str) -> bytes:
     """Make the option of SOCKS 6 with user and password (section 9)."""
-    data = b"\x02" + login(user.encode(), password.encode())
-    data += bytes(-len(data) % 4)
-    return b"\0\x04" + (len(data) + 4).to_bytes(2, "big") + data
+    return option6(4, b"\x02" + login(user.encode(), password.encode()))
 
 
 def reply5(connection: socket.socket) -> tuple[int, str, int]:
@@ -149,19 +153,24 @@ def reply4(connection: socket.socket) -> tuple[int, str, int]:
     return octets[1], str(ipaddress.IPv4Address(octets[4:])), port
 
 
+def asked(
+    connection: socket.socket, host: str | bytes, port: int, version: int = 5
+) -> int:
+    """Ask for a connection in SOCKS 5 or 6 without login; return the reply."""
+    if version == 6:
+        connection.sendall(request6(host, port))
+        return reply6(connection)
+    connection.sendall(GREETING)
+    assert exactly(connection, 2) == b"\x05\x00"
+    connection.sendall(request5(host, port))
+    return reply5(connection)[0]
+
+
 def through(
     connection: socket.socket, host: str | bytes, port: int, version: int = 5
 ) -> socket.socket:
     """Ask for a connection in SOCKS 5 or 6 without login, and get it."""
-    if version == 6:
-        connection.sendall(request6(host, port))
-        assert reply6(connection) == 0
-        return connection
-    connection.sendall(GREETING)
-    assert exactly(connection, 2) == b"\x05\x00"
-    connection.sendall(request5(host, port))
-    code, _, _ = reply5(connection)
-    assert code == 0
+    assert asked(connection, host, port, version) == 0
     return connection
 
 
