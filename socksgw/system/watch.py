@@ -199,7 +199,14 @@ class Watch:
         self._epoll.modify(fd, events)
 
     def remove(self, fd: int) -> None:
-        """Do not watch C{fd}."""
+        """
+        Do not watch C{fd}.
+
+        When this has stopped nothing is watched: coroutines that waited then end with
+        the process.
+        """
+        if self._epoll.closed:
+            return
         del self._calls[fd]
         if self._again:
             self._again.pop(fd, None)

@@ -73,6 +73,18 @@ def test_readiness(watch: Watch) -> None:
         each.close()
 
 
+def test_stopped() -> None:
+    """Who waited then may take itself away later: nothing is watched any more."""
+    one, other = pair()
+    watch = Watch(Reactor())
+    watch.start()
+    with one, other:
+        watch.add(one.fileno(), READ, lambda events: None)
+        watch.stop()
+        watch.remove(one.fileno())
+    assert watch.watched == 0
+
+
 def test_aCallThatFails(watch: Watch) -> None:
     """It is logged, and the others are called all the same."""
     pairs = [pair() for _ in range(3)]
