@@ -1,5 +1,6 @@
 """
-Programs in a network of their own, on the ground of L{tests.interop.supervised}.
+Programs that mean to get past the gateway, and programs in a network of their own, on
+the ground of L{tests.interop.supervised}.
 
 Beside the gateway there is what they must not reach: servers that are one hop away, and
 sockets of this host. Everything that these hear is told.
@@ -19,11 +20,12 @@ from tests.interop.supervised import FAR, GATEWAY, SOCKSGW, Ground, forwarded
 from tests.live.netns import servedUDP, within
 from tests.live.running import ROOT
 
-__all__ = ["isolated"]
+__all__ = ["Near", "beside", "isolated"]
 
 PROGRAMS = ROOT / "tests" / "interop" / "programs"
 URL = "http://page.example:8080/"
 FORBIDDEN = 8081
+DIRECT = f"http://{GATEWAY[0]}:{FORBIDDEN}/"
 #: No user namespace can be made in a user namespace where that is set.
 NO_NAMESPACES = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
 
@@ -43,10 +45,13 @@ class Near:
         self._listen("direct", socket.create_server((GATEWAY[1], FORBIDDEN), family=v6))
         # The supervisor itself asks this one.
         self._listen("nscd", self._unix("/run/nscd/socket"))
-        self._listen("bus", self._unix("/run/dbus/socket"))
+        resolved = "/run/systemd/resolve/io.systemd.Resolve"
+        for each in (resolved, "/run/avahi-daemon/socket", "/run/dbus/socket"):
+            self._listen(each, self._unix(each))
         with within("near"):
             self._listen("abstract", self._unix("\0outside"))
             self._listen("loopback", socket.create_server(("127.0.0.1", 8082)))
+            self._listen("stub", socket.create_server(("127.0.0.53", 53)))
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagrams.bind((GATEWAY[0], 5353))
         servedUDP(datagrams, lambda octets: self._hear("datagram", octets))
@@ -55,8 +60,8 @@ class Near:
         """Have a C{/run} of this mount namespace alone."""
         made.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", made], check=True)
-        for each in ("netns", "nscd", "dbus"):
-            (made / each).mkdir()
+        for each in ("netns", "nscd", "systemd/resolve", "avahi-daemon", "dbus"):
+            (made / each).mkdir(parents=True)
         for step in (
             ("mount", "--rbind", "/run/netns", f"{made}/netns"),
             # ip-netns(8) shares them: what is unmounted here would be there.
@@ -90,20 +95,23 @@ class Near:
         threading.Thread(target=accept, daemon=True).start()
 
 
-def together(ground: Ground, commands: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+def together(
+    ground: Ground, commands: dict[str, tuple[str, ...]], *options: str
+) -> dict[str, Any]:
     """
     Run several programs one after the other, with one supervisor.
 
+    @param options: of C{socksgw run}.
     @return: by their names what came of each; C{said} is what the supervisor said.
     """
-    place = ground.directory / "open" / "told"
+    place = ground.directory / "open" / f"told{''.join(options)}"
     lines = [f"mkdir {place}; cd {place}"]
     for name, command in commands.items():
         line = shlex.join(command)
         lines.append(
             f"{line} >'{name}.out' 2>'{name}.errors'; echo $? >'{name}.status'"
         )
-    whole = ground.run("--isolate", "-v", "sh", "-c", "\n".join(lines))
+    whole = ground.run(*options, "-v", "sh", "-c", "\n".join(lines))
     assert whole["status"] == 0, whole
     found: dict[str, Any] = {"said": whole["errors"]}
     for name in commands:
@@ -119,32 +127,64 @@ def together(ground: Ground, commands: dict[str, tuple[str, ...]]) -> dict[str, 
     return found
 
 
-def isolated(ground: Ground, folder: Path) -> dict[str, Any]:
+def past(folder: Path) -> dict[str, tuple[str, ...]]:
+    """
+    Return programs that mean to reach what is near, each by its own means.
+
+    @param folder: has the programs that were built.
+    """
+    return {
+        "past node": ("node", str(PROGRAMS / "reach.js"), "past"),
+        "past java": (*_java(folder), "past"),
+        "past go": (str(folder / "reach"), "past"),
+        "past curl": ("curl", "-sS", DIRECT),
+        "past git": ("git", "ls-remote", f"{DIRECT}repository"),
+        "past busybox": ("busybox", "wget", "-O", "-", DIRECT),
+        "look-up": ("busybox", "nslookup", "page.example", GATEWAY[0]),
+    }
+
+
+def _java(folder: Path) -> tuple[str, ...]:
+    return "java", "-Xshare:auto", "-cp", str(folder), "Reach"
+
+
+def _seen(ground: Ground, near: Near) -> dict[str, Any]:
+    """Tell what packets went where, and who heard of it, since this was told last."""
+    found = {"seen": ground.seen(), "heard": list(near.heard)}
+    near.heard.clear()
+    return found
+
+
+def beside(ground: Ground, near: Near, folder: Path) -> dict[str, Any]:
+    """
+    Run what means to get past the gateway, in the network of this host.
+
+    @return: C{bare} is what is seen of a program that nobody supervises.
+    """
+    _seen(ground, near)
+    bare = ground.begun("curl", "-sS", "-m", "60", DIRECT)
+    bare.communicate()
+    found: dict[str, Any] = {"bare": _seen(ground, near)}
+    return found | together(ground, past(folder)) | _seen(ground, near)
+
+
+def isolated(ground: Ground, near: Near, folder: Path) -> dict[str, Any]:
     """
     Run everything with C{--isolate}, and tell what came of it.
 
     @param folder: has the programs that were built.
     """
-    near = Near(ground.directory)
-    direct = f"http://{GATEWAY[0]}:{FORBIDDEN}/"
-    open_ = ground.begun("curl", "-sS", "-m", "60", direct)
-    open_.communicate()
-    found: dict[str, Any] = {"bare": list(near.heard)}
-    near.heard.clear()
-    # That was the last packet that goes anywhere but to the gateway.
-    found["before"] = ground.seen()
 
     def run(*command: str) -> dict[str, Any]:
         return ground.run("--isolate", *command)
 
     python = sys.executable
-    java = ("java", "-Xshare:auto", "-cp", str(folder), "Reach")
-    found |= together(
+    found = together(
         ground,
         {
             "python": (python, str(PROGRAMS / "reach.py")),
             "node": ("node", str(PROGRAMS / "reach.js")),
-            "java": java,
+            "java": _java(folder),
             "go": (str(folder / "reach"),),
             "musl": (str(folder / "musl"),),
             "busybox": ("busybox", "wget", "-q", "-O", "-", URL),
@@ -155,14 +195,9 @@ def isolated(ground: Ground, folder: Path) -> dict[str, Any]:
             ),
             "identity": ("sh", "-c", "id -u; grep CapEff /proc/self/status"),
             "past python": (python, str(PROGRAMS / "past.py")),
-            "past node": ("node", str(PROGRAMS / "reach.js"), "past"),
-            "past java": (*java, "past"),
-            "past go": (str(folder / "reach"), "past"),
-            "past curl": ("curl", "-sS", direct),
-            "past git": ("git", "ls-remote", f"{direct}repository"),
-            "past busybox": ("busybox", "wget", "-O", "-", direct),
-            "look-up": ("busybox", "nslookup", "page.example", GATEWAY[0]),
+            **past(folder),
         },
+        "--isolate",
     )
     found |= {
         "tls": run(*ground.login(1444), "-v", python, str(PROGRAMS / "tls.py")),
@@ -182,6 +217,4 @@ def isolated(ground: Ground, folder: Path) -> dict[str, Any]:
     found["no nft"] = run("true")
     cloned = ground.directory / "open" / "isolated" / "file"
     found["cloned"] = cloned.exists() and cloned.read_text()
-    found["heard"] = near.heard
-    found["seen"] = ground.seen()
-    return found
+    return found | _seen(ground, near)

@@ -87,6 +87,8 @@ from = ["private"]
 
 #: Set when a program has fetched a page while another waits for its name.
 _meanwhile = threading.Event()
+#: Set when the gateway looks up what L{undecided} connects to, and when that has ended.
+_begun, _over = threading.Event(), threading.Event()
 
 
 def named(name: str, kind: int, before: int, query: bytes) -> bytes | None:
@@ -99,6 +101,9 @@ def named(name: str, kind: int, before: int, query: bytes) -> bytes | None:
         if name.startswith("slow-node"):
             _meanwhile.clear()
             _meanwhile.wait(20)
+        if name.startswith("slow-undecided"):
+            _begun.set()
+            _over.wait(60)
         return answer(query, *([a(FAR[socket.AF_INET])] if kind == 1 else []))
     return answer(query, a(FAR[socket.AF_INET]) if kind == 1 else aaaa("fd00:5::1"))
 
@@ -316,6 +321,10 @@ def main(directory: Path, folder: Path) -> None:
     folder.chmod(0o755)
     repository(directory)
     ground = Ground(directory)
+    # It takes from here what both need.
+    from tests.interop.isolating import Near, beside, isolated
+
+    near = Near(directory)
     programs = ROOT / "tests" / "interop" / "programs"
     shutter = f"http://{GATEWAY[0]}:{PORT}"
     six = f"socks5://[{GATEWAY[1]}]:{PORT}"
@@ -342,6 +351,7 @@ def main(directory: Path, folder: Path) -> None:
         "status": ground.run("sh", "-c", "cat; exit 7", stdin=subprocess.DEVNULL),
         "signal": ground.run("sh", "-c", "kill -KILL $$"),
         "missing": ground.run("no-such-program"),
+        "undecided": undecided(ground),
         "nested": ground.run(
             *(sys.executable, "-m", "socksgw.console.command", "run", "true"),
         ),
@@ -351,16 +361,20 @@ def main(directory: Path, folder: Path) -> None:
     }
     cloned = directory / "open" / "cloned" / "file"
     found["cloned"] = cloned.exists() and cloned.read_text()
-    found["seen"] = ground.seen()
+    found["seen"], found["heard"] = ground.seen(), list(near.heard)
     found["protocols"] = sorted(
         {each["protocol"] for each in ground.gateway.journal("decision")}
     )
     found["asked"] = sorted(
         {each.get("name") or "" for each in ground.gateway.journal("decision")}
     )
-    from tests.interop.isolating import isolated
-
-    found["isolated"] = isolated(ground, folder)
+    found["beside"] = beside(ground, near, folder)
+    found["isolated"] = isolated(ground, near, folder)
+    # In either way once, however often signals came while it waited.
+    found["signalled"] = sum(
+        each.get("name") == "slow-signalled.example"
+        for each in ground.gateway.journal("decision")
+    )
     found["refused"] = [
         [each["reason"], each["listener"]] for each in ground.gateway.journal("refused")
     ]
@@ -376,6 +390,17 @@ def forwarded(ground: Ground, *options: str) -> list[Any]:
     process.terminate()
     out, _ = process.communicate(timeout=30)
     return [begun.strip(), out.strip(), process.returncode]
+
+
+def undecided(ground: Ground) -> list[Any]:
+    """Tell what is said of a program that ends before its connect is decided."""
+    url = "http://slow-undecided.example:8080/"
+    process = ground.begun(*SOCKSGW, "busybox", "wget", "-q", "-O", "-", url)
+    assert _begun.wait(60)
+    process.terminate()
+    out, errors = process.communicate(timeout=30)
+    _over.set()
+    return [process.returncode, out, errors]
 
 
 if __name__ == "__main__":

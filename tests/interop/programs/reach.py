@@ -7,6 +7,7 @@ import ctypes
 import errno
 import mmap
 import os
+import signal
 import socket
 import time
 from typing import Any
@@ -94,6 +95,20 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
     except TimeoutError:
         print("nothing came")
 
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+    # So getaddrinfo asks by which address it would send: the kernel is to tell.
+    own.connect(("10.9.9.1", 0))
+    print("by loopback", own.getsockname()[0].startswith("127."))
+
+# No signal has a call made again whose answer it waits for.
+host = socket.gethostbyname("slow-signalled.example")
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+with socket.create_connection((host, 2525)) as greeting:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print("signalled", greeting.recv(100).decode())
+
 for family, kind, protocol in (
     (2, 3, 1),
     (2, 2, 1),
@@ -110,7 +125,11 @@ for family, kind, protocol in (
 # By other ways out: each of these is a leak if it succeeds.
 libc = ctypes.CDLL(None, use_errno=True)
 print("io_uring", libc.syscall(425, 1, bytes(120)), errno.errorcode[ctypes.get_errno()])
-for path in ("/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"):
+for path in (
+    "/run/nscd/socket",
+    "/run/systemd/resolve/io.systemd.Resolve",
+    "/run/avahi-daemon/socket",
+):
     with socket.socket(socket.AF_UNIX) as asked:
         print("resolver", errno.errorcode[asked.connect_ex(path)])
 with socket.socket() as stub:
