@@ -286,6 +286,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "client/logins/none.py": ("client/test_socks.py", "most dialogues have no login"),
     "client/carrier.py": ("client/test_endpoint.py", "endpoints are carried by it"),
     "client/reach.py": ("client/test_endpoint.py", "endpoints connect by it"),
+    "client/ending.py": ("interop/test_client.py", "a gateway tells what has ended"),
     "client/fastopen.py": ("interop/fastopening.py", "the kernel fills the SYN"),
     "client/web.py": ("interop/test_client.py", "it needs real web servers"),
     "client/dialling.py": ("interop/test_connect.py", "socksgw connect is made of it"),

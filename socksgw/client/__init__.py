@@ -1,5 +1,5 @@
 """
-The client's side of proxies, for Twisted programs: SOCKS 5, SOCKS 4a, HTTP CONNECT.
+The client's side of proxies, for Twisted programs: SOCKS 4a, 5 and 6, HTTP CONNECT.
 
     from socksgw.client import PasswordLogin, SocksClientEndpoint
 
@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 from socksgw.client.endpoint import HTTPClientEndpoint, SocksClientEndpoint
 from socksgw.client.logins.login import Login
 from socksgw.client.logins.password import PasswordLogin
+from socksgw.client.session import Session
 
 if TYPE_CHECKING:
     from socksgw.client.binding import Listening, bind
     from socksgw.client.datagrams import Association, associate
+    from socksgw.client.ending import endSession
     from socksgw.client.fastopen import overFastOpen
     from socksgw.client.multicast import Group, Groups, groups
     from socksgw.client.tls import overTLS
@@ -38,9 +40,11 @@ __all__ = [
     "Listening",
     "Login",
     "PasswordLogin",
+    "Session",
     "SocksClientEndpoint",
     "associate",
     "bind",
+    "endSession",
     "groups",
     "overFastOpen",
     "overTLS",
@@ -55,6 +59,7 @@ _LATER: Final = {
     "Listening": "binding",
     "associate": "datagrams",
     "bind": "binding",
+    "endSession": "ending",
     "groups": "multicast",
     "overFastOpen": "fastopen",
     "overTLS": "tls",

@@ -14,6 +14,7 @@ from socksgw.client.endpoint import TIMEOUT, socksProxy
 from socksgw.client.logins.login import Login
 from socksgw.client.proxy import Accepted
 from socksgw.client.reach import asked, within
+from socksgw.client.session import Session
 from socksgw.client.socks import Binding
 from socksgw.wire.address import Address
 from socksgw.wire.codes import SOCKS5
@@ -82,6 +83,7 @@ def bind(
     login: Login | Iterable[Login] | None = None,
     version: int = SOCKS5,
     userId: str | bytes = b"",
+    session: Session | None = None,
     timeout: float | None = TIMEOUT,
 ) -> Deferred[Listening]:
     """
@@ -96,7 +98,7 @@ def bind(
     @return: fires with a L{Listening}.
     @raise ValueError: C{host} is no address.
     """
-    proxy = socksProxy(version, login, userId)
+    proxy = socksProxy(version, login, userId, session=session)
     expected = Address.parse(host)
 
     async def ask(proxy: Any, link: TransportLink) -> Binding:

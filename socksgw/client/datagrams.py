@@ -17,6 +17,7 @@ from socksgw.client.errors import ProtocolBroken
 from socksgw.client.logins.login import Login
 from socksgw.client.proxy import Accepted
 from socksgw.client.reach import asked, within
+from socksgw.client.session import Session
 from socksgw.system.dropping import Dropping
 from socksgw.wire.address import Address, BadHost
 from socksgw.wire.association import encodeDatagram as encodeMessage
@@ -249,6 +250,7 @@ def associate(
     *,
     login: Login | Iterable[Login] | None = None,
     version: int = SOCKS5,
+    session: Session | None = None,
     timeout: float | None = TIMEOUT,
 ) -> Deferred[Association]:
     """
@@ -260,12 +262,12 @@ def associate(
 
     @param protocol: a C{DatagramProtocol}.
     @param login: as of L{SocksClientEndpoint<socksgw.client.SocksClientEndpoint>}, as
-        C{timeout}.
+        C{session} and C{timeout}.
     @param version: 5, where datagrams go beside the connection to the proxy; or 6, where
         they go inside it.
     @return: fires with the L{Association}.
     """
-    proxy = socksProxy(version, login, b"")
+    proxy = socksProxy(version, login, b"", session=session)
 
     async def ask(proxy: Any, link: TransportLink) -> Accepted:
         found: Accepted = await proxy.associate(link)

@@ -16,6 +16,7 @@ from socksgw.client.http import HTTPProxy
 from socksgw.client.logins.login import Login
 from socksgw.client.proxy import Accepted, Proxy
 from socksgw.client.reach import asked, within
+from socksgw.client.session import Session
 from socksgw.client.socks import Socks4Proxy, Socks5Proxy
 from socksgw.client.socks6 import Socks6Proxy
 from socksgw.wire.address import Address, BadHost, parseHost
@@ -71,6 +72,7 @@ def socksProxy(
     userId: str | bytes,
     initial: bytes = b"",
     stack: Sequence[Stack] = (),
+    session: Session | None = None,
 ) -> Socks4Proxy | Socks5Proxy | Socks6Proxy:
     """
     Return what speaks with a SOCKS proxy.
@@ -81,7 +83,9 @@ def socksProxy(
     if userId and version != SOCKS4:
         raise ValueError(f"SOCKS {version} has no user id: log in by user and password")
     if version == SOCKS6:
-        return Socks6Proxy(*logins, initial=initial, stack=stack)
+        return Socks6Proxy(*logins, initial=initial, stack=stack, session=session)
+    if session is not None:
+        raise ValueError(f"SOCKS {version} has no sessions: use version 6")
     if stack:
         raise ValueError(f"SOCKS {version} has no stack options: use version 6")
     if initial:
@@ -179,6 +183,7 @@ class SocksClientEndpoint(_ProxyEndpoint):
         initial: bytes = b"",
         stack: Sequence[Stack] = (),
         stacked: Callable[[Sequence[Stack]], object] | None = None,
+        session: Session | None = None,
         timeout: float | None = TIMEOUT,
     ) -> None:
         """
@@ -201,12 +206,15 @@ class SocksClientEndpoint(_ProxyEndpoint):
             (L{socksgw.wire.stacks.Stack}); the proxy may do otherwise.
         @param stacked: called with what the proxy tells of them, in version 6, before
             the protocol is made; not where it refuses.
+        @param session: of version 6: what the endpoints of one proxy and one login
+            have in common, so that the first of them logs in alone
+            (L{socksgw.client.Session}).
         @param timeout: seconds for all that comes before the connection is open;
             L{None} leaves that to the caller, who may cancel.
         @raise ValueError: the host, the port, or the login is none that can be asked
             for.
         """
-        proxy = socksProxy(version, login, userId, initial, stack)
+        proxy = socksProxy(version, login, userId, initial, stack, session)
         super().__init__(reactor, host, port, proxyEndpoint, proxy, timeout)
         self._stacked = stacked
 

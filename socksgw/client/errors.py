@@ -40,6 +40,7 @@ __all__ = [
     "ProxyUnreachable",
     "RequestRejected",
     "TTLExpired",
+    "TokenRefused",
     "TooManyLogins",
     "UnassignedReply",
     "refusal",
@@ -113,6 +114,14 @@ class LoginFailed(ProxyError):
 
 class NoMethodAccepted(LoginFailed):
     """The proxy accepts no method that was offered (RFC 1928 section 3: FF)."""
+
+
+class TokenRefused(LoginFailed):
+    """
+    The proxy refuses the token that the request spends (SOCKS 6).
+
+    It may have served this request already, where a network has delivered it twice.
+    """
 
 
 class LoginRefused(LoginFailed):

@@ -64,7 +64,8 @@ def overFastOpen(reactor: Any, address: str, port: int, timeout: float = 30) -> 
     A network may deliver a first packet twice, and the proxy gets a request of version
     6 twice then: with C{initial} the destination gets these octets twice, in two
     connections. Use it for what may arrive twice, or with TLS
-    (L{socksgw.client.overTLS} around it), where nothing does (section 10 of the draft).
+    (L{socksgw.client.overTLS} around it), where nothing does (section 10 of the draft),
+    or in a session with tokens (L{socksgw.client.Session}).
 
     @param reactor: the program's, on sockets (C{IReactorTCP}).
     @param address: a literal of IPv4 or IPv6.

@@ -7,6 +7,7 @@ saves the round trips.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,12 +18,14 @@ from socksgw.client.errors import (
     LoginRefused,
     NoMethodAccepted,
     ProtocolBroken,
+    TokenRefused,
     refusal,
 )
 from socksgw.client.link import Link
 from socksgw.client.logins.login import Login
 from socksgw.client.logins.none import NO_LOGIN
-from socksgw.client.proxy import Accepted
+from socksgw.client.proxy import Accepted, Again
+from socksgw.client.session import Part, Session
 from socksgw.client.socks import Binding
 from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.client6 import ClientConversation6, ClientState6
@@ -66,7 +69,7 @@ class _Dialogue:
 
     __slots__ = (
         "_answer", "_conversation", "_early", "_link", "_method", "_methods", "_options",
-        "_said",
+        "_part", "_said",
     )  # fmt: skip
 
     #: No datagrams go beside it.
@@ -81,7 +84,9 @@ class _Dialogue:
         methods: bytes,
         early: bytes,
         options: bytes,
+        part: Part | None = None,
     ) -> None:
+        self._part = part
         self._link = link
         self._conversation = conversation
         self._methods = methods
@@ -98,7 +103,35 @@ class _Dialogue:
         Make the request, and log in.
 
         @raise socksgw.client.errors.LoginFailed: the proxy does not let us in.
+        @raise _Forgotten: it does not know the session.
         """
+        part = self._part
+        if part is None:
+            await self._enter(logins)
+            return
+        self._options += part.options
+        try:
+            if part.presented:
+                await self._resume(part)
+            else:
+                await self._enter(logins)
+        finally:
+            part.over()
+
+    async def _resume(self, part: Part) -> None:
+        """Make a request of a session, which needs no login."""
+        self._methods = b""
+        self._link.write(self._conversation.start(self._options) + self._early)
+        replied = await self._entered()
+        if replied.succeeded:
+            return
+        if replied.options.spent is False and not replied.options.sessionInvalid:
+            raise TokenRefused(
+                "the proxy refuses the token: it may have had the request before"
+            )
+        raise _Forgotten
+
+    async def _enter(self, logins: dict[int, Login]) -> None:
         if not logins:
             await self._start(b"")
             return
@@ -159,6 +192,10 @@ class _Dialogue:
     async def _entered(self) -> AuthReplied:
         event = await self.event()
         assert isinstance(event, AuthReplied)
+        if self._part is not None:
+            self._part.told(event.succeeded, event.options)
+            if self._part.presented:
+                return event
         if event.options.method == _NO_ACCEPTABLE:
             offered = methodsText(self._methods)
             raise NoMethodAccepted(f"the proxy accepts none of {offered}")
@@ -243,6 +280,10 @@ class _Dialogue:
         self._link.surplus = self._conversation.surplus()
 
 
+class _Forgotten(Exception):
+    """The proxy does not know the session: the request needs a login."""
+
+
 class _Selected(Exception):
     """
     The proxy has selected a method, whose messages begin.
@@ -285,7 +326,11 @@ class Socks6Proxy:
     """A proxy that speaks SOCKS 6."""
 
     def __init__(
-        self, *logins: Login, initial: bytes = b"", stack: Sequence[Stack] = ()
+        self,
+        *logins: Login,
+        initial: bytes = b"",
+        stack: Sequence[Stack] = (),
+        session: Session | None = None,
     ) -> None:
         """
         Make what any number of requests use.
@@ -296,11 +341,15 @@ class Socks6Proxy:
             known whether that is granted.
         @param stack: how the stacks are to be, of the proxy's connections to the client
             and to the destination; it may do otherwise.
+        @param session: what the requests are of; L{None} for none.
         @raise ValueError: SOCKS 6 cannot have one of the logins, or not so many octets.
         """
         if len(initial) > INITIAL_LIMIT:
             raise ValueError(f"initial data has {INITIAL_LIMIT} octets at most")
         self._initial = initial
+        self._session = session
+        # Whether a session did not know us: no request of ours presents one then.
+        self._forgotten = False
         self._stack = b"".join(
             encodeOption(Kind.STACK, encodeStack(each)) for each in stack
         )
@@ -325,6 +374,20 @@ class Socks6Proxy:
         dialogue = self._dialogue(link, Command.NOOP, UNSPECIFIED4, 0, b"", b"")
         await dialogue.enter(self._logins)
         # A proxy need not have that command (section 7): it has let us in.
+        with suppress(CommandNotSupported):
+            await dialogue.replied()
+
+    async def leave(self, link: Link) -> None:
+        """
+        End the session, by NOOP, which logs in.
+
+        @raise socksgw.client.errors.ProxyError: the proxy does not let the client in; it
+            has ended the session, too.
+        """
+        assert self._session is not None
+        options = self._session.teardown(link.secured)
+        dialogue = self._dialogue(link, Command.NOOP, UNSPECIFIED4, 0, b"", options)
+        await dialogue.enter(self._logins)
         with suppress(CommandNotSupported):
             await dialogue.replied()
 
@@ -362,9 +425,11 @@ class Socks6Proxy:
         port: int,
         initial: bytes,
         options: bytes,
+        part: Part | None = None,
     ) -> _Dialogue:
         conversation = ClientConversation6(partial(encodeRequest, command, host, port))
-        return _Dialogue(link, conversation, bytes(self._logins), initial, options)
+        methods = bytes(self._logins)
+        return _Dialogue(link, conversation, methods, initial, options, part)
 
     async def _ask(
         self,
@@ -374,9 +439,21 @@ class Socks6Proxy:
         port: int,
         initial: bytes = b"",
     ) -> tuple[_Dialogue, Accepted]:
-        dialogue = self._dialogue(link, command, host, port, initial, self._stack)
-        await dialogue.enter(self._logins)
+        part = None
+        if self._session is not None:
+            part = self._session.part(link.secured, self._forgotten)
+        dialogue = self._dialogue(link, command, host, port, initial, self._stack, part)
+        try:
+            await dialogue.enter(self._logins)
+        except _Forgotten:
+            raise Again(self._again()) from None
         return dialogue, await dialogue.replied()
+
+    def _again(self) -> Socks6Proxy:
+        """Return what makes the same request with a login."""
+        found = copy.copy(self)
+        found._forgotten = True
+        return found
 
     async def associate(
         self,

@@ -4,6 +4,7 @@ The client in Twisted programs, against real gateways.
 
 from __future__ import annotations
 
+import copy
 import re
 import socket
 import subprocess
@@ -28,9 +29,11 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, readBody
 from socksgw.client import (
     HTTPClientEndpoint,
     PasswordLogin,
+    Session,
     SocksClientEndpoint,
     associate,
     bind,
+    endSession,
     errors,
     overTLS,
     proxyAgent,
@@ -39,7 +42,7 @@ from tests.live.clientside import LOGIN, PASSWORD, PLAIN, TLS, USER, serving
 from tests.live.datagrams import Echo
 from tests.live.running import ROOT, Running, environment
 from tests.live.servers import Certificate as Served
-from tests.live.servers import Web
+from tests.live.servers import Destination, Web, echo
 from tests.tools.waiting import until
 
 #: What the gateway has, and programs that use the client alone do not load.
@@ -272,6 +275,55 @@ def test_datagrams(gateways: Running) -> None:
             )
         assert protocol.came == [(b"hello", (host, port))] * 2
         awaited(association.stopListening())
+
+
+def test_session(gateways: Running, destination: Callable[..., Destination]) -> None:
+    """
+    Only the first request logs in, whatever the later ones have for it; each spends a
+    token of its own, also at a time, and none is served with a token that is spent. A
+    session that the gateway has ended begins again.
+    """
+    port = destination(echo).port
+    factory: Any = Factory.forProtocol(Collecting)
+    factory.noisy = False
+    session, proxy = Session(tokens=8), proxyOf(gateways, LOGIN)
+    right, wrong = (PasswordLogin(USER, each) for each in (PASSWORD, "wrong"))
+
+    def connected(
+        login: PasswordLogin, times: int = 1, session: Session = session
+    ) -> None:
+        """Connect, so many times at once, and hear what was said."""
+        endpoint = SocksClientEndpoint(
+            reactor, "127.0.0.1", port, proxy,
+            version=6, login=login, session=session, initial=b"hello",
+        )  # fmt: skip
+        for asking in [endpoint.connect(factory) for _ in range(times)]:
+            protocol = awaited(asking)
+            until(
+                lambda protocol=protocol: protocol.octets == b"hello",
+                turn=lambda: reactor.iterate(0.01),
+            )
+            protocol.transport.abortConnection()
+
+    connected(right)
+    assert session.isOpen
+    for _ in range(4):
+        connected(wrong, 6)
+    another = copy.deepcopy(session)
+    connected(wrong)
+    with pytest.raises(errors.TokenRefused):
+        connected(right, session=another)
+    another = copy.copy(session)
+    awaited(endSession(reactor, proxy, another, login=right))
+    assert (session.isOpen, another.isOpen) == (True, False)
+    connected(right)
+    connected(wrong)
+    awaited(endSession(reactor, proxy, session, login=right))
+    awaited(endSession(reactor, proxy, session, login=right))
+    with pytest.raises(errors.LoginRefused):
+        connected(wrong)
+    failed = [each["reason"] for each in gateways.journal("login-failed")]
+    assert (failed.count("no-session"), failed.count("replayed")) == (1, 1)
 
 
 def test_manual(gateways: Running, directory: Path, tmp_path: Path) -> None:
