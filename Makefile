@@ -63,7 +63,8 @@ test: $(VENV)/tested  ## run every test
 	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 	$(if $(COVERAGE),$(BIN)/coverage report --fail-under=$(COVERAGE))
 
-# Debian: qemu-system-x86 busybox-static cpio kmod. The kernel is downloaded once.
+# Debian: qemu-system-x86 busybox-static cpio kmod iproute2 nftables. The kernel is
+# downloaded once.
 test-kernel: $(VENV)/tested  ## what needs another kernel, in a virtual machine (as root)
 	$(BIN)/python -m tests.kernel.machine
 
