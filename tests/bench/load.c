@@ -14,7 +14,7 @@
  *   load udp   PROXY TARGET ASSOCS SECONDS MODE   UDP ASSOCIATE; 100-octet echoes, 16 in flight on
  *                                                 each
  *
- * MODE: direct, socks4, noauth, user:password (a # in it is the client's number), http, http+user:password (CONNECT with Basic, sent
+ * MODE: direct, socks4, socks6 (without options), noauth, user:password (a # in it is the client's number), http, http+user:password (CONNECT with Basic, sent
  * at once), or http* (CONNECT, each in other octets than the one before). PORTs are on 127.0.0.1. The first octet to the target: 'E' echo, 'S' and 8 octets
  * of count source, 'D' discard and answer the count at the end.
  */
@@ -226,6 +226,7 @@ static int http(void) { return !strncmp(mode, "http", 4) && strchr("+*", mode[4]
 static int auth(void) { return !http() && strchr(mode, ':') != NULL; }
 static int direct(void) { return !strcmp(mode, "direct"); }
 static int socks4(void) { return !strcmp(mode, "socks4"); }
+static int socks6(void) { return !strcmp(mode, "socks6"); }
 static void put(struct cc *c, const void *b, size_t n) {
     ssize_t r = write(c->fd, b, n);
     if (r != (ssize_t)n) {
@@ -303,6 +304,12 @@ static int shake(struct cc *c, uint32_t ev) {
             c->st = REQ;
             return 0;
         }
+        if (socks6()) {
+            unsigned char q[12] = {6, 1, 0, 0, target_port >> 8, target_port & 255, 0, 1, 127, 0, 0, 1};
+            put(c, q, 12);
+            c->st = REQ;
+            return 0;
+        }
         unsigned char g[3] = {5, 1, auth() ? 2 : 0};
         put(c, g, 3);
         c->st = GREET;
@@ -319,7 +326,7 @@ static int shake(struct cc *c, uint32_t ev) {
         c->st = RUN;
         return 1;
     }
-    size_t want = c->st == REQ ? (socks4() ? 8 : 10) : 2;
+    size_t want = c->st == REQ ? (socks4() ? 8 : socks6() ? 16 : 10) : 2;
     ssize_t r = read(c->fd, c->in + c->got, want - c->got);
     if (r <= 0) return (r < 0 && errno == EAGAIN) ? 0 : -1;
     c->got += r;
@@ -354,7 +361,12 @@ static int shake(struct cc *c, uint32_t ev) {
         send_req(c);
         return 0;
     }
-    if (socks4() ? c->in[1] != 90 : c->in[1] != 0) return -1;
+    if (socks6()) {
+        /* The authentication reply and the operation reply, both without options. */
+        static const unsigned char let_in[8] = {6, 0, 0, 0, 6, 0, 0, 0};
+        if (memcmp(c->in, let_in, 8) || c->in[11] != 1) return -1;
+    } else if (socks4() ? c->in[1] != 90 : c->in[1] != 0)
+        return -1;
     c->st = RUN;
     return 1;
 }

@@ -46,7 +46,7 @@ CONFIGURATION = """
 [[listen]]
 name = "bench"
 address = ["127.0.0.1:{port}"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [auth]
 checkers = ["passwd:users"]
 [[auth.choose]]
@@ -384,6 +384,9 @@ class Measurement:
             p99_ms=result["p99_ms"],
         )
 
+    def socks6(self) -> None:
+        self.rate("socks6", "SOCKS 6 session")
+
     def http(self) -> None:
         self.rate("http", "CONNECT session")
         self.rate("http*", "new CONNECT session")
@@ -450,6 +453,7 @@ class Measurement:
 
 TESTS = (
     "rate", "single", "login", "pace", "storm", "down", "up", "rtt", "udp", "idle", "http", "httplogin",
+    "socks6",
 )  # fmt: skip
 _LEAN = {"socksgw", "dante", "microsocks", "hev"}
 #: Whom tests are for, where that is not everybody but those that speak HTTP alone: who
@@ -464,6 +468,7 @@ ONLY = {
     "idle": _LEAN,
     "http": {"socksgw", *HTTP},
     "httplogin": {"socksgw"},
+    "socks6": {"socksgw"},
 }
 
 
@@ -601,6 +606,7 @@ def aims(results: Results) -> Iterator[str]:
         ratio("round trip CPU us", 0.6, dante),
         ratio("UDP echo CPU us", 0.4, dante),
         ratio("UDP echo CPU us", 0.9, ["hev"]),
+        ratio("SOCKS 6 session CPU us", 1.0, ["socksgw"], "session CPU us"),
         ratio("CONNECT session CPU us", 1.1, ["socksgw"], "session CPU us"),
         ratio("CONNECT session CPU us", 0.7, http),
         ratio("session CPU us", 1.6, ["socksgw"], whose="through"),
