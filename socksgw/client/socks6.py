@@ -182,6 +182,9 @@ class _Dialogue:
             return
         if told.method is None:
             if self._answer is None:
+                if not self._methods:
+                    offered = methodsText((_NONE,))
+                    raise NoMethodAccepted(f"the proxy accepts none of {offered}")
                 raise NoMethodAccepted(
                     "the proxy accepts neither the login nor its methods: "
                     + methodsText(self._methods)

@@ -39,7 +39,7 @@ udp = {{ tunnels = ["hev"] }}
 [[listen]]
 name = "passwords"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
+protocols = ["socks5", "socks6", "http"]
 {TLS}
 [[listen]]
 name = "tokens"
@@ -49,7 +49,7 @@ protocols = ["socks5", "http"]
 [[listen]]
 name = "certificates"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "http"]
+protocols = ["socks5", "socks6", "http"]
 [listen.tls]
 certificate = "gw.pem"
 key = "gw.key"
@@ -281,6 +281,9 @@ def test_logins(site: Site, listener: str, options: str, told: str) -> None:
     scheme = "https" if listener == "tokens" else "socks5+tls"
     line = site.check(listener, *options.split(), scheme=scheme)
     assert line.startswith(told), line
+    if scheme != "https" and ("me.pem" in options or "none" in options):
+        # The line is the same in SOCKS 6.
+        assert site.check(listener, *options.split(), scheme="socks6+tls") == line
     assert ("is reached, by the" in line) is (told == "0 ")
     if told == "3 ":
         assert "not believed to be itself" in line
