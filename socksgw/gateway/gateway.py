@@ -37,6 +37,7 @@ from socksgw.gateway.reload import STOPPING, Answer, Reload
 from socksgw.gateway.remains import Remains
 from socksgw.gateway.revocation import Revocation
 from socksgw.gateway.role import Role
+from socksgw.gateway.rounds import Rounds
 from socksgw.gateway.sessions import Sessions
 from socksgw.gateway.sharing import Shared
 from socksgw.gateway.sinks import Sinks
@@ -53,10 +54,8 @@ from socksgw.route.upstreams.standing import Standing
 from socksgw.session.express import Serving, begin
 from socksgw.session.moving import resume
 from socksgw.session.session import Session
-from socksgw.system.beat import Beat
 from socksgw.system.deadlines import Deadlines
 from socksgw.system.domains import Domain
-from socksgw.system.heap import Heap
 from socksgw.system.threads import inPool
 
 __all__ = ["Gateway"]
@@ -224,9 +223,16 @@ class Gateway:
             predecessors,
         )
         self.drained = self.stopping = False
-        self._heap = Heap()
-        self._beat = Beat(reactor, Deadlines.TICK, clock, self.meters.lag.observe)
-        self._every()
+        self._rounds = Rounds(
+            self,
+            reactor,
+            self._parts,
+            self._revocation,
+            self._state,
+            self._counters,
+            self._allowances,
+            self._reopen,
+        )
         self.failed: Callable[[str], None] = lambda line: _log.critical(
             "{line}", line=line
         )
@@ -272,43 +278,9 @@ class Gateway:
         self.running = True
         self.generation.start()
         self._shared.start()
-        self._beat.start()
+        self._rounds.start()
         self._parts.start()
-        self._look()
-
-    def _look(self) -> None:
-        self.reloads.look()
-        self._revocation.look()
-
-    def _every(self) -> None:
-        """
-        Say what is due how often: a beat is a quarter of a second.
-        """
-        every = self._beat.every
-        every(1, "a deadline", self.deadlines.scan)
-        every(
-            1, "the check of the stores of users", lambda: self.generation.login.look()
-        )
-        every(1, "the end of quotas", self._lookAtLimits)
-        every(1, "the heap", lambda: self._heap.look(self.census.clients))
-        every(4, "the check of networks", lambda: self.networks.look(self._reopen))
-        every(4, "the check for changes", self._look)
-        every(4, "the quotas of others", self._lookAtQuotas)
-        every(4, "the check of the journal", self.journal.look)
-        every(4, "the parts", self._parts.look)
-        every(4, "the cleared deadlines", self.deadlines.sweep)
-        every(12, "the file of quotas", self._state.save)
-        every(1, "the metrics", self.meters.look)
-        every(40, "the counters", self._counters.sweep)
-        every(40, "the allowances", self._allowances.sweep)
-
-    def _lookAtLimits(self) -> None:
-        if self.limits.usedUp and self.limits.enforced:
-            self._revocation.cut()
-
-    def _lookAtQuotas(self) -> None:
-        if self._counters.look():
-            self._usedUp()
+        self._rounds.look()
 
     def _usedUp(self) -> None:
         self.limits.usedUp = True
@@ -586,7 +558,7 @@ class Gateway:
         self.journal.look()
         if not self.relief.done:
             self.journal.append(self.role.stopLine(self.config.gateway.name))
-        self._beat.stop()
+        self._rounds.stop()
         self._allowances.stop()
         self._counters.release()
         self.generation.stop()

@@ -230,8 +230,8 @@ def test_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lag = house.gateway.meters.lag
         house.until(lambda: sum(lag.counts) >= 2)
         assert lag.sum < 0.2
-        monkeypatch.setattr(house.gateway._beat._lag, "_clock", lambda: 0.0)
-        house.gateway._beat._lag._last = -1.0
+        monkeypatch.setattr(house.gateway._rounds._beat._lag, "_clock", lambda: 0.0)
+        house.gateway._rounds._beat._lag._last = -1.0
         before = lag.sum
         house.until(lambda: lag.sum > before + 0.4)
 

@@ -363,7 +363,7 @@ class World:
     def pass_(self, seconds: float) -> None:
         """Let time pass."""
         self.ahead += seconds
-        self.gateway._beat.tick()
+        self.gateway._rounds._beat.tick()
 
     def connect(self) -> Client:
         """A client."""
