@@ -5,7 +5,10 @@ NOOP of SOCKS 6 (draft-olteanu-intarea-socks-6-11 section 4).
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
 
+from socksgw.config.schema import Limit
+from socksgw.config.schema.values import Times
 from socksgw.policy.decision import Decision
 from socksgw.policy.questions import Verdict
 from tests.fakes.gateway import LOGIN, NONE, USERPASS, WRONG, Gateway, option6, well
@@ -53,3 +56,25 @@ def test_login() -> None:
     assert gateway.connect(noop(session)).value().endswith(option6(8, b"") + DONE)
     assert {line["user"] for line in gateway.lines("decision")} == {"alice"}
     well(gateway)
+
+
+def test_limits() -> None:
+    """
+    It takes the place of a session while it lasts, and counts as one that begins:
+    beyond a limit it is refused.
+    """
+    gateway = Gateway([NONE], limits=[Limit("all", sessions=1)])
+    for _ in range(2):
+        assert gateway.connect(noop()).value() == LET_IN + DONE
+    gateway.steps["relay"] = relaying = Deferred[None]()
+    live = gateway.connect(bytes.fromhex("050100 05010001 c0000207 0050"))
+    assert live.value()[:4] == bytes.fromhex("0500 0500")
+    assert gateway.connect(noop()).value()[:6] == LET_IN + b"\x06\x01"
+    relaying.callback(None)
+    well(gateway)
+    arriving = Gateway([NONE], limits=[Limit("all", new_sessions=Times(2, 1.0))])
+    replies = [arriving.connect(noop()).value()[5] for _ in range(3)]
+    assert replies == [0, 0, 1]
+    (line,) = [e for e in arriving.lines("decision") if e["verdict"] != "allow"]
+    assert (line["command"], line["reason"]) == ("noop", "limit")
+    well(arriving)
