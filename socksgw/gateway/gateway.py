@@ -143,6 +143,7 @@ class Gateway:
             self.memory,
             lambda line: self.journal.append(line),
             config.directory / config.gateway.netns_dir,
+            role.destinations,
         )
         self.meters = self._shared.meters
         self.resumptions = role.resumptions(clock)

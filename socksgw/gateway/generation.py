@@ -171,7 +171,7 @@ class Generation:
             base.clock,
             base.hosts,
         )
-        self._ways = _direct(base, HERE, base.outward, timeouts)
+        self._ways = _direct(base, HERE, base.networks.outwardOf(OWN), timeouts)
         networks = base.networks
         there = {
             domain: _direct(
@@ -187,7 +187,7 @@ class Generation:
             lambda domain, departure: _direct(
                 base,
                 networks.socketsOf(domain),
-                networks.outwardOf(domain) if domain.name else base.outward,
+                networks.outwardOf(domain),
                 timeouts,
                 departure,
             ),

@@ -11,7 +11,7 @@ import errno
 import socket
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from twisted.logger import Logger
 
@@ -21,9 +21,9 @@ from socksgw.errors import SocksError
 from socksgw.gateway.host import HostAddresses
 from socksgw.gateway.kernelroutes import KernelRoutes
 from socksgw.gateway.starting import CannotStart
-from socksgw.route.outward import Outward
+from socksgw.route.outward import Elsewhere, Last, Outward, nowhere
 from socksgw.system.brokered import Brokered
-from socksgw.system.domains import HERE, Device, Domain, Sockets
+from socksgw.system.domains import HERE, OWN, Device, Domain, Sockets
 from socksgw.system.watch import Watcher
 
 __all__ = ["Fresh", "Networks", "domainsOf"]
@@ -50,7 +50,13 @@ class _Network:
     @ivar there: whether it is there.
     """
 
-    def __init__(self, domain: Domain, directory: Path, watch: Watcher) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        directory: Path,
+        watch: Watcher,
+        elsewhere: Elsewhere,
+    ) -> None:
         self.sockets: Device | Brokered
         if domain.kind == "netns":
             self.sockets = Brokered(
@@ -59,7 +65,7 @@ class _Network:
         else:
             self.sockets = Device(domain.name)
         self.domain = domain
-        self.outward = Outward()
+        self.outward = Outward(domain, elsewhere)
         self.identity = 0
         self.there = False
 
@@ -128,13 +134,17 @@ class Networks:
         hosts: HostAddresses,
         watch: Watcher,
         append: Callable[[str], None],
+        elsewhere: Elsewhere = nowhere,
     ) -> None:
         """
         Begin without any.
 
         @param directory: of the brokers' Unix sockets.
         @param append: adds a line to the journal.
+        @param elsewhere: what other processes know of where clients connected to.
         """
+        self._elsewhere = elsewhere
+        self._own = Outward(OWN, elsewhere)
         self._directory = directory
         self._hosts = hosts
         self._watch = watch
@@ -150,12 +160,21 @@ class Networks:
 
     def outwardOf(self, domain: Domain) -> Outward:
         """Return what knows where each client of a domain connected to last."""
-        return self._of(domain).outward
+        return self._of(domain).outward if domain.name else self._own
+
+    def last(self, domain: Domain, client: Any, version: int) -> Last | None:
+        """Return where a client connected to last in a domain, if it is in use."""
+        if domain.name and domain not in self._known:
+            return None
+        return self.outwardOf(domain).last(client, version)
 
     def _of(self, domain: Domain) -> _Network:
         if domain not in self._known:
-            self._known[domain] = _Network(domain, self._directory, self._watch)
+            self._known[domain] = self._made(domain)
         return self._known[domain]
+
+    def _made(self, domain: Domain) -> _Network:
+        return _Network(domain, self._directory, self._watch, self._elsewhere)
 
     # Changing.
 
@@ -171,7 +190,7 @@ class Networks:
                 known = self._known.get(domain)
                 if known is not None and known.identity:
                     continue
-                made = known or _Network(domain, self._directory, self._watch)
+                made = known or self._made(domain)
                 fresh[domain] = made
                 try:
                     made.prepare()

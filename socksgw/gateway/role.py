@@ -28,8 +28,10 @@ from socksgw.login.ring import Ring
 from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.snapshot import Snapshot
 from socksgw.negotiate.resumption import Resumptions
+from socksgw.route.outward import Last, nowhere
 from socksgw.route.upstreams.checks import ALONE, Checks
 from socksgw.system.channel import Message
+from socksgw.system.domains import Domain
 
 __all__ = ["Role", "WorkerStanding"]
 
@@ -220,6 +222,12 @@ class Role:
             it never fails.
         """
         return succeed([])
+
+    def destinations(
+        self, domain: Domain, client: Any, version: int
+    ) -> Deferred[Sequence[Last]]:
+        """As L{Elsewhere}: ask the others where a client connected to last."""
+        return nowhere(domain, client, version)
 
     def regranted(self) -> None:
         """Tell the others that grants have changed."""

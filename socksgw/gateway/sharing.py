@@ -21,7 +21,7 @@ from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.meters import Meters
 from socksgw.policy.told import Told
 from socksgw.relay.memory import Memory, Pipes
-from socksgw.route.outward import Outward
+from socksgw.route.outward import Elsewhere, nowhere
 from socksgw.route.upstreams.checks import ALONE
 from socksgw.system.threads import Threads
 from socksgw.system.usage import UsagePool
@@ -52,6 +52,7 @@ class Shared:
         memory: Memory,
         append: Callable[[str], None],
         netns: Path = Path("/run/socksgw/netns"),
+        elsewhere: Elsewhere = nowhere,
     ) -> None:
         """
         Make what all generations share, and start nothing yet.
@@ -59,6 +60,7 @@ class Shared:
         @param clock: returns monotonic seconds.
         @param append: adds a line to the journal.
         @param netns: the directory of the sockets of brokers.
+        @param elsewhere: as of L{Networks}.
         """
         self.append = append
         self.checks = ALONE
@@ -70,9 +72,8 @@ class Shared:
         self.meters = Meters()
         self.pipes = Pipes()
         self.told = Told(clock)
-        self.outward = Outward()
         self.watch = Watch(reactor)
-        self.networks = Networks(netns, hosts, self.watch, append)
+        self.networks = Networks(netns, hosts, self.watch, append, elsewhere)
         self.throttle = LoginThrottle(clock, reactor.callLater)
         self.pool = UsagePool()
 

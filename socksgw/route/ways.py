@@ -345,7 +345,9 @@ class Direct:
         if chosen is not None:
             inward = chosen
         elif anybody:
-            inward = self._outward.local(whose, near.address, peer.version, sockets)
+            inward = await self._outward.local(
+                whose, near.address, peer.version, sockets
+            )
         else:
             inward = localTowards(peer, sockets)
         await self._ready(inward.version, socket.SOCK_STREAM)

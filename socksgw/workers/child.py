@@ -59,16 +59,19 @@ class Child(ProcessProtocol):
         self,
         ended: Callable[[Child, str], None],
         named: Callable[[Sequence[tuple[Key, float]]], object],
+        asked: Callable[[Message], Deferred[Message]],
     ) -> None:
         """
         Make one that is not started.
 
         @param named: called with the windows of quotas that it counts.
         @param ended: called once when the process has ended, with how.
+        @param asked: answers what it asks.
         """
         self.number = 0
         self._ended = ended
         self._named = named
+        self._answering = asked
         self.pid = 0
         self.began = 0.0
         self.serves = False
@@ -111,7 +114,7 @@ class Child(ProcessProtocol):
 
     def _begin(self, ours: socket.socket, watch: Watcher) -> None:
         # Without its channel it ends by itself.
-        self._channel = Channel(ours, watch, self._said, _ignore)
+        self._channel = Channel(ours, watch, self._said, _ignore, self._asked)
         self._channel.start()
 
     def awaitStart(self, seconds: float) -> None:
@@ -168,6 +171,13 @@ class Child(ProcessProtocol):
         """End the process at once."""
         with suppress(ProcessExitedAlready):
             self.transport.signalProcess("KILL")
+
+    def _asked(
+        self, message: dict[str, Any], descriptors: list[int]
+    ) -> Deferred[Message]:
+        for fd in descriptors:
+            os.close(fd)
+        return self._answering(message)
 
     def _said(self, message: dict[str, Any], descriptors: list[int]) -> None:
         for fd in descriptors:

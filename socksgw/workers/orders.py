@@ -1,8 +1,9 @@
 """
 What a supervisor and its workers say to each other.
 
-The supervisor asks (C{start}, C{prepare}, C{use}, C{ping}, C{measure},
-C{part}, C{leave}) and tells (C{forget}, C{grants}, C{listen}, C{relieve}, C{stop}, C{end}); a worker tells of its log, and why it fails.
+The supervisor asks (C{start}, C{prepare}, C{use}, C{ping}, C{measure}, C{part},
+C{last}, C{leave}) and tells (C{forget}, C{grants}, C{listen}, C{relieve}, C{stop},
+C{end}); a worker tells of its log, and why it fails, and asks C{last} of all.
 """
 
 from __future__ import annotations

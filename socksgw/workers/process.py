@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import LogEvent, Logger, LogLevel, formatEvent, globalLogBeginner
 from twisted.python.failure import Failure
 
 from socksgw.accept import given
 from socksgw.accept.admission import Commons
-from socksgw.admin.parts import answer
+from socksgw.admin import parts
 from socksgw.admin.together import DO
 from socksgw.audit.journal import Journal
 from socksgw.audit.process import workerLine
@@ -46,12 +47,15 @@ from socksgw.login.ring import Ring
 from socksgw.login.throttle import LoginThrottle
 from socksgw.metrics.merging import packed
 from socksgw.negotiate.resumption import Resumptions
+from socksgw.route.outward import Last
 from socksgw.route.upstreams.checks import Checked, Checks
 from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.clock import steady
+from socksgw.system.domains import Domain
 from socksgw.system.log import Log
 from socksgw.system.logformats import levelOf
 from socksgw.system.watch import Watch
+from socksgw.workers.destinations import LAST, answer, lastsIn, question
 from socksgw.workers.orders import CHANNEL, configIn, socketsIn, told
 from socksgw.workers.share import shareOf
 from socksgw.workers.succession import Before, Leaver
@@ -62,6 +66,8 @@ _log = Logger()
 
 #: Seconds within which the supervisor says what to do.
 _PATIENCE: Final = 60.0
+#: Seconds in which the supervisor says what it is asked, with the answers of all.
+_ANSWER: Final = 5.0
 #: Descriptors at the start that are no sockets of listeners.
 _OWN: Final = 2
 
@@ -113,6 +119,7 @@ class Place(Role):
         self._resumptions = resumptions
         self.tell: Callable[[Sequence[tuple[Key, float]]], bool] = lambda _: False
         self.latest: Callable[[], int] = lambda: 0
+        self.ask: Callable[[Message], Deferred[dict[str, Any]]] | None = None
 
     def openJournal(self, journal: Journal, lock: int) -> None:
         """As L{Role.openJournal}."""
@@ -128,6 +135,21 @@ class Place(Role):
     def checks(self) -> Checks:
         """As L{Role.checks}: the supervisor does, and tells us."""
         return Checks(False, lambda _: None)
+
+    def destinations(
+        self, domain: Domain, client: Any, version: int
+    ) -> Deferred[Sequence[Last]]:
+        """As L{Role.destinations}: all workers answer."""
+        assert self.ask is not None
+        return self.ask(question(domain, client, version)).addCallbacks(
+            lastsIn, self._unknown
+        )
+
+    def _unknown(self, failure: Failure) -> Sequence[Last]:
+        """Do without, as one that is alone: the supervisor stands still, or ends."""
+        failure.trap(ChannelError, DeferredTimeout)
+        _log.error("no other worker said where a client connected to")
+        return ()
 
     def commons(self, clock: Callable[[], float]) -> Commons:
         """As L{Role.commons}: beside what sessions are counted by."""
@@ -228,8 +250,10 @@ class Worker:
             return self._leave(gateway)
         if what == "measure":
             return Latest().ask(gateway, self._reactor).addCallback(packed)
+        if what == LAST:
+            return answer(message, gateway.networks)
         if what == DO:
-            return Deferred.fromCoroutine(answer(message, gateway, self._reactor))
+            return Deferred.fromCoroutine(parts.answer(message, gateway, self._reactor))
         raise ChannelError(f"no worker can {what}")
 
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
@@ -270,6 +294,7 @@ class Worker:
             resumptions,
         )
         place.tell = self._name
+        place.ask = self._ask
         config, checkers = configIn(message)
         try:
             gateway = Gateway(
@@ -364,6 +389,14 @@ class Worker:
         except (ChannelError, OSError):
             return False
         return True
+
+    def _ask(self, message: Message) -> Deferred[dict[str, Any]]:
+        """Ask the supervisor; what it does not answer in time fails."""
+        try:
+            asked = self._channel.ask(message)
+        except (ChannelError, OSError) as e:
+            return fail(ChannelError(str(e)))
+        return asked.addTimeout(_ANSWER, self._reactor)
 
     # Failing.
 

@@ -14,8 +14,9 @@ from twisted.logger import Logger
 from socksgw.config.problems import Finding
 from socksgw.metrics.merging import unpacked
 from socksgw.metrics.snapshot import Snapshot
-from socksgw.system.channel import ChannelGone, Message
+from socksgw.system.channel import ChannelError, ChannelGone, Message
 from socksgw.workers.child import Child
+from socksgw.workers.destinations import LAST, together
 from socksgw.workers.orders import findings
 
 __all__ = ["Questions"]
@@ -106,6 +107,16 @@ class Questions:
                     why=answer.getErrorMessage(),
                 )
         return [answer for succeeded, answer in answers if succeeded]
+
+    def asked(self, question: Message) -> Deferred[Message]:
+        """
+        Answer what a worker asks of all, itself among them.
+
+        @raise ChannelError: that is nothing to ask.
+        """
+        if question.get("do") != LAST:
+            raise ChannelError("that is not to be asked")
+        return self.ask(question).addCallback(together)
 
     def measured(self) -> Deferred[list[Snapshot]]:
         """Return the values of all metrics in those that serve; it never fails."""

@@ -204,7 +204,7 @@ class Workforce(Part, Role):
         """As L{Role.prepare}: have a process wait for each worker."""
         assert self._gateway is not None
         for _ in range(self.count):
-            self._waiting.append(Child(self._ended, self._counters.know))
+            self._waiting.append(self._child())
         awaitAll(self._waiting, self._reactor, self._gateway.watch)
 
     def relieve(
@@ -297,6 +297,9 @@ class Workforce(Part, Role):
             partial(self._started, child), partial(self._failed, child)
         )
 
+    def _child(self) -> Child:
+        return Child(self._ended, self._counters.know, self._questions.asked)
+
     @property
     def _ends(self) -> bool:
         """Whether no worker is started any more."""
@@ -313,7 +316,7 @@ class Workforce(Part, Role):
         else:
             child, self._spare = self._spare, None
         if child is None:
-            child = Child(self._ended, self._counters.know)
+            child = self._child()
             child.spawn(self._reactor, gateway.watch)
         child.number = number
         self.children[number] = child
@@ -327,7 +330,7 @@ class Workforce(Part, Role):
             waiting.cancel()
         if self._ends or self._spare is not None or self._gateway is None:
             return
-        child = Child(self._ended, self._counters.know)
+        child = self._child()
         try:
             child.spawn(self._reactor, self._gateway.watch)
         except OSError as e:
