@@ -22,7 +22,7 @@ from socksgw.session.express import Express
 from socksgw.session.facts import decoded, encoded, userOf, userTold
 from socksgw.session.session import Gateway, Session
 from socksgw.session.stage import Stage
-from socksgw.session.streams import CONNECT
+from socksgw.session.streams import CONNECT, Connect
 from socksgw.system.domains import Domain
 from socksgw.system.plain import PlainConnection
 from socksgw.system.sockets import keepAlive
@@ -69,7 +69,7 @@ def movable(session: Session) -> bool:
     tally, client = session.tally, session.client
     return (
         session.stage is Stage.RELAY
-        and session.command is CONNECT
+        and isinstance(session.command, Connect)
         and session.claim is not None
         and tally is not None
         and type(tally.relay) is SpliceRelay
@@ -193,6 +193,7 @@ def restored(
     )
     if session.asker.user.expires is not None:
         gateway.expiring[session] = None
+    # What a client wanted of the stacks, its sockets have.
     session.command = CONNECT
     session.obligations = Obligations(idle=facts["idle"])
     session.found = Found(*facts["found"]) if facts["found"] else None

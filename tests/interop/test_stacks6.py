@@ -20,7 +20,8 @@ from socksgw.wire import stacks as wire
 from socksgw.wire.stacks import Leg, Stack
 from tests.live import raw
 from tests.live.names import A, NameServer, a, answer
-from tests.live.running import LOOPBACK, Running, running
+from tests.live.restarts import Restarted, restarted
+from tests.live.running import LOOPBACK, Running
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
@@ -111,11 +112,12 @@ def _two(name: str, kind: int, before: int, query: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restarted]:
     """One whose first listener lets clients choose all, and the second the usual."""
     with NameServer(_two) as server:
         text = f'[resolver]\nservers = ["127.0.0.1:{server.port}"]\n{CONFIGURATION}'
-        yield from running(tmp_path_factory.mktemp("stacks"), text)
+        with restarted(tmp_path_factory.mktemp("stacks"), text) as made:
+            yield made
 
 
 class Echo(NamedTuple):
@@ -304,6 +306,37 @@ def test_multipath(gateway: Running, listener: int, speaks: bool) -> None:
         peer.sendall(b"there")
         assert raw.exactly(client, 5) == b"there"
         assert told == {(FAR, *MULTIPATH): YES if speaks and not listener else NO}
+
+
+def test_restart(gateway: Restarted, echoing: Echo) -> None:
+    """Sessions move to another process as they are: their sockets have all of it."""
+    with ExitStack() as stack:
+        served = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
+        stack.enter_context(closing(served)).bind(("127.0.0.1", 0))
+        served.listen()
+        clients = []
+        for port, options in (
+            (echoing.port, ASKED),
+            (served.getsockname()[1], option(FAR, MULTIPATH, YES)),
+        ):
+            asked = raw.request6("127.0.0.1", port, options=options)
+            client, _ = granted(gateway.ports[0], asked, b"hello")
+            clients.append(stack.enter_context(closing(client)))
+        peer = stack.enter_context(closing(served.accept()[0]))
+        assert raw.exactly(peer, 5) == raw.exactly(clients[0], 5) == b"hello"
+        before = gateway.pid
+        gateway.restart()
+        # Nothing is left there.
+        assert gateway.over(before) == 0
+        with closing(Wire(echoing.port)) as later:
+            clients[0].sendall(b"again")
+            found = later.first(destination=echoing.port)
+            assert found == (0x28, 9, False)
+        assert raw.exactly(clients[0], 5) == b"again"
+        clients[1].sendall(b"again")
+        assert raw.exactly(peer, 5) == b"again"
+        peer.sendall(b"there")
+        assert raw.exactly(clients[1], 5) == b"there"
 
 
 def test_backlog(gateway: Running) -> None:
