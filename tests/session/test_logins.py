@@ -57,18 +57,19 @@ CODES: Final = {
     "chap": b"\3",
     "tls": b"\x86",
 }
-#: Messages behind a request of SOCKS 6, and those of them that are no request's.
+#: What each method wants behind a request of SOCKS 6.
 BEHIND: Final = {"userpass": ["password"], "gssapi": ["first"], "chap": STEPS["chap"]}
+#: What else is said there.
 MESSAGES: Final = (
     *("password", "wrong password", "first", "level"),
     *("algorithms", "response", "wrong response", "request", "offer all"),
 )
-#: What clients say in each version, how many messages, and who is let in by which
-#: method on the listeners.
+#: What clients say in each version, and how many messages.
 VERSIONS: Final[dict[str, tuple[Sequence[str], int]]] = {
     "socks5": ([each for each in ALPHABET if each not in REQUESTS6], 6),
     "socks6": ([*REQUESTS6, *MESSAGES], 4),
 }
+#: The methods of SOCKS 6 by which somebody is let in on each listener.
 LET6: Final = {
     "inside": {"gssapi", "chap", "userpass"},
     # Whoever has shown a certificate has nothing to say.
