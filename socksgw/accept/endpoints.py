@@ -53,6 +53,8 @@ __all__ = [
 #: C{net.core.somaxconn}).
 BACKLOG: Final = 4096
 
+#: How many turns with one client each it takes, until one looks whether there are more.
+_ALONE: Final = 8
 #: What accept(2) says when the process, the system or the kernel's memory is
 #: at its limit.
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -80,6 +82,8 @@ class ListeningPort(tcp.Port):
     diverting = isShared = False
     sockets: Sockets = HERE
     _paused = True
+    #: How many turns are left in which one client is expected, and no more.
+    _alone = 0
 
     def startReading(self) -> None:
         """Accept clients."""
@@ -114,7 +118,7 @@ class ListeningPort(tcp.Port):
         Clients that the kernel has accepted are served.
         """
         if self.connected:
-            self.numberAccepts = BACKLOG
+            self.numberAccepts, self._alone = BACKLOG, 0
             self.doRead()
             self.stopReading()
             self.connectionLost(connDone)  # type: ignore[no-untyped-call]
@@ -172,13 +176,25 @@ class ListeningPort(tcp.Port):
         return created
 
     def doRead(self) -> None:
-        """Accept the clients that wait, up to C{numberAccepts}."""
-        for _ in range(self.numberAccepts):
+        """
+        Accept the clients that wait, up to C{numberAccepts}.
+
+        accept(2) that finds nobody makes a socket first, and costs as much as one that
+        finds somebody. So where clients come one at a time it is not asked whether
+        there is another: that is told in the next turn.
+        """
+        most = self.numberAccepts
+        if self._alone:
+            self._alone -= 1
+            most = 1
+        for taken in range(most):
             if self._paused:
                 return
             try:
                 accepted, address = accept(self.socket, self.addressFamily)
             except BlockingIOError:
+                if taken < 2:
+                    self._alone = _ALONE
                 return
             except OSError as e:
                 if e.errno in _EXHAUSTED:

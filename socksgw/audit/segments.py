@@ -357,8 +357,10 @@ class Segments:
     @property
     def due(self) -> bool:
         """Tell whether a new file should be begun now."""
-        rotateAt = min(_ROTATE, self.retention.config.max_size // _PARTS)
-        return self.size >= rotateAt and not self._stuck
+        size = self.size
+        return (
+            size >= _ROTATE or size >= self.retention.config.max_size // _PARTS
+        ) and not self._stuck
 
     # What others did to the files, once a second.
 

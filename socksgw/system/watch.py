@@ -75,6 +75,8 @@ _AT_ONCE: Final = 256
 _ROUNDS: Final = 4
 #: How often is waited in one turn of the reactor, as long as it has nothing to do.
 _TURNS: Final = 16
+#: Seconds that a wait may last at most; the reactor has its turn then.
+_LONGEST: Final = 86400.0
 
 
 class Watcher(Protocol):
@@ -97,6 +99,36 @@ class Watcher(Protocol):
 
     def closing(self, fd: int) -> None:
         """Forget a descriptor that is about to be closed: L{Watch.closing}."""
+
+
+def _tells(reactor: Any) -> bool:
+    """Return whether a reactor has what L{_free} reads."""
+    return (
+        isinstance(getattr(reactor, "_justStopped", None), bool)
+        and isinstance(getattr(reactor, "_newTimedCalls", None), list)
+        and isinstance(getattr(reactor, "_pendingTimedCalls", None), list)
+    )
+
+
+def _free(reactor: Any) -> float:
+    """
+    Return for how many seconds a reactor has nothing to do; 0 where it has.
+
+    Its C{timeout} tells the same of delayed calls, from the same lists, and costs as
+    much as the wait itself. The calls that are new are not in order yet.
+    """
+    if (
+        reactor.threadCallQueue
+        or reactor._newTimedCalls
+        or reactor._justStopped
+        or not reactor.running
+    ):
+        return 0.0
+    pending = reactor._pendingTimedCalls
+    if not pending:
+        return _LONGEST
+    seconds: float = pending[0].time - reactor.seconds()
+    return seconds if 0.0 < seconds <= _LONGEST else 0.0
 
 
 @implementer(IReadDescriptor)
@@ -137,8 +169,8 @@ class Watch:
             reactor.addReader(self)
             return
         self._inner = inner.fileno()
-        if hasattr(reactor, "_justStopped"):
-            # Without that nothing would tell that it has been stopped.
+        if _tells(reactor):
+            # Any other has its turn after each wait.
             self._turns = _TURNS
         self._iterate = reactor.doIteration
         self._epoll.register(self._inner, READ)
@@ -273,15 +305,10 @@ class Watch:
             finally:
                 self._telling = False
                 self._new.clear()
-            if (
-                self._inner is None
-                or reactor.threadCallQueue
-                or reactor._justStopped
-                or not reactor.running
-            ):
+            if self._inner is None:
                 return
-            seconds = reactor.timeout()
-            if seconds == 0:
+            seconds = _free(reactor)
+            if not seconds:
                 return
 
     def _callSoon(self) -> None:

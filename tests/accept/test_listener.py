@@ -221,3 +221,22 @@ def test_displaced(house: House) -> None:
         assert len(survivors) == 2
     for each in clients:
         each.close()
+
+
+@pytest.mark.parametrize("house", ["address"], indirect=True)
+def test_oneAtATime(house: House) -> None:
+    """Where clients come alone, those that come together are all served as well."""
+    house.listener.admission.limit(100, 100)
+    for _ in range(4):
+        assert house.serves()
+    clients = [house.call() for _ in range(30)]
+    house.until(lambda: len(house.listener.clients) >= len(clients))
+    for _ in range(4):
+        assert house.serves()
+    waiting = [house.call() for _ in range(30)]
+    before = len(house.listener.clients)
+    house.port.loseConnection()
+    # The kernel had accepted them.
+    assert len(house.listener.clients) == before + len(waiting)
+    for each in (*clients, *waiting):
+        each.close()
