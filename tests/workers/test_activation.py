@@ -59,7 +59,8 @@ def test_bothServe(tmp_path: Path) -> None:
             lines = [e for e in gateway.journal("worker") if e["state"] == "started"]
             return {each["worker"]: each["pid"] for each in lines}
 
-        before = pids()
+        # The gateway is ready when one of them serves.
+        before = until(lambda pids=pids: len(pids()) == 2 and pids(), 60)
         with Server() as server, ExitStack() as stack:
             for client in (raw.dial(port), raw.dialPath(str(path))):
                 stack.enter_context(closing(client))
