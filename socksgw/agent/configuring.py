@@ -106,6 +106,8 @@ def _lines(
     yield 'resolve = "there"'
     if settings.fast_open:
         yield "fast_open = true"
+    if settings.session:
+        yield "session = true"
     if settings.method != "none" or settings.certificate:
         yield f"login = {_login(settings, passwordFile)}"
     if settings.ca:

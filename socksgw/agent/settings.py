@@ -76,6 +76,8 @@ class Settings:
     @ivar fast_open: C{true}: what is said to the gateway first goes in the first packet
         where the kernel can (TCP Fast Open), which saves a round trip. Not with
         C{http}.
+    @ivar session: C{true}: one login for many connections, with C{socks6}: the later
+        ones say the ID of a session.
     """
 
     gateway: str = ""
@@ -91,6 +93,7 @@ class Settings:
     server_name: str = ""
     udp: Literal["hev", "associate", "off"] = "hev"
     fast_open: bool = False
+    session: bool = False
 
     @property
     def _place(self) -> tuple[str, str, int]:
@@ -163,6 +166,12 @@ class Settings:
         if self.fast_open and self.scheme == "http":
             yield Problem(
                 "fast_open", "does not go with http; use https, or a scheme of socks"
+            )
+        if self.session and not self.scheme.startswith("socks6"):
+            yield Problem(
+                "session",
+                "is of SOCKS 6; leave it out, or name the gateway as "
+                "socks6+tls://host:port",
             )
         if self.scheme not in SCHEMES:
             known = ", ".join(SCHEMES)

@@ -365,6 +365,16 @@ class Socks6Proxy:
                 if method != _NONE:
                     self._logins.setdefault(method, login)
 
+    def within(self, session: Session) -> Socks6Proxy:
+        """
+        Return what makes the same requests in a session.
+
+        @param session: as of L{__init__}.
+        """
+        found = copy.copy(self)
+        found._session = session
+        return found
+
     async def greet(self, link: Link) -> None:
         """
         As L{socksgw.client.proxy.Proxy.greet}, by NOOP.

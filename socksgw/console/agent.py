@@ -34,6 +34,7 @@ EPILOG: Final = (
 _NAMES: Final = (
     "gateway", "listen", "login", "user", "password_file", "keyring", "token_file",
     "certificate", "key", "ca", "server_name", "udp", "fast_open",
+    "session",
 )  # fmt: skip
 
 
@@ -101,6 +102,12 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="TCP Fast Open to the gateway, which saves a round trip (socksgw help "
         "socks6)",
+    )
+    add(
+        "--session",
+        action="store_true",
+        default=None,
+        help="one login for many connections, by socks6:// (socksgw help socks6)",
     )
     add(
         "--config",

@@ -122,6 +122,7 @@ def clientFor(
     tls = maker.tls()
     proxy = maker.proxy()
     maker.udp()
+    maker.session()
     if maker.wrong or proxy is None:
         raise WrongUpstream(maker.wrong)
     certified = table.login.method == "certificate"
@@ -204,6 +205,25 @@ class _Maker:
                 f'"{self._table.udp}" is of SOCKS 5: in SOCKS 6 datagrams go inside the '
                 "connection by themselves; leave it out",
             )
+
+    def session(self) -> None:
+        """Look whether there can be sessions, which stand for one login."""
+        table = self._table
+        if not table.session:
+            return
+        if self._url.protocol != "socks6":
+            self._says(
+                "session",
+                f"is of SOCKS 6: {self._url.protocol} has none; leave it out, or say "
+                '"socks6+tls://…" in url',
+            )
+        for key in ("pass_through", "identity_key"):
+            if getattr(table, key):
+                self._says(
+                    "session",
+                    f"does not go with {key}: a session stands for one user, and each "
+                    "client is another; leave one of them out",
+                )
 
     # The protocol and the login.
 

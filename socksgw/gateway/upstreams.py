@@ -26,6 +26,7 @@ from socksgw.route.upstreams.health import Health
 from socksgw.route.upstreams.hop import Hop
 from socksgw.route.upstreams.manner import Manner
 from socksgw.route.upstreams.place import Place
+from socksgw.route.upstreams.sessions import Sessions
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.through import Through
 from socksgw.route.upstreams.trip import Names, Opener
@@ -150,6 +151,7 @@ class Upstreams:
             client.tls,
             client.certified,
             None if key is None else Asserting(key, table.name),
+            Sessions() if table.session else None,
         )
         there = table.resolve == "there"
         host, port = client.url.host, client.url.port

@@ -20,7 +20,7 @@ PLACE = "127.0.0.1:1080"
 
 def made(**settings: Any) -> str:
     """Return the configuration of settings that have no problem."""
-    given = Settings(gateway="gw.example:1443", **settings)
+    given = Settings(**{"gateway": "gw.example:1443", **settings})
     assert not list(given.problems())
     return configuration(given, 1000, STATE)
 
@@ -35,11 +35,13 @@ def test_aGatewayStartsWithIt(listen: tuple[str, ...]) -> None:
     assert (found.errors, found.warnings) == ([], [])
 
 
-def test_fastOpen() -> None:
+@pytest.mark.parametrize("name", ["fast_open", "session"])
+def test_ofTheUpstream(name: str) -> None:
     """It is the upstream's, where the user wants it."""
-    assert "fast_open" not in made()
-    (upstream,) = tomllib.loads(made(fast_open=True))["upstream"]
-    assert upstream["fast_open"] is True
+    gateway = "socks6+tls://gw.example:1443"
+    assert f"\n{name} =" not in made(gateway=gateway)
+    (upstream,) = tomllib.loads(made(gateway=gateway, **{name: True}))["upstream"]
+    assert upstream[name] is True
 
 
 def test_oneUser() -> None:

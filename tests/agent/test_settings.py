@@ -81,6 +81,14 @@ def test_fastOpen() -> None:
     assert path == "fast_open"
 
 
+def test_session() -> None:
+    """It is of SOCKS 6."""
+    assert given(gateway="socks6+tls://gw.example:1443", session=True)
+    ((path, why),) = wrong(gateway="gw.example:1443", session=True)
+    assert path == "session"
+    assert "socks6+tls" in why
+
+
 @pytest.mark.parametrize(
     ("options", "method"),
     [

@@ -177,6 +177,15 @@ WRONG: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
     "udp by SOCKS 6": (
         "socks6+tls://gw2.example:1", {"udp": "hev"}, {}, {"udp": "leave it out"},
     ),
+    "session by SOCKS 5": (TLS, {"session": True}, {}, {"session": "socks6+tls"}),
+    "session of clients": (
+        "socks6+tls://gw2.example:1", {"session": True, "pass_through": True}, {},
+        {"session": "does not go with pass_through"},
+    ),
+    "session of who they are": (
+        "socks6+tls://gw2.example:1", {"session": True, "identity_key": "edge.key"}, {},
+        {"session": "does not go with identity_key"},
+    ),
     "user in url": ("socks5://u:canary@x:1", {}, {}, {"url": "no password"}),
 }  # fmt: skip
 

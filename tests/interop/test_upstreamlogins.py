@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from signal import SIGHUP
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -96,6 +97,9 @@ WAYS: dict[str, tuple[str, str, str, str, str]] = {
     "password": ("socks5", "plain", CLEAR + USERPASS, "alice", "userpass"),
     "six": ("socks6", "plain", CLEAR + USERPASS, "alice", "userpass"),
     "six in tls": ("socks6+tls", "tls", TLS + USERPASS, "alice", "userpass"),
+    "six in a session": (
+        "socks6+tls", "tls", TLS + USERPASS + "\nsession = true", "alice", "userpass",
+    ),
     "basic": ("http", "plain", CLEAR + USERPASS, "alice", "userpass"),
     "gssapi": ("socks5", "plain", 'login = { method = "gssapi" }', "alice", "gssapi"),
     "integrity": (
@@ -351,3 +355,66 @@ def test_noSecretIsTold(pair: Pair) -> None:
     for gateway in (pair.near, pair.far):
         assert PASSWORD not in gateway.log
         assert PASSWORD not in str(gateway.journal())
+
+
+#: A gateway that others go to, at a port that it keeps.
+KEPT = """
+[[listen]]
+name = "plain"
+address = ["127.0.0.1:{}"]
+protocols = ["socks6"]
+[auth]
+checkers = ["passwd:users"]
+[[auth.choose]]
+methods = ["userpass"]
+[[rule]]
+id = "all"
+allow = ["connect"]
+who = ["users"]
+"""
+
+
+def test_session(tmp_path: Path, destination: Callable[..., Destination]) -> None:
+    """
+    Only the first request from each own address logs in: the later ones need no right
+    password. A gateway that has forgotten the session is logged in at again, and the
+    client does not notice; a reload of ours begins another session.
+    """
+    port = freePort(kind=socket.SOCK_STREAM)
+    kept = KEPT.format(port) + LOOPBACK
+    rest = USERPASS + "\nsession = true"
+    text = CHOOSE + LOOPBACK
+    text += UPSTREAM.format("far", f"socks6://127.0.0.1:{port}", rest)
+    text += NEAR.format("one", '["far"]') + NEAR.format("two", '["far"]')
+    text += 'leave_by = ["127.0.0.2"]\n'
+    for name in ("near", "far"):
+        (tmp_path / name).mkdir()
+    password = tmp_path / "near" / "pw"
+    password.touch(0o600)
+    password.write_text(PASSWORD)
+    told = f"{PASSWORD}\n"
+    made = socksgw("passwd", "users", "alice", cwd=tmp_path / "far", stdin=told)
+    assert made.returncode == 0, made.stderr
+    server, start = destination(echo), contextmanager(running)
+
+    def asked(listener: int) -> int:
+        with closing(raw.dial(near.ports[listener])) as client:
+            return raw.asked(client, "127.0.0.1", server.port)
+
+    with ExitStack() as stack:
+        with start(tmp_path / "far", kept) as far:
+            near = stack.enter_context(start(tmp_path / "near", text))
+            assert [asked(each) for each in (0, 1)] == [0, 0]
+            password.write_text("wrong")
+            assert [asked(each) for each in (0, 1) * 3] == [0] * 6
+        assert not far.journal("login-failed")
+        with start(tmp_path / "far", kept) as far:
+            password.write_text(PASSWORD)
+            assert asked(0) == 0
+            password.write_text("wrong")
+            assert asked(0) == 0
+            near.process.send_signal(SIGHUP)
+            until(lambda: near.journal("reloaded"))
+            assert asked(0) == 1
+        failed = [each["reason"] for each in far.journal("login-failed")]
+        assert (failed[0], failed.count("no-session")) == ("no-session", 1)

@@ -95,6 +95,10 @@ class Upstream:
         kernel can (TCP Fast Open, RFC 7413), which saves a round trip. With C{socks5},
         C{socks6} and inside TLS, and where its name has one address. In clear, C{socks6}
         has its request there, which may come twice (C{socksgw help socks6}).
+    @ivar session: C{true}: one login for many requests, with C{socks6}: the later ones
+        say the ID of a session, and each spends a token, so that one that comes twice
+        is served once (C{socksgw help socks6}). Not with C{pass_through} and
+        C{identity_key}.
     @ivar pass_through: C{true}: it is given the name and the password by which the
         client has logged in here, if it asks for these. Clients that have shown no
         password are refused.
@@ -116,6 +120,7 @@ class Upstream:
     resolve: Literal["here", "there"] = "here"
     udp: Literal["associate", "hev", "gost"] = "associate"
     fast_open: bool = False
+    session: bool = False
     pass_through: bool = False
     cleartext_passwords: bool = False
     identity_key: str = ""

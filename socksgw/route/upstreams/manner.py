@@ -17,9 +17,11 @@ from socksgw.client.errors import (
 )
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Proxy
+from socksgw.client.socks6 import Socks6Proxy
 from socksgw.errors import SocksError, UpstreamFailed, UserRefused
 from socksgw.route.failures import upstreamFailure
 from socksgw.route.upstreams.asserting import Asserting
+from socksgw.route.upstreams.sessions import Sessions
 from socksgw.route.upstreams.standing import Standing
 from socksgw.route.upstreams.trip import Leg, Traveller, Trip
 from socksgw.system.connection import Connection
@@ -52,8 +54,8 @@ class Manner:
     """
 
     __slots__ = (
-        "_asserting", "_certified", "_name", "_passing", "_proxy", "_tls", "_udp",
-        "impersonal",
+        "_asserting", "_certified", "_name", "_passing", "_proxy", "_sessions", "_tls",
+        "_udp", "impersonal",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +67,7 @@ class Manner:
         tls: ClientTLS | None = None,
         certified: bool = False,
         asserting: Asserting | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         """
         Take the parts.
@@ -76,6 +79,7 @@ class Manner:
         @param tls: what is between its octets and the connection to it.
         @param certified: whether it has to know us by our certificate.
         @param asserting: says who the client is; L{None} where it is not told.
+        @param sessions: what requests are of, by SOCKS 6; L{None} where each logs in.
         """
         self._name = name
         self._proxy = proxy
@@ -84,6 +88,7 @@ class Manner:
         self._tls = tls
         self._certified = certified
         self._asserting = asserting
+        self._sessions = sessions
         self.impersonal = passing is None and asserting is None
 
     async def greet(self, link: ConnectionLink) -> None:
@@ -173,6 +178,8 @@ class Manner:
             link.write(
                 self._asserting.header(link.connection, trip.traveller, host, port)
             )
+        if self._sessions is not None and isinstance(proxy, Socks6Proxy):
+            proxy = proxy.within(self._sessions.of(link.connection, used[:-1]))
         if trip.asked == "bind":
             expecting = await proxy.bind(link, host, port)
 
