@@ -33,8 +33,8 @@ __all__ = ["AdminPorts"]
 
 #: Seconds until clients are accepted again, after descriptors were short for one.
 _REST: Final = 1.0
-#: Seconds that the last answers have, when another process has the interface.
-_ANSWER: Final = 2.0
+#: Seconds that clients have to ask, when another process has the interface.
+_ASKING: Final = 2.0
 
 
 @final
@@ -186,16 +186,22 @@ class AdminPorts(Part):
         return self._ports.bound()
 
     def leave(self) -> None:
-        """As L{Part.leave}: what was asked is still answered."""
+        """As L{Part.leave}: what was asked is still answered, however long it takes."""
         self._ports.change(())
-        self._reactor.callLater(_ANSWER, self._cut)
+        self._reactor.callLater(_ASKING, self._cut, True)
 
     def close(self) -> None:
         """As L{Part.close}: until the last session is over, it can be looked at."""
         self._ports.change(())
         self._cut()
 
-    def _cut(self) -> None:
+    def _cut(self, answering: bool = False) -> None:
+        """
+        Cut the clients off.
+
+        @param answering: whether those may stay whose answer is being made.
+        """
         for site in self._sites.values():
             for channel in list(site.channels):
-                channel.cut()
+                if not (answering and channel.asked and not channel.streaming):
+                    channel.cut()

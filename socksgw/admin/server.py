@@ -31,8 +31,9 @@ _log: Final = Logger()
 _MOST: Final = 64
 #: Octets of a body.
 _BODY: Final = 1 << 16
-#: Seconds that an answer may take to be made and to be read.
-_ANSWER: Final = 60
+#: Seconds that an answer may take to be made, such as that of a restart; and to be read.
+_MAKING: Final = 120
+_READING: Final = 60
 #: Octets of a stream that may wait for its client.
 _WAITING: Final = 1 << 18
 #: Of every answer: nothing is kept, run, framed, or read by other sites.
@@ -84,7 +85,7 @@ class AdminRequest(BoundedRequest):
         """Answer it."""
         channel: Any = self.channel
         self.site = channel.site
-        channel.patience(_ANSWER)
+        channel.patience(_MAKING)
         # It goes on when the client goes: an act is journalled with its result.
         Deferred.fromCoroutine(self._answer()).addErrback(self._defect)
 
@@ -217,6 +218,7 @@ class AdminRequest(BoundedRequest):
 
     def _send(self, answer: Answer | Stream) -> None:
         request: Any = self
+        request.channel.patience(_READING)
         fields = dict(_FIELDS)
         if isinstance(answer, Answer):
             self.setResponseCode(answer.status)

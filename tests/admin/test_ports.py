@@ -7,11 +7,19 @@ from __future__ import annotations
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
 
+from socksgw.admin import ports
+from socksgw.config.loading import loads
+from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.relief import Succeeded
 from tests.live.admin import AdminClient
 from tests.live.running import OPEN, running, socksgw
 from tests.live.servers import freePort
@@ -87,3 +95,48 @@ def test_tls(tmp_path: Path) -> None:
         assert (done.returncode, "not trusted" in done.stderr) == (3, True)
         done = socksgw(*asking, f"tcp:127.0.0.1:{port}", cwd=tmp_path)
         assert done.returncode == 3
+
+
+def test_whatWasAskedIsAnswered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for a restart hears of it, however long the sessions take to move."""
+    monkeypatch.setattr(ports, "_ASKING", 0)
+    place = tmp_path / "admin.sock"
+    config = loads(f'{OPEN}[admin]\nendpoint = "unix:{place}"\n', "gw.toml", tmp_path)
+    reactor: Any = EPollReactor()
+    gateway = Gateway(reactor, config)
+    moving: Deferred[Succeeded] = Deferred()
+    gateway.relief.restart = lambda: moving
+    lines: list[object] = []
+    monkeypatch.setattr(gateway.journal, "append", lines.append)
+    served = ports.AdminPorts(gateway, reactor)
+    served.change(config)
+    (site,) = served._sites.values()
+
+    def turning(done: Callable[[], object]) -> None:
+        def turned() -> object:
+            reactor.iterate(0.01)
+            return done()
+
+        until(turned)
+
+    with ExitStack() as stack:
+        asking, following, idle = (
+            stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)
+        )
+        for each, head in (
+            (asking, b"POST /api/restart HTTP/1.1\r\nContent-Length: 0\r\n"),
+            (following, b"GET /api/events HTTP/1.1\r\n"),
+            (idle, b""),
+        ):
+            each.connect(str(place))
+            each.sendall(head and head + b"Host: localhost\r\n\r\n")
+        turning(lambda: [c.asked for c in site.channels] == [True, True, False])
+        served.leave()
+        turning(lambda: [c.asked for c in site.channels] == [True])
+        moving.callback(Succeeded(7, 5000, 0))
+        turning(lambda: not site.channels)
+        assert asking.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n")
+    assert lines
+    served.close()

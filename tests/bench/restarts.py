@@ -219,12 +219,15 @@ if __name__ == "__main__":
     parser.add_argument("sessions", type=int, nargs="?", default=5000)
     parser.add_argument("rate", type=int, nargs="?", default=500)
     parser.add_argument("restarts", type=int, nargs="?", default=10)
+    parser.add_argument("workers", type=int, nargs="?", default=1)
     options = parsed(parser, sessions=300, rate=50, restarts=2)
     print(described())
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with (
         tempfile.TemporaryDirectory() as directory,
-        restarted(Path(directory) / "gw", OPEN) as gateway,
+        restarted(
+            Path(directory) / "gw", f"[gateway]\nworkers = {options.workers}\n{OPEN}"
+        ) as gateway,
     ):
         measure(gateway, options.sessions, options.rate, options.restarts)

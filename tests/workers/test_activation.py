@@ -10,6 +10,8 @@ import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import pytest
+
 from tests.live import raw
 from tests.live.clients import Server, connected, four
 from tests.live.running import HEAD, running
@@ -45,6 +47,7 @@ allow = ["connect"]
 )
 
 
+@pytest.mark.alone
 def test_bothServe(tmp_path: Path) -> None:
     """
     Both accept at the sockets that they share, also where one has died; a reload
