@@ -21,6 +21,8 @@ BUILT: Final = {
     "http": ("http", False),
     "https": ("http", True),
 }
+#: Protocols that answer the request alone.
+_AT_ONCE: Final = frozenset({"socks4a", "http"})
 
 
 class UpstreamURL(NamedTuple):
@@ -37,6 +39,16 @@ class UpstreamURL(NamedTuple):
     tls: bool
     host: Address | str
     port: int
+
+    @property
+    def isGreeted(self) -> bool:
+        """
+        Whether it answers something before it has to connect anywhere.
+
+        Of others a failure to reach them cannot be told from their refusal once the
+        request is in the first packet (TCP Fast Open).
+        """
+        return self.tls or self.protocol not in _AT_ONCE
 
 
 def parseUpstreamURL(text: str) -> UpstreamURL:

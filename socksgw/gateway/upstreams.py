@@ -10,6 +10,7 @@ from random import SystemRandom
 from typing import Final, Protocol, TypeVar, final
 
 from socksgw.audit.process import upstreamLine
+from socksgw.client.socks6 import Socks6Proxy
 from socksgw.config.schema import Upstream
 from socksgw.config.upstreamurl import parsePlace
 from socksgw.gateway.upstreamclients import UpstreamClient
@@ -151,7 +152,7 @@ class Upstreams:
             client.tls,
             client.certified,
             None if key is None else Asserting(key, table.name),
-            Sessions() if table.session else None,
+            Sessions(Socks6Proxy.within) if table.session else None,
         )
         there = table.resolve == "there"
         host, port = client.url.host, client.url.port

@@ -106,6 +106,13 @@ class House:
         self.path = gateway.directory / "gw.sock"
         self.name = name
 
+    @property
+    def left(self) -> int:
+        """How many sessions there are."""
+        lines = self.gateway.journal("decision")
+        allowed = sum(each["verdict"] == "allow" for each in lines)
+        return allowed - len(self.gateway.journal("end"))
+
     def asker(self, octets: bytes, *prefix: str) -> subprocess.Popen[str]:
         """Another program, which says so much, and stays until it is told to go."""
         command = [sys.executable, "-c", PROGRAM, self.name, octets.hex()]
@@ -255,6 +262,8 @@ def test_whatIsCountedBySource(
     house: House, destination: Callable[..., Destination]
 ) -> None:
     """One user's programs are one source; another user's are another."""
+    # Sessions of the tests before are over.
+    until(lambda: house.left == 0)
     servers = [destination(lambda c: untilEnd(c)) for _ in range(3)]
     octets = [raw.GREETING + raw.request5("127.0.0.1", s.port) for s in servers]
     with house.asker(octets[0], *become(5000)) as first:

@@ -208,6 +208,7 @@ def test_endsLinesAndGrants(tmp_path: Path, server: Destination) -> None:
                 said(each, b"hello")
             # The grant is in force there, and ends there.
             come(granted).close()
+            until(lambda: gateway.journal("end"))
             grant("revoke", "1")
             gone(clients[1])
             assert refused(granted)

@@ -20,9 +20,6 @@ SWITCH: Final = Path("/proc/sys/net/ipv4/tcp_fastopen")
 #: The bits of connections that are made, and of listening sockets.
 _CONNECTS: Final = 1
 _LISTENS: Final = 2
-#: Protocols whose first message has the request, with nothing before it that the proxy
-#: answers: an upstream that cannot be reached looks like one that refuses.
-_AT_ONCE: Final = ("socks4a", "http")
 
 
 def examineFastOpen(config: Config, problems: Problems, switch: Path = SWITCH) -> None:
@@ -53,9 +50,11 @@ def _examineUpstreams(config: Config, problems: Problems, bits: int | None) -> N
         except ValueError:
             # It is reported where upstreams are examined.
             continue
-        if url.protocol in _AT_ONCE and not url.tls:
+        if not url.isGreeted:
             problems.wrong(
-                path, f"goes with socks5, socks6 and TLS: {url.protocol} has none"
+                path,
+                f"does not go with {url.protocol} in clear, which answers the request "
+                "alone; use TLS below it, or leave it out",
             )
         if not any(listen.netns for listen in config.listen):
             _examineSwitch(path, problems, bits, _CONNECTS)

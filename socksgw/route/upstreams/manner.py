@@ -17,7 +17,6 @@ from socksgw.client.errors import (
 )
 from socksgw.client.link import ConnectionLink
 from socksgw.client.proxy import Proxy
-from socksgw.client.socks6 import Socks6Proxy
 from socksgw.errors import SocksError, UpstreamFailed, UserRefused
 from socksgw.route.failures import upstreamFailure
 from socksgw.route.upstreams.asserting import Asserting
@@ -79,7 +78,7 @@ class Manner:
         @param tls: what is between its octets and the connection to it.
         @param certified: whether it has to know us by our certificate.
         @param asserting: says who the client is; L{None} where it is not told.
-        @param sessions: what requests are of, by SOCKS 6; L{None} where each logs in.
+        @param sessions: what requests are of; L{None} where each logs in.
         """
         self._name = name
         self._proxy = proxy
@@ -178,8 +177,8 @@ class Manner:
             link.write(
                 self._asserting.header(link.connection, trip.traveller, host, port)
             )
-        if self._sessions is not None and isinstance(proxy, Socks6Proxy):
-            proxy = proxy.within(self._sessions.of(link.connection, used[:-1]))
+        if self._sessions is not None:
+            proxy = self._sessions.within(proxy, link.connection, used[:-1])
         if trip.asked == "bind":
             expecting = await proxy.bind(link, host, port)
 

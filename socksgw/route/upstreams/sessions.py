@@ -1,13 +1,14 @@
 """
-Sessions with one SOCKS 6 upstream (draft-olteanu-intarea-socks-6-11, section 8.4).
+Sessions with one upstream (draft-olteanu-intarea-socks-6-11, section 8.4).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Final, final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, final
 
+from socksgw.client.proxy import Proxy
 from socksgw.client.session import Session
 from socksgw.route.upstreams.standing import Standing
 from socksgw.system.connection import Connection
@@ -28,14 +29,22 @@ class Sessions:
     A proxy may bind a session to the address that its client comes from.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_begin", "_known")
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[Any, Session], Proxy]) -> None:
+        """
+        Begin with none.
+
+        @param begin: returns what makes a proxy's requests in a session.
+        """
+        self._begin = begin
         self._known: OrderedDict[tuple[str, ...], Session] = OrderedDict()
 
-    def of(self, connection: Connection, before: Sequence[Standing]) -> Session:
+    def within(
+        self, proxy: Proxy, connection: Connection, before: Sequence[Standing]
+    ) -> Proxy:
         """
-        Return the session of requests on a connection.
+        Return what makes a proxy's requests in the session of a connection.
 
         @param before: the upstreams that the connection goes through.
         """
@@ -44,4 +53,4 @@ class Sessions:
         self._known.move_to_end(way)
         if len(self._known) > MOST:
             self._known.popitem(last=False)
-        return session
+        return self._begin(proxy, session)

@@ -67,8 +67,8 @@ def test_switch(tmp_path: Path, bits: str, remedy: str) -> None:
         ("socks5", "3", "", ""),
         ("https", "1", "", ""),
         ("socks4a+tls", "1", "", ""),
-        ("http", "1", "goes with socks5, socks6 and TLS", ""),
-        ("socks4a", "1", "goes with socks5, socks6 and TLS", ""),
+        ("http", "1", "in clear, which answers the request alone", ""),
+        ("socks4a", "1", "in clear, which answers the request alone", ""),
         ("socks6", "2", "", "set it to 3"),
         # Another check tells what is wrong with it.
         ("socks7", "1", "", ""),
