@@ -110,8 +110,8 @@ class House:
     def left(self) -> int:
         """How many sessions there are."""
         lines = self.gateway.journal("decision")
-        allowed = sum(each["verdict"] == "allow" for each in lines)
-        return allowed - len(self.gateway.journal("end"))
+        allowed = [each for each in lines if each["verdict"] == "allow"]
+        return len(allowed) - len(self.gateway.journal("end"))
 
     def asker(self, octets: bytes, *prefix: str) -> subprocess.Popen[str]:
         """Another program, which says so much, and stays until it is told to go."""
