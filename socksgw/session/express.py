@@ -177,7 +177,7 @@ class Express(Hearing):
         """
         Decide, and write that down.
 
-        @param found: the request, where the conversation has read it.
+        @param found: the request, where it has been read.
         """
         session, user = self._session, self._user
         assert user is not None
@@ -371,7 +371,7 @@ class Express(Hearing):
             else:
                 session.answered()
                 self._replied = outlet.bound
-                client.send(self._whole.succeeded(*outlet.bound))
+                client.send(self._dialect.succeeded(*outlet.bound))
             if looks(session):
                 self._inspect(outlet)
             else:

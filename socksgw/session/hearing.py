@@ -23,7 +23,7 @@ from socksgw.session.stage import Stage
 from socksgw.system.coroutines import Running
 from socksgw.wire import userpass
 from socksgw.wire.address import Address
-from socksgw.wire.codes import Reply
+from socksgw.wire.codes import Method, Reply
 from socksgw.wire.dialect import Dialect
 from socksgw.wire.events import Event, Requested
 from socksgw.wire.server import ServerConversation
@@ -37,6 +37,7 @@ _PASSWORD, _REQUEST, NOTHING = range(3)
 _NEGOTIATE: Final = Stage.NEGOTIATE
 _LOGIN: Final = Stage.LOGIN
 _SUCCEEDED: Final = Reply.SUCCEEDED
+_NONE: Final = int(Method.NO_AUTHENTICATION)
 #: The methods without messages, and with one.
 _KINDS: Final = (NoAuthentication, UsernamePassword)
 _LET_IN: Final = userpass.encodeStatus(0)
@@ -46,6 +47,21 @@ _PADDING: Final = 3
 _UNKNOWN: Final = Dialect()
 #: In the place of a login that was read: it is told nobody any more.
 _NO_LOGIN: Final = b"\1\0\0"
+
+
+def _shown(octets: bytes) -> tuple[bytes, bytes] | None:
+    """
+    Return the name and the password that a request brings.
+
+    @return: L{None} where it is no such message, or there is more than padding behind.
+    """
+    found = readLogin(octets)
+    if found is None:
+        return None
+    name, password, end = found
+    if len(octets) - end > _PADDING or octets[end:].strip(b"\0"):
+        return None
+    return name, password
 
 
 class Hearing:
@@ -86,8 +102,7 @@ class Hearing:
         """
         Go on with the request.
 
-        @param found: what it says, where the conversation has read it; else it is what
-            comes next.
+        @param found: what it says, where it has been read; else it is what comes next.
         """
         raise NotImplementedError
 
@@ -122,18 +137,71 @@ class Hearing:
             dialect = client.listener.dialects.get(octets[0], _UNKNOWN)
             whole = dialect.whole
             offer = None if whole is None else whole.offer(octets)
-            if whole is None or offer is None:
+            if whole is not None and offer is not None:
+                self._dialect, self._whole = dialect, whole
+                client.early, client.lane = b"", self
+                self._offer = offer
+                self._rest = octets[len(offer) :]
+                self._greeted(offer[2:])
+            elif (found := self._brought(dialect, octets)) is not None:
+                self._requested(found)
+            else:
                 self._spoken()
-                return
-            self._dialect, self._whole = dialect, whole
-            client.early, client.lane = b"", self
-            self._offer = offer
-            self._rest = octets[len(offer) :]
-            self._greeted(offer[2:])
         except Exception as e:
             self.fail(e)
         if self._rest:
             self._pour()
+
+    def _brought(self, dialect: Dialect, octets: Octets) -> Asked | None:
+        """
+        Let a client in by its request alone, which came whole.
+
+        @return: what the request says; L{None} where it takes more.
+        """
+        brought = dialect.readWhole(octets)
+        if brought is None:
+            return None
+        found, login, asked = brought
+        session = self._session
+        client, generation, record = session.client, session.generation, session.record
+        offers = login.offers
+        wanted, method, code = generation.methods.certain(
+            record.listener, client.source, offers[0]
+        )
+        if method is None:
+            return None
+        kind = type(method.authenticator)
+        user: User | None = None
+        name, began = b"", 0.0
+        if kind is NoAuthentication:
+            user = generation.login.anybody(method.name)
+        elif kind is UsernamePassword and not generation.handsOn:
+            shown = _shown(login.presented(code) or b"")
+            if shown is not None:
+                began = session.gateway.clock()
+                name, password = shown
+                user = generation.login.known(
+                    name, password, method.name, client.source
+                )
+        if user is None:
+            return None
+        record.protocol, record.offered = dialect.protocol, b"".join(offers)
+        record.wanted, record.chosen = wanted, method.name
+        if client.program is not None:
+            record.runBy(client.program)
+        login.select(code)
+        if kind is NoAuthentication:
+            record.user, record.method = user.name, user.method
+        else:
+            record.claimed = name
+            session.loggedIn(user, began)
+            login.say(_LET_IN)
+        self._dialect = dialect
+        client.early, client.lane = b"", self
+        self._asked, self._rest = asked, octets[found[4] :]
+        self._user, session.stage = user, _LOGIN
+        client.send(login.admitted())
+        return found
 
     def _spoken(self) -> None:
         """Begin with what the conversation reads."""
@@ -142,8 +210,12 @@ class Hearing:
         event = conversation.next()
         dialect = conversation.dialect
         user = None
-        if isinstance(event, Requested) and not dialect.challenging:
-            user = self._entered(event, conversation)
+        if (
+            isinstance(event, Requested)
+            and conversation.login is None
+            and not dialect.challenging
+        ):
+            user = self._entered(event, dialect)
         if user is None or event is None:
             self._hand(session.open(event))
             return
@@ -151,62 +223,28 @@ class Hearing:
         self._user, session.stage = user, _LOGIN
         asked = conversation.admit(event)
         assert asked is not None
-        if conversation.login is not None:
-            session.client.send(conversation.welcome())
         self._request = asked
         session.record.protocol = conversation.protocol
         self._requested((asked.command, asked.host, asked.port, asked.asked, 0))
 
-    def _entered(
-        self, event: Requested, conversation: ServerConversation
-    ) -> User | None:
+    def _entered(self, event: Requested, dialect: Dialect) -> User | None:
         """
-        Let a client in by its request alone.
+        Let a client in whose protocol has no logins.
 
         @return: L{None} where that takes more.
         """
-        session, login = self._session, conversation.login
-        if login is not None and (
-            login.begins or login.resumes or login.ends or login.stack
-        ):
-            return None
+        session = self._session
         client, generation, record = session.client, session.generation, session.record
-        offered = (
-            conversation.dialect.offered(event) if login is None else login.offers[0]
+        wanted, method, _ = generation.methods.certain(
+            record.listener, client.source, dialect.offered(event)
         )
-        wanted, method, code = generation.methods.certain(
-            record.listener, client.source, offered
-        )
-        if method is None:
+        if method is None or type(method.authenticator) is not NoAuthentication:
             return None
-        if type(method.authenticator) is NoAuthentication:
-            user: User | None = generation.login.anybody(method.name)
-            if user is None:
-                return None
-            session.greeted(event, wanted)
-            record.user, record.method = user.name, user.method
-        else:
-            if login is None or type(method.authenticator) is not UsernamePassword:
-                return None
-            octets = login.presented(code) or b""
-            found = readLogin(octets)
-            if found is None or generation.handsOn:
-                return None
-            name, password, end = found
-            if octets[end:].strip(b"\0") or len(octets) - end > _PADDING:
-                return None
-            began = session.gateway.clock()
-            user = generation.login.known(name, password, method.name, client.source)
-            if user is None:
-                return None
-            session.greeted(event, wanted)
-            record.claimed = name
-            session.loggedIn(user, began)
-        record.chosen = method.name
-        if login is not None:
-            conversation.answerOffer(code)
-            if not user.anonymous:
-                login.say(_LET_IN)
+        user = generation.login.anybody(method.name)
+        if user is None:
+            return None
+        session.greeted(event, wanted)
+        record.user, record.method, record.chosen = user.name, user.method, method.name
         return user
 
     def _greeted(self, offered: bytes) -> None:
@@ -313,9 +351,25 @@ class Hearing:
 
     def retell(self, conversation: ServerConversation) -> None:
         """As L{socksgw.accept.inbound.Lane.retell}."""
-        if not self._offer:
-            # It comes with another process, or has not begun yet.
+        if self._offer:
+            self._regreet(conversation)
+        if not self._asked:
+            # Or it comes with another process, or has not begun yet.
             return
+        conversation.receive(self._asked)
+        request = conversation.next()
+        assert isinstance(request, Requested)
+        self._request = request
+        if not self._offer:
+            # It brought its login, of which nothing is needed any more.
+            conversation.answerOffer(_NONE)
+            conversation.admit(request)
+            conversation.welcome()
+        if self._replied is not None:
+            conversation.reply(_SUCCEEDED, self._replied)
+
+    def _regreet(self, conversation: ServerConversation) -> None:
+        """Retell what came before the request."""
         conversation.receive(self._offer)
         event = conversation.next()
         assert event is not None
@@ -328,14 +382,5 @@ class Hearing:
             conversation.expect(userpass.readRequest, userpass.REQUEST_LIMIT)
             conversation.receive(_NO_LOGIN)
             conversation.next()
-        if self._user is None:
-            return
-        conversation.admit(event)
-        if not self._asked:
-            return
-        conversation.receive(self._asked)
-        request = conversation.next()
-        assert isinstance(request, Requested)
-        self._request = request
-        if self._replied is not None:
-            conversation.reply(_SUCCEEDED, self._replied)
+        if self._user is not None:
+            conversation.admit(event)

@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
-from socksgw.wire.address import UNSPECIFIED4
+from socksgw.wire.address import UNSPECIFIED4, Address
 from socksgw.wire.codes import Reply
 from socksgw.wire.events import Event, MethodsOffered, Requested
 from socksgw.wire.reader import Reader
 from socksgw.wire.stacks import Stack
-from socksgw.wire.whole import Whole
+from socksgw.wire.whole import Asked, Octets, Whole
 
-__all__ = ["UNBOUND", "Dialect", "Exchange", "Login"]
+__all__ = ["UNBOUND", "Brought", "Dialect", "Exchange", "Login"]
 
 #: What a reply says where there is no address to tell.
 UNBOUND: Final = (UNSPECIFIED4, 0)
@@ -225,6 +225,10 @@ class Login(Protocol):
         """Return what tells it that it is not; nothing the second time."""
 
 
+#: A request, the login that it brings, and its octets without what they say of that.
+Brought = tuple[Asked, Login, bytes]
+
+
 class Dialect:
     """
     What one protocol has where each protocol has something of its own.
@@ -243,7 +247,8 @@ class Dialect:
         C{udp}, C{multicast}, C{resolve}, C{resolve-ptr}, C{noop}; of UDP inside the
         control connection the framing, as in C{listen.udp.tunnels}, or C{udp-inside}
         where the protocol has no other.
-    @cvar whole: reads messages that came whole; L{None} where nothing does.
+    @cvar whole: reads the messages of a login, and of a request behind it, that came
+        whole; L{None} where nothing does.
     @cvar families: the versions of the addresses that a reply can say.
     @cvar loginless: where it has no logins, why a client cannot get in that has
         to log in; else empty.
@@ -292,6 +297,15 @@ class Dialect:
         @raise WireError: it breaks the protocol.
         """
         raise NotImplementedError
+
+    @staticmethod
+    def readWhole(_octets: Octets, /) -> Brought | None:
+        """
+        Read a request at the beginning that is whole, and brings its login.
+
+        @return: L{None} where there is none, and for what the conversation has to read.
+        """
+        return None
 
     @staticmethod
     def readMethods(reader: Reader) -> MethodsOffered:
@@ -418,6 +432,10 @@ class Dialect:
             the answer to C{resolve-ptr}.
         """
         raise NotImplementedError
+
+    def succeeded(self, address: Address, port: int, /) -> bytes:
+        """Return the reply to a request that succeeded."""
+        return self.encodeReply(Reply.SUCCEEDED, address, port)
 
     def encodeRefusal(
         self, reply: Reply, reason: str, why: str, rule: str = "", keep: bool = False

@@ -184,7 +184,7 @@ class Socks5(Dialect):
     first = bytes((SOCKS5,))
     firstLimit = METHODS_LIMIT
     requestLimit = REQUEST_LIMIT
-    whole = Whole(methods, encodeSelection, request, succeeded)
+    whole = Whole(methods, encodeSelection, request)
     commands: ClassVar[Mapping[int, str]] = {
         Command.CONNECT: "connect",
         Command.BIND: "bind",
@@ -201,6 +201,7 @@ class Socks5(Dialect):
     readRequest = staticmethod(readRequest)
     encodeSelection = staticmethod(encodeSelection)
     encodeReply = staticmethod(encodeReply)
+    succeeded = staticmethod(succeeded)
 
     @staticmethod
     def offered(event: MethodsOffered, /) -> bytes:

@@ -28,7 +28,7 @@ from socksgw.wire.socks6options import (
     readRequestOptions,
 )
 from socksgw.wire.stacks import NO, UDP_ERRORS, YES, Leg, Stack, encodeStack
-from socksgw.wire.whole import known
+from socksgw.wire.whole import Asked, Octets, known
 
 __all__ = [
     "AUTH_REPLY_LIMIT",
@@ -45,6 +45,7 @@ __all__ = [
     "readAnswer",
     "readAuthReply",
     "readRequest",
+    "readWhole",
 ]
 
 #: The fixed fields, a name with its length and its padding, the options (sections 4, 7).
@@ -68,7 +69,11 @@ _ASSOCIATE: Final = int(Command.UDP_ASSOCIATE)
 #: IPv4 address, or the length of a name and its beginning.
 _REQUEST: Final = struct.Struct("!BBHHxB4s").unpack_from
 _SHORTEST: Final = 12
+#: The octets of one for an IPv6 address.
+_LONGEST: Final = 24
+_ADDRESS_AT: Final = 8
 _NAME_AT: Final = 9
+_NO_LENGTH: Final = bytes(2)
 #: Padding and address type, by the octets of the address.
 _KINDS: Final = {4: bytes((0, _IPV4)), 16: bytes((0, _IPV6))}
 #: The code of a connection attempt that timed out, which SOCKS 5 does not have (section
@@ -118,16 +123,20 @@ class AuthReplied(NamedTuple):
     options: AuthOptions
 
 
-def _options(reader: Reader) -> int:
+def _within(length: int) -> int:
     """
-    Read the length of the options.
+    Return the octets of all options.
 
-    @raise WireError: it is too long, or not a multiple of 4.
+    @raise WireError: there are too many, or not a multiple of 4.
     """
-    length = reader.u16()
     if length > OPTIONS_LIMIT or length % 4:
         raise WireError(f"{length} octets of options")
     return length
+
+
+def _options(reader: Reader) -> int:
+    """Read the length of the options, as L{_within}."""
+    return _within(reader.u16())
 
 
 def readHost(reader: Reader) -> tuple[Host, bytes]:
@@ -185,18 +194,18 @@ def _message(code: int, host: Address | str, port: int, options: bytes) -> bytes
     return head + port.to_bytes(2, "big") + encodeHost(host) + options
 
 
-def _plainRequest(reader: Reader) -> Socks6Requested | None:
+def _connect(octets: Octets | bytearray, start: int = 0) -> tuple[Asked, int] | None:
     """
-    Read the most usual requests at one look: CONNECT without options.
+    Read a request of CONNECT at one look, up to its options.
 
-    @return: L{None} for any other, and for one that is not whole.
+    @return: with the octets of the options; L{None} for any other, and for one that is
+        not whole up to there.
     """
-    octets, start = reader.octets, reader.position
     have = len(octets) - start
     if have < _SHORTEST:
         return None
     version, command, length, port, kind, packed = _REQUEST(octets, start)
-    if length or command != _CONNECT or version != SOCKS6:
+    if command != _CONNECT or version != SOCKS6:
         return None
     host: Host
     if kind == _IPV4:
@@ -210,12 +219,53 @@ def _plainRequest(reader: Reader) -> Socks6Requested | None:
         name = start + _NAME_AT
         asked = bytes(octets[name : name + size]).rstrip(b"\0")
         host = parseHost(asked)
+    elif kind == _IPV6 and have >= _LONGEST:
+        end = _LONGEST
+        host = known(bytes(octets[start + _ADDRESS_AT : start + end]))
+        asked = host.text.encode("ascii")
     else:
         return None
-    reader.position = start + end
-    request = Socks6Requested(SOCKS6, command, host, port, asked, b"")
-    request.options = NO_OPTIONS
-    return request
+    return (command, host, port, asked, end), length
+
+
+def readWhole(octets: Octets) -> tuple[Asked, Login6, bytes] | None:
+    """
+    Read a request at the beginning that is whole: one that most clients make.
+
+    That is CONNECT without options, or with those of a login.
+
+    @return: with the login, and the octets without the options; L{None} for any other,
+        and where there is none.
+    """
+    found = _connect(octets)
+    if found is None:
+        return None
+    said, length = found
+    command, host, port, asked, end = said
+    if not length:
+        return said, Login6(NO_OPTIONS), bytes(octets[:end])
+    options = _ofLogin(octets[end:], length)
+    if options is None:
+        return None
+    bare = bytes(octets[:2]) + _NO_LENGTH + bytes(octets[4:end])
+    return (command, host, port, asked, end + length), Login6(options), bare
+
+
+def _ofLogin(octets: Octets, length: int) -> RequestOptions | None:
+    """
+    Read options that say nothing but how the client logs in.
+
+    @return: L{None} where they say more, are not whole, or break the draft.
+    """
+    if len(octets) < length or length > OPTIONS_LIMIT or length % 4:
+        return None
+    try:
+        options = readRequestOptions(bytes(octets[:length]))
+    except WireError:
+        return None
+    if options.wantsSession or options.session is not None or options.stack:
+        return None
+    return options
 
 
 def readRequest(reader: Reader) -> Socks6Requested:
@@ -224,15 +274,18 @@ def readRequest(reader: Reader) -> Socks6Requested:
 
     Padding is not looked at.
     """
-    plain = _plainRequest(reader)
+    plain = _connect(reader.octets, reader.position)
     if plain is not None:
-        return plain
-    if reader.u8() != SOCKS6:
-        raise WireError("not a SOCKS 6 request")
-    command = reader.u8()
-    length = _options(reader)
-    port = reader.u16()
-    host, asked = readHost(reader)
+        (command, host, port, asked, end), length = plain
+        _within(length)
+        reader.position += end
+    else:
+        if reader.u8() != SOCKS6:
+            raise WireError("not a SOCKS 6 request")
+        command = reader.u8()
+        length = _options(reader)
+        port = reader.u16()
+        host, asked = readHost(reader)
     octets = reader.take(length)
     request = Socks6Requested(SOCKS6, command, host, port, asked, b"")
     if command == Command.NOOP and (
@@ -327,11 +380,8 @@ class Socks6(Dialect):
     secret = True
 
     readFirst = staticmethod(readRequest)
-
-    @staticmethod
-    def encodeReply(reply: int, host: Address | str, port: int, /) -> bytes:
-        """As L{Dialect.encodeReply}."""
-        return encodeReply(reply, host, port)
+    readWhole = staticmethod(readWhole)
+    encodeReply = staticmethod(encodeReply)
 
     @staticmethod
     def wantsErrors(request: Any, /) -> bool:

@@ -50,22 +50,19 @@ class Whole:
     @ivar offer: reads the offer (L{methods}).
     @ivar selection: returns the answer to it.
     @ivar request: reads the request (L{request}).
-    @ivar succeeded: returns the reply to one that succeeded.
     """
 
-    __slots__ = ("offer", "request", "selection", "succeeded")
+    __slots__ = ("offer", "request", "selection")
 
     def __init__(
         self,
         offer: Callable[[Octets], bytes | None],
         selection: Callable[[int], bytes],
         request: Callable[[Octets], Asked | None],
-        succeeded: Callable[[Address, int], bytes],
     ) -> None:
         self.offer = offer
         self.selection = selection
         self.request = request
-        self.succeeded = succeeded
 
 
 def methods(octets: Octets) -> bytes | None:

@@ -36,7 +36,7 @@ from socksgw.relay.stream import StreamRelay
 from socksgw.session import express
 from socksgw.session.express import Express
 from socksgw.session.stage import Stage
-from socksgw.wire import socks4, socks5, userpass
+from socksgw.wire import socks4, socks5, socks6, userpass
 from socksgw.wire.address import Address
 from tests.tools.building import built
 from tests.tools.catalogue import catalogued
@@ -171,6 +171,7 @@ FIRST: Final[dict[str, bytes]] = {
 }
 #: What is another one each time.
 _TOLD: Final = re.compile(rb"(\x05\0\0\x01\x7f\0\0[\x01\x03])..", re.DOTALL)
+_TOLD6: Final = re.compile(rb"(\x06\0\0\0)..(?=\0\x01\x7f\0\0[\x01\x03])", re.DOTALL)
 _TOLD4: Final = re.compile(rb"(\0\x5a)..(?=\x7f\0\0[\x01\x03])", re.DOTALL)
 _OWN: Final = ("n", "time", "hash", "seconds", "v")
 _PLACES: Final = ("client", "bound")
@@ -514,7 +515,10 @@ class Client:
     @property
     def told(self) -> tuple[bytes, str]:
         """What it has heard, but for the ports, and how it ended."""
-        return _TOLD4.sub(rb"\1\0\0", _TOLD.sub(rb"\1\0\0", self.heard)), self.ending
+        heard = self.heard
+        for pattern in (_TOLD, _TOLD6, _TOLD4):
+            heard = pattern.sub(rb"\1\0\0", heard)
+        return heard, self.ending
 
 
 #: What a client does, to one of the worlds; what it has to tell.
@@ -582,6 +586,22 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
 LOGIN: Final = b"\5\2\0\2" + userpass.encodeRequest(b"alice", b"secret")
 
 
+def logIn6(password: bytes) -> bytes:
+    """
+    Options of SOCKS 6 that bring a login (draft-olteanu-intarea-socks-6-11 section 8.3).
+    """
+    data = b"\2" + userpass.encodeRequest(b"alice", password)
+    data += bytes(-len(data) % 4)
+    return b"\0\4" + (4 + len(data)).to_bytes(2, "big") + data
+
+
+LOGIN6: Final = logIn6(b"secret")
+#: Methods of a login by messages, with five octets of initial data, and with none.
+EARLY6: Final = bytes.fromhex("0002 0008 0005 02 00")
+MESSAGES6: Final = bytes.fromhex("0002 0008 0000 02 00")
+IGNORED6: Final = bytes.fromhex("fc00 0008 01020304")
+
+
 def requests(port: int) -> dict[str, bytes]:
     """
     What clients say, to the end of their request and on.
@@ -621,6 +641,22 @@ def requests(port: int) -> dict[str, bytes]:
         "udp": none + socks5.encodeRequest(3, HERE, port),
         "resolve": none + socks5.encodeRequest(0xF0, "localhost", 0),
         "no command": none + socks5.encodeRequest(0x77, HERE, port),
+        "SOCKS 6": socks6.encodeRequest(1, HERE, port) + b"hello",
+        "SOCKS 6, and over": socks6.encodeRequest(1, HERE, port) + b"Q",
+        "SOCKS 6, logged in": socks6.encodeRequest(1, HERE, port, LOGIN6) + b"hello",
+        "SOCKS 6, all of it": socks6.encodeRequest(
+            1, "one.example", port, EARLY6 + LOGIN6 + IGNORED6
+        )
+        + b"hello",
+        "SOCKS 6, wrong password": socks6.encodeRequest(1, HERE, port, logIn6(b"x")),
+        "SOCKS 6, more than a login": socks6.encodeRequest(
+            1, HERE, port, logIn6(b"secret" + b"\1" * 3)[:-3] + b"\1" * 3
+        ),
+        "SOCKS 6, denied": socks6.encodeRequest(1, Address.parse("127.0.0.66"), port),
+        "SOCKS 6, by name": socks6.encodeRequest(1, "two.example", port, MESSAGES6),
+        "SOCKS 6, no name": socks6.encodeRequest(1, "127.1", port),
+        "SOCKS 6, refused": socks6.encodeRequest(1, HERE, 1, LOGIN6),
+        "SOCKS 6, bind": socks6.encodeRequest(2, HERE, port),
         "HTTP": b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\nhello"
         % (port, port),
         "nothing": b"",
@@ -733,7 +769,8 @@ def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     said = requests(plain.port)
     names = (
         "reached, and on", "logged in", "SOCKS 4", "literal as a name", "one.example",
-        "logged in, by name", "SOCKS 4a, by name",
+        "logged in, by name", "SOCKS 4a, by name", "SOCKS 6", "SOCKS 6, logged in",
+        "SOCKS 6, all of it", "SOCKS 6, by name",
     )  # fmt: skip
     for name in names:
         saying([said[name]])(world)
@@ -749,6 +786,8 @@ def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:
         ("socks5", False),
         ("socks5", False),
         ("socks4a", False),
+        *[("socks6", False)] * 3,
+        ("socks6", True),
     ]
     # Whether the name is known or not.
     del taken[:]
@@ -770,6 +809,24 @@ def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     plain.same(lambda world: None)
 
 
+@pytest.mark.parametrize("options", [b"", LOGIN6, MESSAGES6 + LOGIN6 + IGNORED6])
+def test_noConversation(plain: Both, options: bytes) -> None:
+    """The lane makes none of a request that is whole and brings its login."""
+
+    def script(world: World) -> Any:
+        # The first login is remembered.
+        asked6(world, HERE, options=options).close()
+        client = asked6(world, HERE, options=options)
+        client.say(b"hello")
+        (session,) = world.gateway.sessions
+        assert session.client.conversing is not world.lane
+        client.close()
+        return client.told
+
+    (heard, _), _ = plain.same(script)
+    assert heard.endswith(b"hello")
+
+
 # What happens meanwhile.
 
 
@@ -785,6 +842,14 @@ def answered(world: World, login: bytes = b"\5\1\0") -> Client:
     client = world.connect()
     client.say(login + socks5.encodeRequest(1, HERE, world.origin.port))
     return client
+
+
+def asked6(
+    world: World, host: Address | str, behind: bytes = b"", options: bytes = b""
+) -> Client:
+    """A client that has made its request in SOCKS 6."""
+    said = socks6.encodeRequest(1, host, world.origin.port, options)
+    return begun(world, said + behind)
 
 
 def dialling(world: World) -> Client:
@@ -809,6 +874,10 @@ BEGUN: Final[dict[str, Callable[[World], Client]]] = {
     "dialling": dialling,
     "relaying": relaying,
     "logged in, relaying": lambda world: relaying(world, LOGIN),
+    "SOCKS 6, looking up": lambda world: asked6(world, _SILENT),
+    "SOCKS 6, dialling": lambda world: asked6(world, MUTE, options=LOGIN6),
+    "SOCKS 6, dialling, with data": lambda world: asked6(world, MUTE, b"hello"),
+    "SOCKS 6, relaying": lambda world: asked6(world, HERE, options=LOGIN6),
 }
 DENYING: Final = '[[rule]]\nid = "none"\ndeny = ["connect"]\n'
 

@@ -6,6 +6,7 @@ Nobody has published vectors: these are written from the figures of the text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -187,6 +188,8 @@ def test_noAuthReply(octets: str) -> None:
 def test_encodeReply(reply: int, host: Address, port: int, octets: str) -> None:
     """Figure "SOCKS 6 Operation Reply"."""
     assert socks6.encodeReply(reply, host, port) == bytes.fromhex(octets)
+    if not reply:
+        assert socks6.Socks6().succeeded(host, port) == bytes.fromhex(octets)
 
 
 @pytest.mark.parametrize(
@@ -297,19 +300,150 @@ def test_errorsWanted(command: int, option: str, told: str) -> None:
         assert octets == bytes((6, reply)) + bytes.fromhex(expected)
 
 
-@given(st.one_of(hosts, names), ports, st.integers(0, 3), st.integers(0, 40))
-def test_readAtOneLook(host: Address | str, port: int, padding: int, cut: int) -> None:
-    """The usual request is read as one with an option that means nothing."""
+#: Requests that are read at one look (sections 4, 8.2, 8.3): with what they say of the
+#: login, by method; the methods of one by messages; and the octets without the options.
+WHOLE: list[tuple[str, tuple[object, ...], dict[int, str], str, str]] = [
+    (
+        "06 01 0000 0050 00 01 c0000207",
+        (1, V4, 80, b"192.0.2.7"),
+        {},
+        "",
+        "06 01 0000 0050 00 01 c0000207",
+    ),
+    (
+        "06 01 0000 ffff 00 04 20010db8000000000000000000000001",
+        (1, V6, 65535, b"2001:db8::1"),
+        {},
+        "",
+        "06 01 0000 ffff 00 04 20010db8000000000000000000000001",
+    ),
+    # No host; neither is it broken.
+    (
+        "06 01 0000 0050 00 03 00 000000",
+        (1, BadHost(b"", "empty"), 80, b""),
+        {},
+        "",
+        "06 01 0000 0050 00 03 00 000000",
+    ),
+    # Two octets, which with their length want one of padding; as in draft -12.
+    (
+        "06 01 0000 01bb 00 03 03 6162 00",
+        (1, "ab", 443, b"ab"),
+        {},
+        "",
+        "06 01 0000 01bb 00 03 03 6162 00",
+    ),
+    # Authentication Method Advertisement of 02 and 01, without initial data; padding.
+    (
+        "06 01 0008 01bb 00 03 03 616263 0002 0008 0000 02 01",
+        (1, "abc", 443, b"abc"),
+        {},
+        "0201",
+        "06 01 0000 01bb 00 03 03 616263",
+    ),
+    # Authentication Data of method 02: user "a", password "b", padding of two octets.
+    (
+        "06 01 000c 0050 00 01 c0000207 0004 000c 02 01 01 61 01 62 0000",
+        (1, V4, 80, b"192.0.2.7"),
+        {2: "01 01 61 01 62 0000"},
+        "",
+        "06 01 0000 0050 00 01 c0000207",
+    ),
+    # Both, with one that nobody knows between them; some initial data.
+    (
+        "06 01 0018 01bb 00 04 20010db8000000000000000000000001"
+        "0004 0008 03 616263 fc00 0008 00000000 0002 0008 0005 02 00",
+        (1, V6, 443, b"2001:db8::1"),
+        {3: "616263"},
+        "02",
+        "06 01 0000 01bb 00 04 20010db8000000000000000000000001",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("octets", "said", "data", "methods", "bare"), WHOLE, ids=lambda v: str(v)[:40]
+)
+@pytest.mark.parametrize("view", [bytes, memoryview])
+def test_readWhole(
+    octets: str,
+    said: tuple[object, ...],
+    data: dict[int, str],
+    methods: str,
+    bare: str,
+    view: Callable[[bytes], bytes | memoryview],
+) -> None:
+    """At one look, with the login that it brings; what is behind it stays."""
+    whole = bytes.fromhex(octets)
+    found = socks6.readWhole(view(whole + b"behind"))
+    assert found is not None
+    asked, login, without = found
+    assert asked == (*said, len(whole))
+    assert {k: login.presented(k) for k in (1, 2, 3) if login.presented(k)} == {
+        k: bytes.fromhex(v) for k, v in data.items()
+    }
+    own = bytes((*data, 0))
+    assert login.offers == ((own, bytes.fromhex(methods)) if methods else (own,))
+    assert without == bytes.fromhex(bare)
+    # As the conversation reads it: the credentials are told to nobody any more.
+    request, bare_ = (socks6.readRequest(Reader(each)) for each in (whole, without))
+    assert request == bare_ == Requested(6, *asked[:4], b"")
+    assert bare_.options is NO_OPTIONS
+    for end in range(len(whole)):
+        assert socks6.readWhole(view(whole[:end])) is None
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        # Other commands; another version; no such type of address.
+        "06 00 0000 0000 00 01 00000000",
+        "06 02 0000 0050 00 01 c0000207",
+        "06 03 0000 0050 00 01 c0000207",
+        "05 01 0000 0050 00 01 c0000207",
+        "06 01 0000 0050 00 02 c0000207",
+        # A session (section 8.4), how the stacks are to be (8.1).
+        "06 01 0004 0050 00 01 c0000207 0005 0004",
+        "06 01 0008 0050 00 01 c0000207 0006 0008 61626364",
+        "06 01 0008 0050 00 01 c0000207 0001 0008 81 01 b8 00",
+        # Lengths that are wrong: of all options, of one, and too long.
+        "06 01 0005 0050 00 01 c0000207 fc00 0004 00",
+        "06 01 0004 0050 00 01 c0000207 fc00 0008",
+        "06 01 5004 0050 00 01 c0000207 fc00 5004" + "00" * 0x5000,
+        # More initial data than the draft has (section 8.2).
+        "06 01 0008 0050 00 01 c0000207 0002 0008 4001 02 00",
+    ],
+)
+def test_whatIsNotReadAtOneLook(octets: str) -> None:
+    """It is left to the conversation, also where that is to say what is wrong."""
+    assert socks6.readWhole(bytes.fromhex(octets)) is None
+
+
+@given(st.one_of(hosts, names), ports, st.integers(0, 3))
+def test_readAlike(host: Address | str, port: int, padding: int) -> None:
+    """At one look, and octet by octet."""
     whole = bytearray(socks6.encodeRequest(1, host, port))
     if padding and isinstance(host, str) and len(host) < 250:
         # As draft -12 has it, with more of it than is needed.
         whole = whole[: 9 + len(host)] + bytes(-(1 + len(host)) % 4 + 4 * padding)
         whole[8] = len(whole) - 9
-    ignored = bytes.fromhex("fffe 0004")
-    other = whole[:2] + b"\0\4" + whole[4:] + ignored
-    first, second = Reader(bytes(whole) + b"behind"), Reader(bytes(other))
-    found = socks6.readRequest(first)
-    assert first.position == len(whole)
-    assert found == socks6.readRequest(second)
-    with pytest.raises(NeedMoreData):
-        socks6.readRequest(Reader(bytes(whole[: min(cut, len(whole) - 1)])))
+    found = socks6.readWhole(bytes(whole))
+    assert found is not None
+    asked, _, without = found
+    assert asked[4] == len(whole)
+    assert without == whole
+    assert Requested(6, *asked[:4], b"") == socks6.readRequest(Reader(bytes(whole)))
+
+
+@given(st.lists(st.sampled_from(b"\0\1\2\4\5\6\x08a"), max_size=40).map(bytes))
+def test_anythingIsReadAlike(octets: bytes) -> None:
+    """Or is left to the conversation."""
+    octets = b"\6\1\0" + octets
+    found = socks6.readWhole(octets)
+    if found is not None:
+        asked, login, _ = found
+        reader = Reader(octets)
+        request = socks6.readRequest(reader)
+        assert request == Requested(6, *asked[:4], b"")
+        assert reader.position == asked[4]
+        assert login.options.data == request.options.data
