@@ -765,6 +765,8 @@ def test_theLaneIsTaken(plain: Both, monkeypatch: pytest.MonkeyPatch) -> None:
         relayed(lane, *how)
 
     relayed = Express._relayed
+    # What was remembered before would be forgotten between the first time and the second.
+    plain.same(lambda world: world.pass_(3600.0))
     world = plain.worlds[0]
     said = requests(plain.port)
     names = (
