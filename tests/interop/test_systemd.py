@@ -242,6 +242,9 @@ def test_nobodyIsRefused(unit: Unit) -> None:
     assert unit.answered(unit.asking()) == 0
     until(lambda: unit.shown("MainPID") != pid, 30)
     assert unit.shown("ActiveState") == "active"
+    # As long as the one before lives, systemd is not the parent, and sees no crash.
+    there = "test", "-e", f"/proc/{pid}"
+    until(lambda: unit.systemd.run(*there, status=None).returncode, 30)
     pid = unit.shown("MainPID")
     until(lambda: unit.shown("NFileDescriptorStore") == "2", 30)
     unit.systemd.run("kill", "-9", pid)
