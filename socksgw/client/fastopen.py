@@ -18,7 +18,7 @@ __all__ = ["overFastOpen"]
 
 @final
 class _Client(tcp.Client):
-    """A transport whose SYN carries what it writes first."""
+    """A transport whose SYN carries the octets that are written first."""
 
     def createInternetSocket(self) -> socket.socket:
         """Return the socket."""
@@ -29,7 +29,7 @@ class _Client(tcp.Client):
 
 @final
 class _Connector(tcp.Connector):
-    """Makes one."""
+    """A connector whose transports are L{_Client}."""
 
     def _makeTransport(self) -> _Client:
         place = self.host, self.port, self.bindAddress
@@ -38,7 +38,7 @@ class _Connector(tcp.Connector):
 
 @final
 class _Reactor:
-    """A reactor whose connections are such."""
+    """A reactor that connects with L{_Connector}."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
