@@ -7,7 +7,9 @@ session, and the session's octets back.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
+from socket import MSG_MORE
 from typing import Any, Final, final
 
 from twisted.internet.error import ConnectionDone
@@ -307,6 +309,19 @@ class Inbound(Requests):
         """Send octets, after what was sent before."""
         if self._phase is not _GONE:
             self.connection.write(octets)
+
+    def sendAhead(self, octets: bytes) -> None:
+        """
+        Send octets that others follow soon, with those in one segment if it can be.
+
+        The kernel waits for the others, about 200 ms at most.
+        """
+        plain = self.connection.plain if self._phase is not _GONE else None
+        if plain is not None:
+            with suppress(OSError):
+                octets = octets[plain.send(octets, MSG_MORE) :]
+        if octets:
+            self.send(octets)
 
     def take(self, receiver: Receiver | None) -> None:
         """

@@ -200,7 +200,7 @@ class Hearing:
         client.early, client.lane = b"", self
         self._asked, self._rest = asked, octets[found[4] :]
         self._user, session.stage = user, _LOGIN
-        client.send(login.admitted())
+        client.sendAhead(login.admitted())
         return found
 
     def _spoken(self) -> None:

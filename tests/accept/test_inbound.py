@@ -292,6 +292,19 @@ def test_finishingEndsOurSideAndReadsOnForAMoment(world: World) -> None:
     world.atBase()
 
 
+def test_octetsThatOthersFollow(world: World) -> None:
+    """They keep their order; what is no socket gets them at once."""
+    client, transport = world.connect()
+    client.dataReceived(CONNECT4)
+    client.sendAhead(b"first, ")
+    assert transport.value() == b"first, "
+    client.send(b"second")
+    assert transport.value() == b"first, second"
+    world.lose(client)
+    client.sendAhead(b"late")
+    world.atBase()
+
+
 @pytest.mark.parametrize("how", ["time", "octets"])
 def test_finishingIsBounded(world: World, how: str) -> None:
     """A client that goes on sending is closed all the same."""

@@ -14,7 +14,7 @@ import pytest
 
 from tests.interop.shared import PASSWORD, USER, Shared
 from tests.live import raw
-from tests.live.running import OPEN, VERSIONS, Running
+from tests.live.running import VERSIONS, Running
 from tests.live.servers import Destination, Full, Recorder, untilEnd
 from tests.tools.waiting import until
 
@@ -181,20 +181,27 @@ def _silent(client: socket.socket) -> bool:
     return not select.select([client], [], [], 0.5)[0]
 
 
-def test_successOnlyWhenConnected(gateway: Callable[..., Running]) -> None:
+@pytest.mark.parametrize("version", [5, 6])
+def test_successOnlyWhenConnected(
+    gateway: Callable[..., Running], version: int
+) -> None:
     """
-    While the destination has not answered, nothing is said; success comes
-    when it has.
+    While the destination has not answered, a client hears that it is let in, and
+    no more; success comes when it has.
     """
-    running = gateway(OPEN)
+    running = gateway(VERSIONS)
     with Full() as full, raw.dial(running.port) as client:
-        client.sendall(raw.GREETING + raw.request5("127.0.0.1", full.port))
-        assert raw.exactly(client, 2) == b"\x05\0"
+        if version == 6:
+            client.sendall(raw.request6("127.0.0.1", full.port))
+            assert raw.entered6(client) == (0, b"")
+        else:
+            client.sendall(raw.GREETING + raw.request5("127.0.0.1", full.port))
+            assert raw.exactly(client, 2) == b"\x05\0"
         assert raw.decision(running, full.port)["verdict"] == "allow"
         assert _silent(client)
         full.drain()
-        code, _, _ = raw.reply5(client)
-        assert code == 0
+        replied = raw.replied6 if version == 6 else raw.reply5
+        assert replied(client)[0] == 0
 
 
 @pytest.mark.parametrize("version", [4, 5, 6])
