@@ -153,13 +153,8 @@ class _Dialogue:
         try:
             await logins[first].socks5(first, self)
         except _Selected as e:
-            login = logins.get(e.method)
-            if login is None:
-                raise ProtocolBroken(
-                    f"the proxy selects method {e.method}, not offered"
-                ) from None
             self._method = e.method
-            await login.socks5(e.method, self)
+            await logins[e.method].socks5(e.method, self)
 
     async def _start(self, options: bytes) -> None:
         """
@@ -175,7 +170,8 @@ class _Dialogue:
         self._link.write(conversation.start(options) + self._early)
         replied = await self._entered()
         told = replied.options
-        self._answer = told.data.get(self._method)
+        # A client without a login has no method that could tell it something.
+        self._answer = told.data.get(self._method) if self._methods else None
         if replied.succeeded:
             if self._methods and self._answer is None:
                 raise _LetIn
@@ -189,6 +185,8 @@ class _Dialogue:
                     "the proxy accepts neither the login nor its methods: "
                     + methodsText(self._methods)
                 )
+        elif told.method not in self._methods:
+            raise ProtocolBroken(f"the proxy selects method {told.method}, not offered")
         elif self._answer is None:
             raise _Selected(told.method)
 

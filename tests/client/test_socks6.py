@@ -168,6 +168,15 @@ def test_closedAtEachOctet(course: str) -> None:
         (PASSWORD, REFUSED, NoMethodAccepted),
         (PASSWORD, bytes.fromhex("06 01 0008 0003 0008 ff 000000"), NoMethodAccepted),
         (None, REFUSED, NoMethodAccepted),
+        # It says something of a method that has no messages; it wants one that was not
+        # offered, and says something of that which was.
+        (None, bytes.fromhex("06 01 0008 0004 0008 00 000000"), NoMethodAccepted),
+        (None, SELECTED, ProtocolBroken),
+        (
+            PASSWORD,
+            bytes.fromhex("06 01 0010 0003 0008 03 000000 0004 0008 02 0100 00"),
+            ProtocolBroken,
+        ),
         # It is let in by the status, and not by the reply.
         (PASSWORD, bytes.fromhex("06 01 0008 0004 0008 02 0100 00"), LoginRefused),
         (PASSWORD, bytes.fromhex("06 01 0008 0003 0008 03 000000"), ProtocolBroken),

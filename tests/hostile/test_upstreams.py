@@ -141,6 +141,9 @@ KINDS: Final = {
     "socks": ("socks5", "", ""),
     "slow": ("socks5", "", QUICK),
     "login": ("socks5", USERPASS, ""),
+    "six": ("socks6", "", ""),
+    "sixlogin": ("socks6", USERPASS, ""),
+    "slowsix": ("socks6", "", QUICK),
     "four": ("socks4a", "", ""),
     "http": ("http", "", ""),
     "basic": ("http", USERPASS, QUICK),
@@ -203,6 +206,9 @@ NONE = (3, b"\x05\x00")
 GRANTED = b"\x05\x00\x00\x01\xc0\x00\x02\x07\x1f\x90"
 GRANTED4 = b"\x00\x5a\x1f\x90\xc0\x00\x02\x07"
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
+#: draft-olteanu-intarea-socks-6-11 sections 6 and 7.
+LET_IN6 = b"\x06\x00\x00\x00"
+GRANTED6 = b"\x06\x00\x00\x00\x1f\x90\x00\x01\xc0\x00\x02\x07"
 
 
 def told(reply: bytes) -> tuple[tuple[int, bytes], ...]:
@@ -340,6 +346,13 @@ SLOW: dict[str, tuple[str, Script]] = {
     "half a method": ("slow", says((3, b"\x05"))),
     "half a reply": ("slow", says(*told(GRANTED[:5]))),
     "trickle": ("slow", says(NONE, (10, b"\x05\x00\x00\x03\xff"), (1 << 20, b""))),
+    "silent in SOCKS 6": ("slowsix", says((1 << 20, b""))),
+    "half a first reply": ("slowsix", says((12, b"\x06\x00\x50"))),
+    "half an option": ("slowsix", says((12, b"\x06\x00\x00\x08\xfc\x00"))),
+    "half a second reply": ("slowsix", says((12, LET_IN6 + GRANTED6[:5]))),
+    "options octet by octet": (
+        "slowsix", trickled(b"\x06\x00\x50\x00" + b"\xfc\x00\x00\x04" * 99, 0.005),
+    ),
     "silent in HTTP": ("slowhttp", says((1 << 20, b""))),
     "half a head": ("slowhttp", says((9, b"HTTP/1.1 200 OK\r\nX: "))),
     "a head octet by octet": ("slowhttp", trickled(b"HTTP/1.1 200 " + b"O" * 99, 0.02)),
@@ -417,6 +430,96 @@ class _Hearing:
         octets = self._connection.recv(size)
         self._heard += octets
         return octets
+
+
+# SOCKS 6.
+
+
+def optioned(kind: int, *options: str) -> bytes:
+    """An authentication reply of that type, with these options."""
+    octets = b"".join(map(bytes.fromhex, options))
+    return bytes((6, kind)) + len(octets).to_bytes(2, "big") + octets
+
+
+#: The proxy selects a method (section 8.2).
+SELECTED6 = optioned(1, "0003 0008 02 000000")
+LIES6: dict[str, tuple[bytes, str]] = {
+    "another version": (b"\x05\x00\x00\x00", PROTOCOL),
+    "one octet": (b"\x05", PROTOCOL),
+    "HTTP": (b"HTTP/1.1 400 Bad Request\r\n\r\n", PROTOCOL),
+    "TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", PROTOCOL),
+    "type 2": (optioned(2), PROTOCOL),
+    "half a word of options": (b"\x06\x00\x00\x02\x00\x00", PROTOCOL),
+    "20 KB and four octets": (b"\x06\x00\x50\x04", PROTOCOL),
+    "an option without length": (optioned(0, "fc00 0000"), PROTOCOL),
+    "an option beyond the end": (optioned(0, "fc00 0008"), PROTOCOL),
+    "129 options": (optioned(0, *["fc00 0004"] * 129), PROTOCOL),
+    "a method that was not offered": (SELECTED6, PROTOCOL),
+    "two methods": (optioned(1, *["0003 0008 02 000000"] * 2), PROTOCOL),
+    "no method": (optioned(1, "0003 0008 ff 000000"), LOGIN),
+    "words of no method": (optioned(1, "0004 0008 00 010000"), LOGIN),
+    "a session without ID": (optioned(0, "0006 0004"), PROTOCOL),
+    "a window of no tokens": (optioned(0, "000c 000c 00000000 00000000"), PROTOCOL),
+    "spent, and not": (optioned(0, "000e 0004", "000f 0004"), PROTOCOL),
+    "a flood behind a refusal": (optioned(1) + bytes(1 << 20), LOGIN),
+    "a flood behind words": (
+        optioned(1, "0004 0008 00 010000") + bytes(1 << 20), LOGIN,
+    ),
+    "a reply of version 5": (LET_IN6 + b"\x05" + GRANTED6[1:], PROTOCOL),
+    "no address type": (LET_IN6 + GRANTED6[:7] + bytes(5), PROTOCOL),
+    "address type 2": (LET_IN6 + GRANTED6[:7] + b"\x02" + bytes(16), PROTOCOL),
+    "a reply with 20 KB and more": (LET_IN6 + b"\x06\x00\x50\x04", PROTOCOL),
+    "a reply whose option is none": (
+        LET_IN6 + b"\x06\x00\x00\x04" + GRANTED6[4:] + bytes.fromhex("0001 0003"),
+        PROTOCOL,
+    ),
+    "a reply in HTTP": (LET_IN6 + OK, PROTOCOL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "reason"), LIES6.values(), ids=list(LIES6))
+def test_sixLies(house: House, answer: bytes, reason: str) -> None:
+    """What the draft does not have ends the session, with reply 1."""
+    house.failed("six", says((12, answer), then="close"), 1, reason)
+
+
+@pytest.mark.parametrize("octets", range(len(LET_IN6 + GRANTED6)))
+def test_sixClosedAtEachOctet(house: House, octets: int) -> None:
+    """Replies that are not whole are none."""
+    script = says((12, (LET_IN6 + GRANTED6)[:octets]), then="close")
+    house.failed("six", script, 1, CLOSED)
+
+
+@pytest.mark.parametrize(("code", "reason"), REPLIES.items())
+def test_sixReplies(house: House, code: int, reason: str) -> None:
+    """Each refusal is handed on as it is; nothing behind its code need come."""
+    script = says((12, LET_IN6 + bytes((6, code))), then="close")
+    house.failed("six", script, code, reason)
+
+
+LOGINS6: dict[str, tuple[Sequence[tuple[int, bytes]], str]] = {
+    "wrong password": (((48, optioned(1, "0004 0008 02 0101 00")),), LOGIN),
+    "right, and not let in": (((48, optioned(1, "0004 0008 02 0100 00")),), LOGIN),
+    "status of 5": (((48, optioned(1, "0004 0008 02 0500 00")),), PROTOCOL),
+    "words of another method": (((48, optioned(1, "0004 0008 03 0100 00")),), LOGIN),
+    "another method": (((48, optioned(1, "0003 0008 03 000000")),), PROTOCOL),
+    "words of the one, and another": (
+        ((48, optioned(1, "0003 0008 03 000000", "0004 0008 02 0100 00")),), PROTOCOL,
+    ),
+    "half a status": (((48, SELECTED6), (23, b"\x01")), CLOSED),
+    "wrong by messages": (((48, SELECTED6), (23, b"\x01\x01")), LOGIN),
+    "right, then refused": (((48, SELECTED6), (23, b"\x01\x00" + optioned(1))), LOGIN),
+    "another round": (((48, SELECTED6), (23, b"\x01\x00" + SELECTED6)), PROTOCOL),
+    "the status ahead": (((48, SELECTED6 + b"\x01\x00"),), PROTOCOL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "reason"), LOGINS6.values(), ids=list(LOGINS6))
+def test_sixLogins(
+    house: House, steps: Sequence[tuple[int, bytes]], reason: str
+) -> None:
+    """Nothing but what the draft has as success lets in; no secret is written."""
+    house.failed("sixlogin", says(*steps, then="close"), 1, reason)
 
 
 # SOCKS 4a.
