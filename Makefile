@@ -108,6 +108,7 @@ bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by sid
 	$(BIN)/python tests/bench/protected.py $(if $(SOCKD),--dante $(SOCKD)) $(QUICK)
 	$(BIN)/python tests/bench/policy.py $(QUICK)
 	$(BIN)/python tests/bench/pauses.py $(QUICK)
+	$(BIN)/python tests/bench/reading.py $(QUICK)
 	$(BIN)/python tests/bench/inspection.py $(QUICK)
 	$(BIN)/python tests/bench/sinks.py $(QUICK)
 	$(BIN)/python tests/bench/workers.py $(QUICK)

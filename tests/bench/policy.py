@@ -35,6 +35,8 @@ from tests.bench.machine import described, parsed
 
 LISTS = 100_000
 RULES = 10_000
+#: Rules that one thing alone tells apart.
+ALIKE = 1_000
 
 HEAD = """
 [[listen]]
@@ -192,11 +194,47 @@ def lists() -> str:
     return f"{HEAD}[networks]{NETWORKS}{entries}{first}{LAST}"
 
 
+def alike(condition: Callable[[int], str], more: str = "") -> Callable[[], str]:
+    """
+    Return a ruleset with rules before the ten that one thing alone tells apart.
+
+    @param condition: that of a rule, none of which holds.
+    @param more: tables of their own.
+    """
+    rules = "".join(
+        f'[[rule]]\nid = "r{i}"\nallow = ["connect"]\n{condition(i)}\nports = [443]\n'
+        for i in range(ALIKE)
+    )
+    return lambda: f"{more}{HEAD}[networks]{NETWORKS}{rules}{FIRST}{LAST}"
+
+
+def hours() -> str:
+    """Return schedules none of which is now, nor within an hour."""
+    day = time.localtime().tm_wday + 3
+    days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    return "[schedules]\n" + "".join(
+        f's{i} = {{ days = ["{days[day % 7]}"], hours = "08:{i % 60:02}-17:00" }}\n'
+        for i in range(ALIKE)
+    )
+
+
 RULESETS: dict[str, tuple[str, Callable[[], str]]] = {
     "ten": ("10 rules", ten),
     "spread": ("10,000 rules, each with names and networks of its own", tenThousand),
     "matrix": ("10,000 rules, from 500 teams to 200 places", teamsAndPlaces),
     "lists": ("10 rules, one with everything", lists),
+    "times": (
+        "1,000 rules that a schedule alone tells apart",
+        alike(lambda i: f'during = ["s{i}"]', hours()),
+    ),
+    "tags": (
+        "1,000 rules that a tag alone tells apart",
+        alike(lambda i: f'tag = ["job-{i}"]', '[auth]\ntag_separator = "+"\n'),
+    ),
+    "users": (
+        "1,000 rules that a user alone tells apart",
+        alike(lambda i: f'who = ["user{i}"]'),
+    ),
 }
 
 
