@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,10 @@ def stormUsers() -> str:
     known = "$scrypt$ln=9,r=8,p=1$" + "$".join(parts)
     return "".join(f"user{number}:{known}\n" for number in range(STORM))
 
+
+#: Associations of UDP that are open at a time, and how a datagram to 127.0.0.1 begins.
+ASSOCIATIONS = 500
+UDP_HEAD = b"\0\0\0\x01\x7f\0\0\x01"
 
 #: Has two processes serve.
 WORKERS = "[gateway]\nworkers = 2\n"
@@ -277,6 +281,25 @@ def pss(pid: int) -> float:
     return total
 
 
+def descriptors(pid: int) -> int:
+    """Return how many are open."""
+    return sum(len(os.listdir(f"/proc/{each}/fd")) for each in tree(pid))
+
+
+def associated(stack: ExitStack, port: int) -> socket.socket:
+    """Return a socket for the datagrams of a new association."""
+    control = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+    control.sendall(b"\x05\x01\x00")
+    assert control.recv(2) == b"\x05\x00"
+    control.sendall(b"\x05\x03\x00\x01" + bytes(6))
+    reply = control.recv(10)
+    assert reply[1] == 0, reply
+    datagrams = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+    datagrams.settimeout(10)
+    datagrams.connect(("127.0.0.1", int.from_bytes(reply[8:10], "big")))
+    return datagrams
+
+
 def listening(port: int, seconds: float = 20.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -440,6 +463,30 @@ class Measurement:
             holding.wait(30)
         self._note("idle", result, KiB=grown / max(1, result["open"]))
 
+    def associations(self) -> None:
+        """What an association of UDP keeps: when it is new, and with a destination."""
+        port, target = self._at
+        before = pss(self._pid), descriptors(self._pid)
+
+        def note(name: str) -> None:
+            time.sleep(0.5)
+            memory, opened = pss(self._pid), descriptors(self._pid)
+            self._note(
+                name,
+                {},
+                KiB=(memory - before[0]) / ASSOCIATIONS,
+                descriptors=(opened - before[1]) / ASSOCIATIONS,
+            )
+
+        with ExitStack() as stack:
+            made = [associated(stack, port) for _ in range(ASSOCIATIONS)]
+            note("new association")
+            octets = UDP_HEAD + target.to_bytes(2, "big") + b"x" * 100
+            for each in made:
+                each.send(octets)
+                assert len(each.recv(200)) == len(octets)
+            note("association")
+
     def udp(self) -> None:
         result, used = self._cpu("udp", 8, self._options.seconds, "noauth")
         self._note(
@@ -455,6 +502,8 @@ TESTS = (
     "rate", "single", "login", "pace", "storm", "down", "up", "rtt", "udp", "idle", "http", "httplogin",
     "socks6",
 )  # fmt: skip
+#: By itself, since memory that another test has had is there again.
+APART = "associations"
 _LEAN = {"socksgw", "dante", "microsocks", "hev"}
 #: Whom tests are for, where that is not everybody but those that speak HTTP alone: who
 #: can, and whose figure is one to be compared with.
@@ -465,6 +514,7 @@ ONLY = {
     "storm": {"socksgw"},
     "rtt": _LEAN,
     "udp": {"socksgw", "dante", "hev", "asyncio-socks-server"},
+    APART: {"socksgw", "hev"},
     "idle": _LEAN,
     "http": {"socksgw", *HTTP},
     "httplogin": {"socksgw"},
@@ -624,6 +674,8 @@ def aims(results: Results) -> Iterator[str]:
         checks.append(ratio(f"{way} 1 CPU s GiB", 0.5, others))
         checks.append(ratio(f"{way} 32 CPU s GiB", 0.35, others))
     checks.append(most("idle KiB", 6))
+    checks.append(most("association KiB", 10))
+    checks.append(most("new association descriptors", 2))
     yield from filter(None, checks)
     ours = median(results, "socksgw", "200/s p99 ms")
     theirs = median(results, "dante", "200/s p99 ms")
@@ -684,7 +736,7 @@ def main() -> None:
     options = parsed(parser, rounds=2, seconds=1, bytes=1 << 27, idle=300)
     names = options.only.split(",")
     tests = options.tests.split(",")
-    if unknown := (set(names) - set(PEERS)) | (set(tests) - set(TESTS)):
+    if unknown := (set(names) - set(PEERS)) | (set(tests) - {*TESTS, APART}):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     prepare(names)
     if options.measure:
