@@ -208,7 +208,8 @@ def measure(gateway: Restarted, sessions: int, rate: float, restarts: int) -> No
     print(
         f"{load.opened} sessions answered, {decisions} decisions, {ends} ends, "
         f"{len(numbers)} numbers; {load.echoes} echoes, {right} of {sessions} sessions "
-        f"got what they sent; wrong: {dict(load.wrong) or 'none'}\n"
+        f"got what they sent; wrong: {dict(load.wrong) or 'none'} (aim: none): "
+        f"{'NOT REACHED' if load.wrong or right < sessions else 'ok'}\n"
         f"echo of {_BATCH} sessions, the longest: {usual:.2f} s without a restart, "
         f"{statistics.median(waits):.2f} s (median) with one"
     )
