@@ -100,7 +100,7 @@ def tellOnce(what: str, error: OSError, instead: str) -> None:
     Log that the system refuses something.
 
     @param what: the system call or the option.
-    @param instead: what happens instead.
+    @param instead: what happens instead, and the remedy if there is one.
     """
     if _told.begins(what):
         _log.warn(
@@ -218,7 +218,8 @@ def fastConnect(dialled: socket.socket) -> None:
         dialled,
         (_TCP, _FIRST_WRITE, 1),
         "TCP_FASTOPEN_CONNECT",
-        "what is said first to upstreams and gateways waits for the connection",
+        "what is said first to upstreams and gateways waits for the connection; set the "
+        "bit 1 of net.ipv4.tcp_fastopen (sysctl), or leave fast_open out",
     )
 
 

@@ -152,10 +152,29 @@ class _Opening(socket.socket):
         except OSError as e:
             if e.errno != errno.EOPNOTSUPP:
                 return e.errno or errno.EINVAL
-            tellOnce("TCP Fast Open", e, "connections are made without")
+            self._withoutData(e)
             return super().connect_ex(address)
         self.first.went(count)
         return errno.EINPROGRESS
+
+    def _withoutData(self, error: OSError) -> None:
+        """Log that SYNs carry nothing, of one of the two kinds of sockets."""
+        if self.proto == _MPTCP:
+            tellOnce(
+                "TCP Fast Open with MPTCP",
+                error,
+                "connections for which a client chooses both carry nothing in the SYN; "
+                'use Linux 6.2 or later, or leave "fast-open" or "multipath" out of '
+                "stack of the listener",
+            )
+        else:
+            tellOnce(
+                "TCP Fast Open",
+                error,
+                "SYNs to destinations carry nothing, whatever clients choose; set the "
+                'bit 1 of net.ipv4.tcp_fastopen (sysctl), or leave "fast-open" out of '
+                "stack of the listener",
+            )
 
 
 @final
