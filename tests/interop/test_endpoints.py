@@ -1,6 +1,6 @@
 """
 Listeners on Twisted's endpoint strings: UNIX sockets, TLS, TCP; and the TLS of
-the configuration's own, which has to do the same.
+the configuration's own, which has to do the same. Clients speak SOCKS 5 and 6.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,21 +36,27 @@ DOWN = random.Random(21).randbytes(20 * MIB)
 
 TEXT = """
 [[listen]]
+protocols = ["socks5", "socks6"]
 name = "path"
 endpoint = "unix:{directory}/s"
 [[listen]]
+protocols = ["socks5", "socks6"]
 name = "own-path"
 address = ["unix:{directory}/own"]
 [[listen]]
+protocols = ["socks5", "socks6"]
 name = "tls"
 endpoint = "ssl:0:interface=127.0.0.1:privateKey={key}:certKey={file}"
 [[listen]]
+protocols = ["socks5", "socks6"]
 name = "port"
 endpoint = "tcp:0:interface=127.0.0.1"
 [[listen]]
+protocols = ["socks5", "socks6"]
 name = "tls-login"
 endpoint = "ssl:0:interface=127.0.0.1:privateKey={key}:certKey={file}"
 [[listen]]
+protocols = ["socks5", "socks6"]
 name = "own"
 address = ["127.0.0.1:0"]
 [listen.tls]
@@ -63,6 +70,16 @@ methods = ["userpass"]
 """
 
 
+#: What a client of each version says before its request; what it is told then, and of a
+#: destination that refuses (RFC 1928 section 6, and section 7 of the draft).
+GREETING = {5: raw.GREETING, 6: b""}
+GRANTED = {5: b"\5\0\5\0\0\1", 6: b"\6\0\0\0\6\0\0\0"}
+REFUSED = {
+    5: b"\5\0" + b"\5\5\0\1" + bytes(6),
+    6: b"\6\0\0\0" + b"\6\5\0\0" + bytes(3) + b"\1" + bytes(4),
+}
+
+
 class Door(NamedTuple):
     """
     A gateway, and how to come in.
@@ -70,12 +87,29 @@ class Door(NamedTuple):
     @ivar kind: C{unix}, C{path}, C{ssl}, C{tcp} or C{own}.
     @ivar place: the path or the port.
     @ivar tls: for C{ssl} and C{own}; in it Python has no half-close.
+    @ivar version: of SOCKS, which the client speaks.
     """
 
     gateway: Running
     kind: str
     place: str | int
     tls: ssl.SSLContext | None
+    version: int = 5
+
+    def request(self, port: int) -> bytes:
+        """All that a client says that wants a connection to a port of this host."""
+        make = raw.request5 if self.version == 5 else raw.request6
+        return GREETING[self.version] + make("127.0.0.1", port)
+
+    def through(self, port: int) -> socket.socket:
+        """A connection to a port of this host."""
+        client = self.dial()
+        try:
+            raw.through(client, "127.0.0.1", port, self.version)
+        except BaseException:
+            client.close()
+            raise
+        return client
 
     def dial(self) -> socket.socket:
         """A connection that says nothing yet."""
@@ -111,60 +145,72 @@ def listening(
     yield from running(directory, text + OPEN[OPEN.index("[[auth.choose]]") :])
 
 
+@pytest.fixture(params=[5, 6], ids=["socks5", "socks6"])
+def version(request: pytest.FixtureRequest) -> int:
+    """Each version of SOCKS."""
+    found: int = request.param
+    return found
+
+
 @pytest.fixture(params=["unix", "path", "ssl", "tcp", "own"])
 def door(
-    request: pytest.FixtureRequest, listening: Running, certificate: Certificate
+    request: pytest.FixtureRequest,
+    listening: Running,
+    certificate: Certificate,
+    version: int,
 ) -> Door:
-    """Each of them."""
+    """Each listener, by each version."""
     kind: str = request.param
-    if kind == "unix":
-        return Door(listening, kind, f"{listening.directory}/s", None)
-    if kind == "path":
-        return Door(listening, kind, f"{listening.directory}/own", None)
-    if kind == "ssl":
-        return Door(listening, kind, listening.ports[0], certificate.client())
-    if kind == "own":
-        return Door(listening, kind, listening.ports[3], certificate.client())
-    return Door(listening, kind, listening.ports[1], None)
+    places: dict[str, str | int] = {
+        "unix": f"{listening.directory}/s",
+        "path": f"{listening.directory}/own",
+        "ssl": listening.ports[0],
+        "tcp": listening.ports[1],
+        "own": listening.ports[3],
+    }
+    tls = certificate.client() if kind in ("ssl", "own") else None
+    return Door(listening, kind, places[kind], tls, version)
 
 
 def test_bothWays(door: Door, destination: Callable[..., Destination]) -> None:
     """
     20 MiB each way at the same time arrive with equal hashes, and are counted
-    exactly.
+    exactly. They go the same way in both versions: of SOCKS 6 it is 1 MiB.
     """
     arrived: list[str] = []
+    up, down = (x if door.version == 5 else x[:MIB] for x in (UP, DOWN))
 
     def serve(connection: socket.socket) -> None:
-        sink = Sink(connection, len(UP))
-        connection.sendall(DOWN)
+        sink = Sink(connection, len(up))
+        connection.sendall(down)
         arrived.append(sink.digest)
 
     server = destination(serve)
 
     async def client() -> bytes:
         reader, writer = await door.open()
-        writer.write(raw.GREETING + raw.request5("127.0.0.1", server.port))
-        assert (await reader.readexactly(12))[:4] == b"\x05\0\x05\0"
+        writer.write(door.request(server.port))
+        told = await reader.readexactly(len(REFUSED[door.version]))
+        assert told.startswith(GRANTED[door.version])
 
         async def send() -> None:
-            for at in range(0, len(UP), MIB):
-                writer.write(UP[at : at + MIB])
+            for at in range(0, len(up), MIB):
+                writer.write(up[at : at + MIB])
                 await writer.drain()
 
         sending = asyncio.create_task(send())
-        came = await reader.readexactly(len(DOWN))
+        came = await reader.readexactly(len(down))
         await sending
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
         return came
 
-    assert sha256(asyncio.run(asyncio.wait_for(client(), 60))) == sha256(DOWN)
+    assert sha256(asyncio.run(asyncio.wait_for(client(), 60))) == sha256(down)
     until(lambda: arrived)
-    assert arrived == [sha256(UP)]
+    assert arrived == [sha256(up)]
     line = raw.end(door.gateway, server.port)
-    assert (line["sent"], line["received"]) == (len(UP), len(DOWN))
+    assert (line["sent"], line["received"]) == (len(up), len(down))
     decision = raw.decision(door.gateway, server.port)
     assert (decision.get("tls_version") == "TLSv1.3") == (door.tls is not None)
     assert line["reason"] == "closed"
@@ -180,8 +226,7 @@ def test_destinationEnds(
     off).
     """
     server = destination(lambda c: c.sendall(DOWN[:amount]))
-    with door.dial() as client:
-        raw.through(client, "127.0.0.1", server.port)
+    with door.through(server.port) as client:
         assert sha256(untilEnd(client)) == sha256(DOWN[:amount])
     line = raw.end(door.gateway, server.port)
     assert (line["sent"], line["received"]) == (0, amount)
@@ -198,8 +243,7 @@ def test_clientEnds(
     """
     recorder = Recorder(b"" if door.tls else DOWN[:amount])
     server = destination(recorder)
-    with door.dial() as client:
-        raw.through(client, "127.0.0.1", server.port)
+    with door.through(server.port) as client:
         client.sendall(UP[:amount])
         if isinstance(client, ssl.SSLSocket):
             client.unwrap().close()
@@ -229,8 +273,7 @@ def test_destinationEndsClientGoesOn(
         arrived.append(untilEnd(connection))
 
     server = destination(serve)
-    with door.dial() as client:
-        raw.through(client, "127.0.0.1", server.port)
+    with door.through(server.port) as client:
         assert sha256(untilEnd(client)) == sha256(DOWN[:MIB])
         client.sendall(UP[:MIB])
         client.shutdown(socket.SHUT_WR)
@@ -244,11 +287,9 @@ def test_pipelined(door: Door, destination: Callable[..., Destination]) -> None:
     recorder = Recorder(b"answer", expected=len(octets))
     server = destination(recorder)
     with door.dial() as client:
-        request = raw.request5("127.0.0.1", server.port)
-        client.sendall(raw.GREETING + request + octets)
-        assert raw.exactly(client, 2) == b"\x05\0"
-        code, _, _ = raw.reply5(client)
-        assert code == 0
+        client.sendall(door.request(server.port) + octets)
+        told = raw.exactly(client, len(REFUSED[door.version]))
+        assert told.startswith(GRANTED[door.version])
         assert raw.exactly(client, 6) == b"answer"
     until(lambda: recorder.received, PATIENCE)
     assert recorder.received == [octets]
@@ -263,8 +304,7 @@ def test_serverSpeaksFirst(door: Door, destination: Callable[..., Destination]) 
 
     server = destination(serve)
     for _ in range(10):
-        with door.dial() as client:
-            raw.through(client, "127.0.0.1", server.port)
+        with door.through(server.port) as client:
             assert raw.exactly(client, 11) == b"220 ready\r\n"
             client.sendall(b"quit")
             if isinstance(client, ssl.SSLSocket):
@@ -279,31 +319,41 @@ def test_refusal(door: Door, behind: int) -> None:
     """A failure reply arrives, and then an orderly end."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        request = raw.request5("127.0.0.1", taken.getsockname()[1])
+        request = door.request(taken.getsockname()[1])
         with door.dial() as client:
-            client.sendall(raw.GREETING + request + bytes(behind))
-            assert untilEnd(client) == b"\x05\0" + b"\x05\x05\0\x01" + bytes(6)
+            client.sendall(request + bytes(behind))
+            assert untilEnd(client) == REFUSED[door.version]
 
 
 def test_loginOverTLS(
     listening: Running,
     certificate: Certificate,
     destination: Callable[..., Destination],
+    version: int,
 ) -> None:
     """User and password inside TLS: the right one works, a wrong one fails."""
     recorder = Recorder(b"answer", expected=5)
     server = destination(recorder)
-    door = Door(listening, "ssl", listening.ports[2], certificate.client())
-    request = raw.request5("127.0.0.1", server.port)
+    tls = certificate.client()
+    door = Door(listening, "ssl", listening.ports[2], tls, version)
+
+    def said(password: str) -> bytes:
+        if version == 6:
+            option = raw.login6(USER, password)
+            return raw.request6("127.0.0.1", server.port, options=option)
+        login = raw.login(USER.encode(), password.encode())
+        return raw.GREETING_LOGIN + login + raw.request5("127.0.0.1", server.port)
+
+    # RFC 1929 section 2; section 9 of the draft: an option with the same status.
+    wrong = {5: b"\5\2\1\1", 6: b"\6\1\0\x08" + bytes.fromhex("0004 0008 02 0101 00")}
+    right = {5: b"\5\2\1\0", 6: b"\6\0\0\x08" + raw.LET_IN6}
     with door.dial() as client:
-        login = raw.login(USER.encode(), b"wrong")
-        client.sendall(raw.GREETING_LOGIN + login + request)
-        assert untilEnd(client) == b"\x05\x02\x01\x01"
+        client.sendall(said("wrong"))
+        assert untilEnd(client) == wrong[version]
     with door.dial() as client:
-        login = raw.login(USER.encode(), PASSWORD.encode())
-        client.sendall(raw.GREETING_LOGIN + login + request + b"hello")
-        assert raw.exactly(client, 4) == b"\x05\x02\x01\0"
-        code, _, _ = raw.reply5(client)
+        client.sendall(said(PASSWORD) + b"hello")
+        assert raw.exactly(client, len(right[version])) == right[version]
+        code = (raw.reply5 if version == 5 else raw.replied6)(client)[0]
         assert code == 0
         assert raw.exactly(client, 6) == b"answer"
     until(lambda: recorder.received)
@@ -319,14 +369,25 @@ def test_refusedAndStays(
     """
     place = f"ssl:0:interface=127.0.0.1:privateKey={certificate.key}"
     place += f":certKey={certificate.file}"
-    text = OPEN.replace('address = ["127.0.0.1:0"]', f'endpoint = "{place}"')
-    door = Door(running := gateway(text), "ssl", running.port, certificate.client())
-    with door.dial() as client:
-        ends = client.getsockname()[1], running.port
-        client.sendall(raw.GREETING_LOGIN)
-        assert untilEnd(client) == b"\x05\xff"
-        assert _held(*ends)
-        until(lambda: not _held(*ends), 10)
+    listen = f'endpoint = "{place}"\nprotocols = ["socks5", "socks6"]'
+    running = gateway(OPEN.replace('address = ["127.0.0.1:0"]', listen))
+    door = Door(running, "ssl", running.port, certificate.client())
+    # No method is accepted; the destination's address is denied (section 7).
+    refusals = {
+        raw.GREETING_LOGIN: b"\5\xff",
+        raw.request6("169.254.169.254", 80): (
+            b"\6\0\0\0" + b"\6\2\0\0" + bytes(3) + b"\1" + bytes(4)
+        ),
+    }
+    with ExitStack() as stack:
+        held = []
+        for said, told in refusals.items():
+            client = stack.enter_context(door.dial())
+            held.append((client.getsockname()[1], running.port))
+            client.sendall(said)
+            assert untilEnd(client) == told
+            assert _held(*held[-1])
+        until(lambda: not any(_held(*ends) for ends in held), 10)
 
 
 def _held(port: int, gateway: int) -> bool:
@@ -342,9 +403,11 @@ def _held(port: int, gateway: int) -> bool:
 
 def test_plaintextOnTLS(listening: Running) -> None:
     """Who speaks SOCKS without TLS to a TLS listener gets no SOCKS answer."""
-    with raw.dial(listening.ports[0]) as client:
-        client.sendall(raw.GREETING + raw.request5("127.0.0.1", 80))
-        try:
-            assert not untilEnd(client).startswith(b"\x05")
-        except ConnectionResetError:
-            pass
+    five = raw.GREETING + raw.request5("127.0.0.1", 80)
+    for said in (five, raw.request6("127.0.0.1", 80)):
+        with raw.dial(listening.ports[0]) as client:
+            client.sendall(said)
+            try:
+                assert not untilEnd(client).startswith((b"\5", b"\6"))
+            except ConnectionResetError:
+                pass

@@ -1,5 +1,7 @@
 """
 Several upstreams in one place: what becomes of sessions when one of them dies.
+
+Clients and the gateway speak SOCKS 5 to microsocks, and SOCKS 6 to gateways of ours.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from tests.tools.waiting import until
 UPSTREAM = """
 [[upstream]]
 name = "{0}"
-url = "socks5://127.0.0.1:{1}"
+url = "{3}://127.0.0.1:{1}"
 {2}
 """
 #: A listener and its rule.
@@ -35,6 +37,7 @@ LISTEN = """
 [[listen]]
 name = "{0}"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 [[rule]]
 id = "{0}"
 listener = ["{0}"]
@@ -63,7 +66,18 @@ TLS = """
 [[listen]]
 name = "tls"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks6"]
 tls = { certificate = "gw.pem", key = "gw.key" }
+[[rule]]
+id = "all"
+allow = ["connect"]
+"""
+#: A gateway of ours at a port, in place of microsocks.
+OURS = """
+[[listen]]
+name = "six"
+address = ["127.0.0.1:{}"]
+protocols = ["socks6"]
 [[rule]]
 id = "all"
 allow = ["connect"]
@@ -71,7 +85,7 @@ allow = ["connect"]
 NONE = '[[auth.choose]]\nmethods = ["none"]\nfrom = ["127.0.0.0/8"]\n'
 
 
-def manual(ports: Mapping[str, int]) -> str:
+def manual(ports: Mapping[str, int], scheme: str) -> str:
     """Return the configuration that the manual shows, for what is here."""
     section = chapters()["upstreams"].partition("\nSeveral upstreams")[2]
     block = section.partition(".. code-block:: toml\n\n")[2].partition("\n\n``")[0]
@@ -79,7 +93,7 @@ def manual(ports: Mapping[str, int]) -> str:
     for there, here in HERE.items():
         assert there in text
         text = text.replace(there, here.format(**ports))
-    return f"{text}\n"
+    return text.replace("socks5:", f"{scheme}:") + "\n"
 
 
 class Pool:
@@ -87,19 +101,22 @@ class Pool:
     Real gateways that can be killed and started again, and ours before them.
 
     @ivar ports: our listeners' ports, by name.
+    @ivar version: of SOCKS, which clients and upstreams speak.
     """
 
-    def __init__(self, stack: ExitStack, directory: Path) -> None:
+    def __init__(self, stack: ExitStack, directory: Path, version: int) -> None:
         self._quiet = {"PATH": os.environ["PATH"], "HOME": str(directory)}
         self._directory = directory
-        self._there: dict[str, Daemon] = {}
+        self.version, scheme = version, f"socks{version}"
+        self._there: dict[str, Daemon | Running] = {}
         self._ports = {each: freePort(kind=socket.SOCK_STREAM) for each in "abcd"}
+        stack.callback(lambda: [self.kill(each) for each in list(self._there)])
         for name in self._ports:
             self.start(name)
-        stack.callback(lambda: [self.kill(each) for each in list(self._there)])
         gone = freePort(kind=socket.SOCK_STREAM)
-        text = NONE + LOOPBACK + UPSTREAM.format("gone", gone, "")
-        text += UPSTREAM.format("d", self._ports["d"], "") + manual(self._ports) + POOL
+        text = NONE + LOOPBACK + UPSTREAM.format("gone", gone, "", scheme)
+        text += UPSTREAM.format("d", self._ports["d"], "", scheme)
+        text += manual(self._ports, scheme) + POOL
         authority = Authority()
         (directory / "e").mkdir()
         server(authority).write(directory / "e", "gw")
@@ -107,27 +124,59 @@ class Pool:
         stack.callback(self.tls.kill)
         (directory / "ca.pem").write_bytes(pemOf(authority.certificate))
         trust = f'ca = "{directory}/ca.pem"\nserver_name = "localhost"'
-        tls = UPSTREAM.format("e", self.tls.port, trust)
-        text += tls.replace("socks5:", "socks5+tls:")
+        text += UPSTREAM.format("e", self.tls.port, trust, f"{scheme}+tls")
         text += "".join(LISTEN.format(*each) for each in VIA.items())
         self.admin = AdminClient(directory / "gateway" / "admin.sock")
         text += f'[admin]\nendpoint = "unix:{self.admin.place}"\n'
+        for each in self._there.values():
+            if isinstance(each, Running):
+                each.ready()
         self.gateway: Running = stack.enter_context(
             contextmanager(running)(directory / "gateway", text)
         )
         self.ports = dict(zip(["pool", *VIA], self.gateway.ports, strict=True))
 
     def start(self, name: str) -> None:
-        """Start an upstream."""
+        """Start an upstream, which serves soon."""
         port = self._ports[name]
-        daemon = Daemon(
-            upstreams.microsocks(port), port, self._directory / name, self._quiet
-        )
+        place = self._directory / name
+        if self.version == 6:
+            place.mkdir(exist_ok=True)
+            text = OURS.format(port) + NONE + LOOPBACK
+            self._there[name] = Running(place, text)
+            return
+        daemon = Daemon(upstreams.microsocks(port), port, place, self._quiet)
         self._there[name] = daemon.__enter__()
 
     def kill(self, name: str) -> None:
         """End one: its connections end as its process does."""
-        self._there.pop(name).__exit__()
+        there = self._there.pop(name)
+        if isinstance(there, Running):
+            there.kill()
+        else:
+            there.__exit__()
+
+    def asked(self, client: socket.socket, port: int) -> int:
+        """Return the reply to a client that asks for a port of this host."""
+        return raw.asked(client, "127.0.0.1", port, self.version)
+
+    def through(self, name: str, port: int) -> socket.socket:
+        """Return a client of a listener that is connected to a port of this host."""
+        client = raw.dial(self.ports[name])
+        try:
+            return raw.through(client, "127.0.0.1", port, self.version)
+        except BaseException:
+            client.close()
+            raise
+
+    def echoed(self, name: str, port: int) -> bool:
+        """Return whether a new session works: its request, and octets both ways."""
+        try:
+            with self.through(name, port) as client:
+                client.sendall(b"hello")
+                return raw.exactly(client, 5) == b"hello"
+        except (OSError, AssertionError):
+            return False
 
     def metrics(self, name: str) -> dict[tuple[str, str], float]:
         """What the metrics say of an upstream: by what, and why or how."""
@@ -148,35 +197,26 @@ class Pool:
         return [(e["state"], e["why"]) for e in lines if e["upstream"] == name]
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+@pytest.fixture(scope="module", params=[5, 6], ids=["socks5", "socks6"])
+def pool(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pool]:
     """All of it, started once."""
     with ExitStack() as stack:
-        yield Pool(stack, tmp_path_factory.mktemp("failover"))
-
-
-def echoed(port: int, destination: int) -> bool:
-    """Return whether a new session works: its request, and octets both ways."""
-    try:
-        with raw.dial(port) as client:
-            raw.through(client, "127.0.0.1", destination)
-            client.sendall(b"hello")
-            return raw.exactly(client, 5) == b"hello"
-    except (OSError, AssertionError, EOFError):
-        return False
+        yield Pool(stack, tmp_path_factory.mktemp("failover"), request.param)
 
 
 class Load:
     """
-    Sessions one after the other, in some threads.
+    Sessions of the pool one after the other, in some threads.
 
     @ivar outcomes: when each began, and whether it worked.
     """
 
-    def __init__(self, port: int, destination: int, threads: int = 6) -> None:
+    def __init__(self, pool: Pool, destination: int, threads: int = 6) -> None:
         self.outcomes: list[tuple[float, bool]] = []
         self._over = threading.Event()
-        self._port, self._destination = port, destination
+        self._pool, self._destination = pool, destination
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
         for each in self._threads:
             each.start()
@@ -184,7 +224,8 @@ class Load:
     def _run(self) -> None:
         while not self._over.is_set():
             began = time.monotonic()
-            self.outcomes.append((began, echoed(self._port, self._destination)))
+            worked = self._pool.echoed("pool", self._destination)
+            self.outcomes.append((began, worked))
 
     def more(self, count: int) -> None:
         """Wait for so many more sessions."""
@@ -204,7 +245,7 @@ def test_killedUnderLoad(pool: Pool, destination: Callable[..., Destination]) ->
     session, the other by its checks.
     """
     server = destination(echo)
-    load = Load(pool.ports["pool"], server.port)
+    load = Load(pool, server.port)
     assert pool.metrics("a")["up", ""] == 1
     try:
         load.more(100)
@@ -233,7 +274,7 @@ def test_killedUnderLoad(pool: Pool, destination: Callable[..., Destination]) ->
     until(lambda: pool.states("b")[-1] == ("returned", "2 checks in a row passed"))
 
     def returned() -> bool:
-        assert echoed(pool.ports["pool"], server.port)
+        assert pool.echoed("pool", server.port)
         return pool.states("a")[-1] == ("returned", "it answered a session")
 
     until(returned, 30)
@@ -258,16 +299,13 @@ def test_lastResort(pool: Pool, destination: Callable[..., Destination]) -> None
     """Directly where that is named, and where it is not, the failure is told."""
     server = destination(echo)
     for _ in range(5):
-        assert echoed(pool.ports["resort"], server.port)
+        assert pool.echoed("resort", server.port)
         assert raw.end(pool.gateway, server.port)["path"] == "direct"
     # It is ejected by now: the least bad is still tried, for want of another.
     assert pool.states("gone")
     for _ in range(2):
         with raw.dial(pool.ports["gone"]) as client:
-            client.sendall(raw.GREETING)
-            raw.exactly(client, 2)
-            client.sendall(raw.request5("127.0.0.1", server.port))
-            assert raw.reply5(client)[0] == 1
+            assert pool.asked(client, server.port) == 1
         assert raw.end(pool.gateway, server.port)["reason"] == "upstream-unreachable"
 
 
@@ -277,10 +315,7 @@ def test_refusalsDoNotEject(pool: Pool) -> None:
     before = len(pool.gateway.journal("upstream"))
     for _ in range(12):
         with raw.dial(pool.ports["pool"]) as client:
-            client.sendall(raw.GREETING)
-            raw.exactly(client, 2)
-            client.sendall(raw.request5("127.0.0.1", closed))
-            assert raw.reply5(client)[0] == 5
+            assert pool.asked(client, closed) == 5
     assert raw.end(pool.gateway, closed)["reason"] == "refused"
     assert len(pool.gateway.journal("upstream")) == before
 
@@ -306,8 +341,7 @@ def test_killedInMidTransfer(
 
     server = destination(stalled)
     try:
-        with raw.dial(pool.ports["alone"]) as client:
-            raw.through(client, "127.0.0.1", server.port)
+        with pool.through("alone", server.port) as client:
             # The upstream has octets that it cannot pass on, and dies with them.
             fill(client)
             pool.kill("d")
@@ -331,8 +365,7 @@ def test_killedBehindTLS(pool: Pool, destination: Callable[..., Destination]) ->
 
     serving = destination(half)
     try:
-        with raw.dial(pool.ports["tls"]) as client:
-            raw.through(client, "127.0.0.1", serving.port)
+        with pool.through("tls", serving.port) as client:
             raw.exactly(client, 100_000)
             pool.tls.kill()
             with pytest.raises(ConnectionResetError):
