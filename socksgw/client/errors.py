@@ -116,14 +116,6 @@ class NoMethodAccepted(LoginFailed):
     """The proxy accepts no method that was offered (RFC 1928 section 3: FF)."""
 
 
-class TokenRefused(LoginFailed):
-    """
-    The proxy refuses the token that the request spends (SOCKS 6).
-
-    It may have served this request already, where a network has delivered it twice.
-    """
-
-
 class LoginRefused(LoginFailed):
     """The proxy does not accept the credentials."""
 
@@ -136,6 +128,17 @@ class TooManyLogins(ProxyError, LimitReached):
     """This process logs in so often at a time that no more may wait."""
 
     reason = "resources"
+
+
+class TokenRefused(ProxyError):
+    """
+    The proxy refuses the token that a request with initial data spends (SOCKS 6).
+
+    It may have served this request already, where a network has delivered it twice: the
+    destination may have the data. The credentials are not at fault.
+    """
+
+    reply = Reply.GENERAL_FAILURE
 
 
 # Refusals: one class for each reply of SOCKS 5 and 4.
@@ -267,7 +270,7 @@ _TIMED_OUT: Final = 9
 #: Every class that is raised.
 FAILURES: Final[tuple[type[ProxyError], ...]] = (
     *(ProxyUnreachable, ProxyTimedOut, ProxyDistrusted, ProtocolBroken, ProxyClosed),
-    *(NoMethodAccepted, LoginRefused, LoginWanted),
+    *(NoMethodAccepted, LoginRefused, LoginWanted, TokenRefused),
     *(*_FIVE.values(), UnassignedReply, RequestRejected, *_FOUR.values()),
 )
 

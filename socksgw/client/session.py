@@ -83,8 +83,9 @@ class Session:
     The first request logs in, and asks for the session. The requests after it have the
     session's ID instead of a login: they take one round trip, whatever the login is.
     Until the session has begun, and where the proxy has none, each request logs in. If
-    the proxy knows the session no more, the request logs in on a new connection, and
-    asks for a new session.
+    the proxy knows the session no more, or refuses the token, the request logs in on a
+    new connection, and asks for a new session. A request with initial data whose token
+    is refused is not made again (L{TokenRefused<socksgw.client.errors.TokenRefused>}).
 
     The ID stands for the login: a session is for one proxy and one login. A session
     that has begun inside TLS is used inside TLS alone, and one in clear in clear alone,

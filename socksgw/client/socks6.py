@@ -103,7 +103,9 @@ class _Dialogue:
         Make the request, and log in.
 
         @raise socksgw.client.errors.LoginFailed: the proxy does not let us in.
-        @raise _Forgotten: it does not know the session.
+        @raise socksgw.client.errors.TokenRefused: it refuses the token, and initial
+            data may have been served with it.
+        @raise _Forgotten: it does not know the session, or refuses the token.
         """
         part = self._part
         if part is None:
@@ -125,9 +127,11 @@ class _Dialogue:
         replied = await self._entered()
         if replied.succeeded:
             return
-        if replied.options.spent is False and not replied.options.sessionInvalid:
+        options = replied.options
+        if self._early and options.spent is False and not options.sessionInvalid:
             raise TokenRefused(
-                "the proxy refuses the token: it may have had the request before"
+                "the proxy refuses the token: it may have had the request before, and "
+                "the destination its initial data"
             )
         raise _Forgotten
 
@@ -282,7 +286,7 @@ class _Dialogue:
 
 
 class _Forgotten(Exception):
-    """The proxy does not know the session: the request needs a login."""
+    """The request is not served in the session, and needs a login."""
 
 
 class _Selected(Exception):
@@ -349,7 +353,7 @@ class Socks6Proxy:
             raise ValueError(f"initial data has {INITIAL_LIMIT} octets at most")
         self._initial = initial
         self._session = session
-        # Whether a session did not know us: no request of ours presents one then.
+        # Whether one was not served in the session: no request of ours is of it then.
         self._forgotten = False
         self._stack = b"".join(
             encodeOption(Kind.STACK, encodeStack(each)) for each in stack

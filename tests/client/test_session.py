@@ -12,12 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from socksgw.client.endpoint import socksProxy
-from socksgw.client.errors import LoginRefused, NotAllowed, TokenRefused
+from socksgw.client.errors import (
+    LoginFailed,
+    LoginRefused,
+    NoMethodAccepted,
+    NotAllowed,
+    TokenRefused,
+)
 from socksgw.client.logins.password import PasswordLogin
 from socksgw.client.proxy import Again
 from socksgw.client.session import Part, Session
 from socksgw.client.socks6 import Socks6Proxy
 from socksgw.negotiate.resumption import Window
+from socksgw.wire.address import Address
 from socksgw.wire.socks6options import AuthOptions
 from tests.fakes.links import MemoryLink, begun, failed, result
 
@@ -210,15 +217,54 @@ def test_noTokens() -> None:
     proxied.served(f"{SESSION} {spending(0)}", f"{OK} {ACCEPTED} {window(1)}")
 
 
+#: A request that logs in and asks for a session with tokens.
+BEGINNING = f"{DATA} {REQUEST} {ASKED_TOKENS} {ADVERTISED}"
+
+
 def test_tokenRefused() -> None:
-    """Such a request is not made again, and the next one begins another session."""
+    """The request is made again, once, with a login; it begins another session."""
     proxied = Proxied(8).open(window(0))
     link, running = proxied.ask()
+    assert link.taken() == asked(f"{SESSION} {spending(0)}")
     link.came(told(REJECTED, 1))
-    assert isinstance(failed(running), TokenRefused)
+    again = failed(running)
+    assert isinstance(again, Again)
+    proxied.served(BEGINNING, f"{RIGHT} {ANOTHER} {window(5)}", proxy=again.proxy)
+    proxied.served(f"{ANOTHER} {spending(5)}", f"{OK} {ACCEPTED} {window(6)}")
+    # Once: what is made again spends no token, also where there is a session.
+    link, running = proxied.ask(again.proxy)
+    assert link.taken() == asked(f"{DATA} {ADVERTISED}")
+    link.came(told(REJECTED, 1))
+    assert isinstance(failed(running), NoMethodAccepted)
+
+
+def test_tokenOfInitialDataRefused() -> None:
+    """
+    Such a request is not made again, since the destination may have the data; the next
+    one begins another session. No login has failed.
+    """
+    proxied = Proxied(8).open(window(0))
+    initial = Socks6Proxy(LOGIN, initial=b"GET", session=proxied.session)
+    link, running = proxied.ask(initial)
+    link.came(told(REJECTED, 1))
+    failure = failed(running)
+    assert isinstance(failure, TokenRefused)
+    assert not isinstance(failure, LoginFailed)
     link, _ = proxied.ask()
-    said = f"{DATA} {REQUEST} {ASKED_TOKENS} {ADVERTISED}"
-    assert link.taken() == asked(said)
+    assert link.taken() == asked(BEGINNING)
+
+
+@pytest.mark.parametrize("command", ["bind", "associate"])
+def test_tokenOfAnotherCommandRefused(command: str) -> None:
+    """Initial data is of CONNECT alone: the others are made again."""
+    proxied = Proxied(8).open(window(0))
+    proxy = Socks6Proxy(LOGIN, initial=b"GET", session=proxied.session)
+    link = MemoryLink()
+    where = (Address.parse("192.0.2.1"), 0)
+    running = begun(getattr(proxy, command)(link, *where))
+    assert link.taken().endswith(bytes.fromhex(f"{SESSION} {spending(0)}"))
+    link.came(told(REJECTED, 1))
+    assert isinstance(failed(running), Again)
 
 
 def test_leave() -> None:

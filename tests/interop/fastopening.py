@@ -27,6 +27,7 @@ from twisted.internet.task import react
 from socksgw.client import SocksClientEndpoint
 from socksgw.client.fastopen import overFastOpen
 from tests.live import raw
+from tests.live.admin import AdminClient
 from tests.live.netns import served
 from tests.live.running import LOOPBACK, Running
 from tests.live.servers import program
@@ -75,6 +76,7 @@ table ip away {{
     }}
 }}
 """
+ANOTHER, SESSION = "127.0.0.2", "session = true"
 #: A gateway that has the first one as its upstream, and what cannot be reached.
 EDGE = (
     """
@@ -90,21 +92,26 @@ methods = ["none"]
 name = "{name}"
 url = "{url}"
 fast_open = true
+{more}
 [[rule]]
 id = "{name}"
 allow = ["connect"]
-ports = [{port}]
+{asked}
 via = ["{name}"]
 """
-        for name, url, port in (
-            ("taken", "socks6://127.0.0.1:BOTH", "PORT"),
-            ("refusing", "socks6://127.0.0.1:1", "2"),
-            ("tls", "socks6+tls://127.0.0.1:PORT", "3"),
-            ("refusing-tls", "https://127.0.0.1:1", "4"),
-            ("away", f"socks6://127.0.0.1:{AWAY}", "5"),
+        for name, url, asked, more in (
+            # Clients from there have all requests of one session.
+            ("session", "socks6://127.0.0.1:BOTH", f'from = ["{ANOTHER}"]', SESSION),
+            ("taken", "socks6://127.0.0.1:BOTH", "ports = [PORT]", ""),
+            ("refusing", "socks6://127.0.0.1:1", "ports = [2]", ""),
+            ("tls", "socks6+tls://127.0.0.1:PORT", "ports = [3]", ""),
+            ("refusing-tls", "https://127.0.0.1:1", "ports = [4]", ""),
+            ("away", f"socks6://127.0.0.1:{AWAY}", "ports = [5]", ""),
+            ("refusing-session", "socks6://127.0.0.1:1", "ports = [7]", SESSION),
         )
     )
     + LOOPBACK
+    + '[admin]\nendpoint = "unix:DIRECTORY/admin.sock"\n'
 )
 FAST_OPEN = (4, 1)
 #: TCPI_OPT_SYN_DATA (linux/tcp.h), and where struct tcp_info has it.
@@ -277,9 +284,11 @@ class World:
         return found, gateway.journal("end")[-1]["sent"]
 
 
-def asked(edge: Running, port: int) -> tuple[int, socket.socket]:
+def asked(
+    edge: Running, port: int, source: str = "127.0.0.1"
+) -> tuple[int, socket.socket]:
     """CONNECT by SOCKS 5: the reply, and the connection."""
-    client = raw.dial(edge.ports[0])
+    client = raw.dial(edge.ports[0], source=(source, 0))
     client.sendall(b"\5\1\0" + raw.request5("127.0.0.1", port))
     assert raw.exactly(client, 2) == b"\5\0"
     return raw.reply5(client)[0], client
@@ -292,6 +301,7 @@ def through(world: World, gateway: Running) -> Iterator[tuple[str, Any]]:
     directory = Path(tempfile.mkdtemp(prefix="fastopen"))
     both = gateway.ports[list(LISTENERS).index("both")]
     written = EDGE.replace("BOTH", str(both)).replace("PORT", str(world.port))
+    written = written.replace("DIRECTORY", str(directory))
     edge = Running(directory, written).ready()
     try:
         for name in ("through", "through off"):
@@ -307,16 +317,76 @@ def through(world: World, gateway: Running) -> Iterator[tuple[str, Any]]:
             asked(edge, 3)[1].close()
             yield "through tls", wire.first(world.port)
         with closing(Wire()) as wire:
-            for port in (2, 4, 5):
+            for port in (2, 4, 5, 7):
                 asked(edge, port)[1].close()
             yield "through away", wire.first(AWAY)
-        yield "through whom", [raw.end(edge, port)["reason"] for port in (2, 3, 4, 5)]
+        yield (
+            "through whom",
+            [raw.end(edge, port)["reason"] for port in (2, 3, 4, 5, 7)],
+        )
+        yield "session", inSession(world, edge, both)
+        refused = gateway.journal("login-failed")
+        yield "session refused", [each["reason"] for each in refused]
         edge.healthy()
     finally:
         edge.kill()
         print(edge.log, file=sys.stderr)
     lines = edge.log.splitlines()
     yield "through told", [x for x in lines if "TCP_FASTOPEN_CONNECT is refused" in x]
+
+
+def inSession(world: World, edge: Running, both: int) -> Any:
+    """
+    Make some requests of one session with the upstream.
+
+    In between, another program of this host spends tokens: one that is spent, as if the
+    network had delivered a SYN again, and the one that is the next.
+
+    @return: C{each}: what comes back of each, and the SYN of its connection; C{spent}:
+        what the other program is told; C{after}: the next request, and its two SYNs;
+        C{known}: what is known of the upstream then.
+    """
+    found: dict[str, Any] = {"each": [], "spent": []}
+    for _ in range(4):
+        with closing(Wire()) as wire:
+            code = inTurn(world, edge)
+            found["each"].append([code, wire.first(both)])
+    *before, _, _, _, token = found["each"][-1][1].encode("latin-1")
+    for number in (token, token + 1):
+        with closing(raw.dial(both)) as client:
+            client.sendall(bytes((*before, 0, 0, 0, number)))
+            kind, options = raw.entered6(client)
+            found["spent"].append([kind, options.hex()])
+            if kind == 0:
+                assert raw.replied6(client)[0] == 0
+    with closing(Wire()) as wire:
+        code = inTurn(world, edge)
+        found["after"] = [code, wire.first(both), wire.first(both)]
+    found["known"] = known(edge, "session", 5)
+    return found
+
+
+def inTurn(world: World, edge: Running) -> int:
+    """Return the reply to a client of the session, whose octets come back."""
+    code, client = asked(edge, world.port, ANOTHER)
+    with closing(client):
+        if code == 0:
+            client.sendall(TEN)
+            assert raw.exactly(client, len(TEN)) == TEN
+    return code
+
+
+def known(edge: Running, upstream: str, opened: int) -> list[str]:
+    """Return what metrics tell of an upstream's failures, when it has opened so many."""
+    admin = AdminClient(edge.directory / "admin.sock")
+
+    def told() -> list[str]:
+        lines = admin.ask("/metrics").octets.decode().splitlines()
+        of = [each for each in lines if f'upstream="{upstream}"' in each]
+        counts = [float(each.split()[-1]) for each in of if "_opened_total" in each]
+        return of if counts == [opened] else []
+
+    return [each for each in until(told) if "_failed_total" in each]
 
 
 class _Echo(Protocol):

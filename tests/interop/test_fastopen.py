@@ -118,7 +118,57 @@ def test_upstreamThatCannotBeReached(found: Any) -> None:
     """
     assert found["through away"] == request(5)
     unreached = "upstream-unreachable"
-    assert found["through whom"] == [unreached, "upstream-tls", *[unreached] * 2]
+    # The last one with a session that has not begun.
+    assert found["through whom"] == [unreached, "upstream-tls", *[unreached] * 3]
+
+
+#: Sections 8.4 and 8.5 of the draft: a session and a window of tokens are asked for.
+BEGINNING = bytes.fromhex("0005 0004 000b 0008 00000100")
+
+
+def spending(syn: str, port: int) -> tuple[bytes, int]:
+    """Read the SYN of a request in a session: the option with the ID, and the token."""
+    octets = syn.encode("latin-1")
+    bare = raw.request6("127.0.0.1", port)
+    # What is before the length of the options, and behind it.
+    assert (octets[:2], octets[4:12]) == (bare[:2], bare[4:])
+    session, option, token = octets[12:-8], octets[-8:-4], octets[-4:]
+    assert octets[2:4] == (len(session) + 8).to_bytes(2)
+    assert (session[:2], option) == (b"\0\6", bytes.fromhex("000d 0008"))
+    return session, int.from_bytes(token)
+
+
+def test_session(found: Any) -> None:
+    """
+    In a session the SYN to an upstream carries the ID and a token, each once; without an
+    octet of the client's.
+    """
+    port, told = found["port"], found["session"]
+    assert [code for code, _ in told["each"]] == [0] * 4
+    first, *others = [syn for _, syn in told["each"]]
+    assert first == request(port, BEGINNING)
+    read = [spending(each, port) for each in others]
+    assert [token for _, token in read] == [0, 1, 2]
+    assert len({session for session, _ in read}) == 1
+    again, ahead = told["spent"]
+    # Idempotence Rejected, and Idempotence Accepted with Session OK.
+    assert again == [1, "000f0004"]
+    assert ahead[0] == 0
+    assert {ahead[1][:8], ahead[1][8:16]} == {"000e0004", "00080004"}
+
+
+def test_sessionWhoseTokenIsRefused(found: Any) -> None:
+    """
+    The client does not notice: its request is made again, and begins another session.
+    That is no failure of the upstream.
+    """
+    port, told = found["port"], found["session"]
+    code, refused, made = told["after"]
+    assert code == 0
+    assert spending(refused, port) == (spending(told["each"][-1][1], port)[0], 3)
+    assert made == request(port, BEGINNING)
+    assert told["known"] == []
+    assert found["session refused"] == ["replayed", "replayed"]
 
 
 def test_program(found: Any) -> None:
