@@ -45,7 +45,6 @@ def explainFacts(
     @param entriesOf: returns by which entries of C{[networks]} a rule matches.
     @return: the exit status: 0 allow, 1 deny, 2 when a fact is missing.
     """
-    ways = offers.waysFor(facts)
     try:
         try:
             outcome = consider(ruleset, facts, offers)
@@ -66,7 +65,7 @@ def explainFacts(
         else:
             print(f"cannot be told: {facts.name}: {e}; give --resolving-to", file=out)
         return 2
-    found = dict(asJson(outcome, ways))
+    found = dict(asJson(outcome, facts, offers))
     found["entries"] = list(entriesOf(outcome.verdict.rule, facts))
     if json_:
         print(json.dumps(found), file=out)

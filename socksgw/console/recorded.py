@@ -215,7 +215,7 @@ def _today(
     if facts is None:
         return None
     try:
-        return asJson(consider(ruleset, facts, offers), offers.waysFor(facts))
+        return asJson(consider(ruleset, facts, offers), facts, offers)
     except Missing as e:
         return {"verdict": None, "missing": e.fact}
 
@@ -236,7 +236,7 @@ def _printToday(
         return
     print("by today's policy, with today's groups (a directory's of then):", file=out)
     try:
-        found = asJson(consider(ruleset, facts, offers), offers.waysFor(facts))
+        found = asJson(consider(ruleset, facts, offers), facts, offers)
         printed(found, out)
     except Missing as e:
         what = "the addresses that the name has now"

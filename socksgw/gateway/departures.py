@@ -64,25 +64,21 @@ class Departures:
         """
         Return the ways of a listener's sessions.
 
-        What a rule says of addresses, of the device and of the mark stands in place of
-        what the listener says.
-
         @param leaving: what the rule says.
         @param usual: where neither says anything.
         @param trusted: whether they may lead to this host: to upstreams, which
             whoever configures them may have here.
         """
-        leaving = leaving or Leaving()
-        words = leaving.leaveBy or listen.leave_by or ()
-        mark = listen.mark if leaving.mark is None else leaving.mark
-        if not (words or leaving.device or mark):
+        said = (leaving or Leaving()).orElse(listen.leave_by, listen.mark)
+        words = said.leaveBy
+        if not (words or said.device or said.mark):
             return usual
         domain = listen.domain
         sockets = self._socketsOf(domain)
-        if leaving.device and domain.kind == "device":
+        if said.device and domain.kind == "device":
             # A socket that is bound to a device can be bound to no other.
             sockets = HERE
-        bare = Marked(sockets, leaving.device, mark or None)
+        bare = Marked(sockets, said.device, said.mark or None)
         bans = _never if trusted else self._bans
 
         def make(near: Near) -> Direct:
@@ -91,10 +87,9 @@ class Departures:
 
         if not words:
             return make(Near(None, None, True))
-        every = (words,) if isinstance(words, str) else words
-        if SAME in every:
+        if SAME in words:
             return Chosen(LeaveBy((), same=True), make)
-        leaveBy = LeaveBy(map(Address.parse, every))
+        leaveBy = LeaveBy(map(Address.parse, words))
         return Chosen(leaveBy, make) if leaveBy.only is None else make(leaveBy.only)
 
     def _found(self, address: Address, found: bool) -> None:

@@ -162,6 +162,11 @@ class Offers:
             and (None in (facts.secured, way.secured) or facts.secured == way.secured)
         ]
 
+    def listens(self, ways: Collection[Way]) -> list[Listen]:
+        """Return the listeners of some ways to log in."""
+        names = {way.listener for way in ways}
+        return [each for each in self._config.listen if each.name in names]
+
     def _all(self, facts: Facts) -> Iterator[tuple[Way, OfferedMethod]]:
         """Yield every way that such a client is offered, with its method."""
         for listen in self._config.listen:

@@ -4,9 +4,10 @@ How what a rule allows leaves this host.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 __all__ = ["DIRECT", "MOST", "SAME", "Leaving"]
 
@@ -49,6 +50,20 @@ class Leaving:
     @text.default
     def _chain(self) -> str:
         return ", ".join("|".join(place) for place in self.via)
+
+    def orElse(self, leaveBy: Sequence[str] | str | None, mark: int | None) -> Leaving:
+        """
+        Return what holds at a listener, which says something where the rule does not.
+
+        @param leaveBy: C{leave_by} of the listener.
+        @param mark: its C{mark}.
+        """
+        theirs = (leaveBy,) if isinstance(leaveBy, str) else tuple(leaveBy or ())
+        return evolve(
+            self,
+            leaveBy=self.leaveBy or theirs,
+            mark=mark if self.mark is None else self.mark,
+        )
 
     @property
     def by(self) -> str:

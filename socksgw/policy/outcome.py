@@ -67,12 +67,6 @@ class Outcome:
         return "" if leaving is None else leaving.text
 
     @property
-    def leavesBy(self) -> str:
-        """The address, the device and the mark that a rule says; empty for none."""
-        leaving = self.verdict.obligations.leaving
-        return "" if leaving is None else leaving.by
-
-    @property
     def header(self) -> str:
         """The version of the PROXY header to the destination; empty for none."""
         leaving = self.verdict.obligations.leaving

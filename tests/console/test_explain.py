@@ -199,6 +199,87 @@ def test_explainAsJSON(tmp_path: Path) -> None:
     ]
 
 
+LEAVING = """
+[[listen]]
+name = "lan"
+address = ["127.0.0.1:0"]
+leave_by = ["192.0.2.7", "192.0.2.8"]
+mark = 7
+[[listen]]
+name = "dmz"
+address = ["127.0.0.1:0"]
+[[listen]]
+name = "customers"
+address = ["127.0.0.1:0"]
+device = "lo"
+[[auth.choose]]
+methods = ["none"]
+from = ["127.0.0.0/8"]
+[[upstream]]
+name = "next"
+url = "socks5://192.0.2.1:1080"
+[[rule]]
+id = "own"
+allow = ["connect"]
+ports = [80]
+leave_by = "same"
+[[rule]]
+id = "device"
+allow = ["connect"]
+ports = [81]
+device = "lo"
+mark = 0
+[[rule]]
+id = "denied"
+deny = ["connect"]
+ports = [82]
+[[rule]]
+id = "next"
+allow = ["connect"]
+ports = [83]
+via = ["next"]
+[[rule]]
+id = "all"
+allow = "any"
+"""
+LAN = "192.0.2.7 or 192.0.2.8"
+
+
+@pytest.mark.parametrize(
+    ("listener", "asked", "by"),
+    [
+        ("lan", "connect 8.8.8.8:443", f"{LAN}, mark 7"),
+        ("lan", "udp 8.8.8.8:443", f"{LAN}, mark 7"),
+        ("dmz", "connect 8.8.8.8:443", None),
+        ("customers", "connect 8.8.8.8:443", 'device "lo"'),
+        ("lan", "connect 8.8.8.8:80", "the address that the client came to, mark 7"),
+        ("lan", "connect 8.8.8.8:81", f'{LAN}, device "lo", mark 0'),
+        ("customers", "connect 8.8.8.8:81", 'device "lo", mark 0'),
+        # The connection to the first upstream does.
+        ("lan", "connect 8.8.8.8:83", f"{LAN}, mark 7"),
+        # Nothing leaves, or only a question to a name server.
+        ("lan", "connect 8.8.8.8:82", None),
+        ("lan", "resolve 8.8.8.8", None),
+        (
+            "",
+            "connect 8.8.8.8:443",
+            f'{LAN}, mark 7 (listener "lan"), or what the kernel chooses (listener '
+            '"dmz"), or device "lo" (listener "customers")',
+        ),
+    ],
+)
+def test_leavesBy(tmp_path: Path, listener: str, asked: str, by: str | None) -> None:
+    """What the rule says of the way out, and else the listener: in text and as JSON."""
+    (tmp_path / "gw.toml").write_text(LEAVING)
+    given = ["--config", "gw.toml", *(["--listener", listener] if listener else [])]
+    given += ["--from", "127.0.0.1", *asked.split()]
+    found = socksgw("explain", "--json", *given, cwd=tmp_path)
+    assert json.loads(found.stdout)["leaves_by"] == by, found
+    lines = socksgw("explain", *given, cwd=tmp_path).stdout.splitlines()
+    told = [each for each in lines if each.startswith("  leaves by ")]
+    assert told == ([f"  leaves by {by}"] if by else [])
+
+
 EXPECT = """
 [[expect]]
 who = "alice"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from socksgw.config.loading import loads
 from socksgw.console.explain import printed
 from socksgw.gateway.explained import asJson
+from socksgw.gateway.offers import Offers
 from socksgw.interfaces import Asker
 from socksgw.policy.decision import Decision, Policy
 from socksgw.policy.document import Compiler
@@ -36,6 +37,9 @@ from tests.fakes.policy import (
 from tests.fakes.policy import Facts as Host
 from tests.fakes.resolver import Scripted
 from tests.tools.waiting import run
+
+#: Nobody is offered a way to log in.
+NOBODY = Offers(loads(LISTEN, "gw.toml"), (), (), (), ())
 
 UPSTREAMS = """
 [[upstream]]
@@ -226,7 +230,8 @@ def test_printed() -> None:
     facts = Facts("alice", frozenset(), "connect", "www.example", 443)
     outcome = consider(ruleset(f'{UPSTREAMS}{THERE}proxy_header = "v2"\n'), facts)
     out = io.StringIO()
-    printed(asJson(outcome), out)
+    found = asJson(outcome, facts, NOBODY)
+    printed(found, out)
     assert out.getvalue().splitlines() == [
         '  rule "there": matches',
         "  no address is judged: the upstream looks the name up",
@@ -234,7 +239,6 @@ def test_printed() -> None:
         "  leaves via here, there",
         "  tells the destination the client by PROXY v2",
     ]
-    found = asJson(outcome)
     assert (found["via"], found["judged"]) == ("here, there", "name")
     assert found["proxy_header"] == "v2"
 
@@ -256,14 +260,23 @@ def test_printed() -> None:
         ('proxy_header = "v1"', Leaving(header="v1"), ""),
     ],
 )
-def test_leavesBy(keys: str, leaving: Leaving | None, text: str) -> None:
+def test_by(keys: str, leaving: Leaving | None, text: str) -> None:
     """What a rule says of address, device, mark and header; nothing if it says nothing."""
     rules = ruleset(rule("by", f'allow = ["connect"]\n{keys}'))
     address = Address.parse("198.41.0.4")
     facts = Facts("alice", frozenset(), "connect", None, 443, addresses=(address,))
     outcome = consider(rules, facts)
-    assert outcome.verdict.obligations.leaving == leaving
-    assert (outcome.leavesBy, outcome.via) == (text, "")
+    said = outcome.verdict.obligations.leaving
+    assert said == leaving
+    assert ("" if said is None else said.by, outcome.via) == (text, "")
+
+
+def test_orElse() -> None:
+    """Each key of a rule stands in place of the listener's."""
+    assert Leaving().orElse(None, None) == Leaving()
+    assert Leaving(mark=0).orElse("same", 7) == Leaving(leaveBy=("same",), mark=0)
+    own = Leaving(leaveBy=("192.0.2.7",), device="eth1")
+    assert own.orElse(("192.0.2.8",), 7) == evolve(own, mark=7)
 
 
 #: Lines of rules, and whether they make a rule depend on the address of www.example.

@@ -118,7 +118,7 @@ async def _explain(asked: Asked, given: Any) -> Answer:
         return asJson({"verdict": None, "missing": e.fact})
     except SocksError as e:
         return asJson({"verdict": None, "missing": "resolving_to", "why": str(e)})
-    answer = dict(explained.asJson(outcome, offers.waysFor(facts)))
+    answer = dict(explained.asJson(outcome, facts, offers))
     answer["groups"] = sorted(facts.groups)
     answer["groups_of_session"] = live
     answer["limit"] = None
@@ -197,6 +197,8 @@ _ANSWERS: Final = {
             "rule": _TEXT,
             "why": _TEXT,
             "depends_on": _OPTIONAL,
+            "via": _OPTIONAL,
+            "leaves_by": _OPTIONAL,
             "addresses": _TEXTS,
             "struck": {"type": "array", "items": _TEXTS},
             "rules": {"type": "array", "items": {"type": "object"}},

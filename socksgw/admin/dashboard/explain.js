@@ -15,7 +15,7 @@ function told(found) {
   ];
   const facts = [
     ["groups", found.groups], ["addresses", found.addresses], ["via", found.via],
-    ["limit", found.limit], ["depends on", found.depends_on],
+    ["leaves by", found.leaves_by], ["limit", found.limit], ["depends on", found.depends_on],
   ].filter(([, value]) => value && value.length);
   if (facts.length) {
     const list = element("dl");

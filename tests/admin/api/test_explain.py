@@ -22,6 +22,7 @@ ports = [25]
 [[rule]]
 id = "inside"
 allow = ["connect"]
+leave_by = ["127.0.0.1"]
 to = ["127.0.0.0/8", "*.site.test", "=localhost"]
 resolving_to = ["127.0.0.1", "::1"]
 limits = { per = "source", sessions = 1 }
@@ -59,6 +60,7 @@ def test_verdicts(ruled: Serving) -> None:
         {"rule": "inside", "unmet": None},
     ]
     assert found["ways_in"][0]["listener"] == "main"
+    assert found["leaves_by"] == "127.0.0.1"
     found = explained(ruled, destination="10.0.0.1:80")
     assert (found["verdict"], found["rule"]) == ("deny", "default")
     found = explained(ruled, destination="127.0.0.1:80", user="alice")
