@@ -65,16 +65,14 @@ class Inbound(Requests):
     @ivar domain: the routing domain by which it came.
     @ivar source: the client's address.
     @ivar port: the client's port.
-    @ivar holding: whether the session lasts only while the client holds its
-        side open.
+    @ivar holding: whether the session lasts only while the client holds its side open.
     @ivar identity: what the connection itself has proved of the client
         (L{socksgw.interfaces.IVerifiedIdentity}).
     @ivar gateways: those before this one that it has come through.
     @ivar signer: the one that has signed who it is (L{socksgw.accept.layers.Client}).
     @ivar origin: what a header has told of it (L{socksgw.accept.layers.Client}).
     @ivar ipsec: the mark of IPsec that it came with (L{socksgw.accept.layers.Client}).
-    @ivar protection: what every octet goes through, once a login has agreed
-        on it.
+    @ivar protection: what every octet goes through, once a login has agreed on it.
     @ivar program: what the kernel says of the program at the other end, as far as it
         has been asked; on a Unix socket it always has.
     """
