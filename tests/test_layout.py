@@ -195,7 +195,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
                 "notrun",
                 "running",
                 "seccomp",
-                "standin",
             ),
             *("streams", "supervisor", "way"),
         )

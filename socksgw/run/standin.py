@@ -143,6 +143,11 @@ class StandIn:
 
     def reset(self) -> None:
         """Close it: there is no connection."""
-        self._letGo()
         resetting(self.near)
         self.near.close()
+        if self._own is not None:
+            # With room before it is reset it would be a connection to the program.
+            over = select.poll()
+            over.register(self._own, 0)
+            over.poll(_SECONDS * 1000)
+        self._letGo()
