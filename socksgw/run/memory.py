@@ -19,6 +19,7 @@ __all__ = [
     "Place",
     "addressOf",
     "encoded",
+    "hidden",
     "isSegmented",
     "message",
     "path",
@@ -83,7 +84,7 @@ def read(thread: int, at: int, size: int) -> bytes:
     moved = _libc.process_vm_readv(
         thread, ctypes.byref(near), 1, ctypes.byref(far), 1, 0
     )
-    _moved(moved, size)
+    _moved(thread, moved, size)
     return buffer.raw
 
 
@@ -101,13 +102,24 @@ def write(thread: int, at: int, octets: bytes) -> None:
     moved = _libc.process_vm_writev(
         thread, ctypes.byref(near), 1, ctypes.byref(far), 1, 0
     )
-    _moved(moved, len(octets))
+    _moved(thread, moved, len(octets))
 
 
-def _moved(moved: int, size: int) -> None:
+def _moved(thread: int, moved: int, size: int) -> None:
     if moved != size:
         error = ctypes.get_errno() if moved < 0 else errno.EFAULT
+        if error == errno.EPERM:
+            raise hidden(thread)
         raise OSError(error, os.strerror(error))
+
+
+def hidden(thread: int) -> OSError:
+    """Return the error of a call whose caller nobody may look into."""
+    return OSError(
+        errno.EPERM,
+        f"process {thread} lets nobody look into it (PR_SET_DUMPABLE): its calls cannot "
+        "be supervised",
+    )
 
 
 # Addresses.

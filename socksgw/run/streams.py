@@ -26,7 +26,7 @@ from socksgw.run.names import Names
 from socksgw.run.outcome import Outcome
 from socksgw.run.seccomp import Listener, Notification
 from socksgw.run.standin import Joints, StandIn
-from socksgw.run.way import Way
+from socksgw.run.way import Way, disconnect
 from socksgw.system.connection import Connection, Receiver
 from socksgw.system.coroutines import Running
 from socksgw.system.plain import PlainConnection
@@ -146,6 +146,9 @@ class Streams:
             _fail(errno.EALREADY)
         if self._known.place(number) is not None:
             _fail(errno.EISCONN)
+        if error := self.failed(own):
+            # A call that asks what has become of an earlier one, as the kernel has it.
+            _fail(error)
         self._known.pending.add(number)
         try:
             await self._connected(call, own, place)
@@ -186,6 +189,20 @@ class Streams:
             program = PlainConnection(near, self._way.watch)
             relayed(self._relays, program, connection, late)
         self._known.connected(cookie(own), place)
+
+    def failed(self, own: socket.socket) -> int:
+        """
+        Return why a socket of the program is not connected, once.
+
+        It can be connected again afterwards.
+
+        @return: the error number; 0 where nothing has failed.
+        """
+        error = self._known.error(cookie(own))
+        if error:
+            # What stood for the connection was reset, which is told no more.
+            disconnect(own)
+        return error
 
     def unasked(self, near: socket.socket, place: Place) -> None:
         """

@@ -128,7 +128,10 @@ class Supervisor:
         @raise OSError: it is none.
         """
         number = call.arguments[0] & 0xFFFFFFFF
-        found = descriptorOf(call.thread, number, self._calls)
+        try:
+            found = descriptorOf(call.thread, number, self._calls)
+        except PermissionError:
+            raise memory.hidden(call.thread) from None
         try:
             if not self._listener.isValid(call):
                 raise OSError(errno.EINTR, os.strerror(errno.EINTR))
@@ -176,7 +179,10 @@ class Supervisor:
 
     async def _getpeername(self, call: Notification) -> int | None:
         with self._own(call) as own:
-            place = self._known.place(cookie(own))
+            number = cookie(own)
+        if number in self._known.pending:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        place = self._known.place(number)
         if place is None:
             return None
         memory.writeAddress(call.thread, call.arguments[1], call.arguments[2], place)
@@ -184,11 +190,9 @@ class Supervisor:
 
     async def _getsockopt(self, call: Notification) -> int | None:
         with self._own(call) as own:
-            error = self._known.error(cookie(own))
-            if not error:
-                return None
-            # The reset of what stood for the connection is told no more.
-            own.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            error = self._streams.failed(own)
+        if not error:
+            return None
         memory.writeNumber(call.thread, call.arguments[3], call.arguments[4], error)
         return 0
 

@@ -16,7 +16,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.interop.supervised import FAR, GATEWAY, SOCKSGW, Ground, forwarded
+from tests.interop.supervised import (
+    FAR,
+    GATEWAY,
+    SOCKSGW,
+    Ground,
+    forwarded,
+    outlived,
+)
 from tests.live.netns import servedUDP, within
 from tests.live.running import ROOT
 
@@ -204,6 +211,7 @@ def isolated(ground: Ground, near: Near, folder: Path) -> dict[str, Any]:
         "signal": run("sh", "-c", "kill -KILL $$"),
         "missing": run("no-such-program"),
         "forwarded": forwarded(ground, "--isolate"),
+        "outlived": outlived(ground, "--isolate"),
     }
     command = ("unshare", "-Ur", "sh", "-c", NO_NAMESPACES, "sh", *SOCKSGW)
     forbidden = ground.begun(*command, "--isolate", "true")

@@ -357,6 +357,7 @@ def main(directory: Path, folder: Path) -> None:
         ),
         "unreachable": ground.run("true", proxy="socks5://10.9.9.1:9"),
         "forwarded": forwarded(ground),
+        "outlived": outlived(ground, "-v"),
         "bare": ground.begun("curl", "-sS", "-m", "3", "http://10.5.5.1:8080/").wait(),
     }
     cloned = directory / "open" / "cloned" / "file"
@@ -390,6 +391,17 @@ def forwarded(ground: Ground, *options: str) -> list[Any]:
     process.terminate()
     out, _ = process.communicate(timeout=30)
     return [begun.strip(), out.strip(), process.returncode]
+
+
+def outlived(ground: Ground, *options: str) -> list[Any]:
+    """Tell what becomes of a process that goes on when the supervisor has ended."""
+    program = str(ROOT / "tests" / "interop" / "programs" / "lasting.py")
+    process = ground.begun(
+        *(*SOCKSGW, *options, sys.executable, program, *options), stdin=subprocess.PIPE
+    )
+    process.wait(60)
+    out, errors = process.communicate("over\n", timeout=60)
+    return [process.returncode, *out.splitlines(), *errors.splitlines()]
 
 
 def undecided(ground: Ground) -> list[Any]:

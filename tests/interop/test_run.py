@@ -81,14 +81,19 @@ def test_python(found: Any) -> None:
         "greeting 220 hello 2525",
         "sendmsg 5 b'HELLO' ('10.5.5.1', 7007)",
         "recvfrom b'HELLO' ('10.5.5.1', 7007)",
+        "segments EIO",
         "nothing came",
         "by loopback False",
         "signalled 220 hello",
+        "again EISCONN",
+        "again ECONNREFUSED",
+        "again 220 hello",
         "no socket 2 3 1 EPERM",
         "no socket 2 2 1 EPERM",
         "no socket 10 5 132 EPERM",
         "no socket 17 3 3 EAFNOSUPPORT",
         "no socket 40 1 0 EAFNOSUPPORT",
+        *("fast open ENOTSUP",) * 2,
         "io_uring -1 ENOSYS",
         *("resolver ENOENT",) * 3,
         "stub ECONNREFUSED",
@@ -358,6 +363,20 @@ def test_pastNobody(found: Any, way: str) -> None:
     refused = "connect to 10.9.9.1 port 8081: the proxy's rules do not allow it"
     assert any(refused in each for each in told["said"])
     assert "Address: 198.18.0.1" in ended(told["look-up"])
+
+
+def test_supervisorGone(found: Any) -> None:
+    """
+    Nothing stands in the path of a connection: octets pass while the supervisor is
+    stopped. What it may not look into, and what outlives it, reaches nothing.
+    """
+    outlived = ["outlived ENOSYS"] * 2
+    status, stopped, hidden, undecided, *rest = found["outlived"]
+    assert (status, stopped) == (4, "stopped the far page")
+    assert (hidden, undecided) == ("hidden EPERM", "undecided ENOTCONN")
+    assert rest[:2] == outlived
+    assert any("lets nobody look into it (PR_SET_DUMPABLE)" in each for each in rest)
+    assert found["isolated"]["outlived"] == [4, *outlived]
 
 
 def test_signalled(found: Any) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import ctypes
 import errno
 import mmap
-import os
+import select
 import signal
 import socket
+import struct
+import subprocess
 import time
 from typing import Any
 
@@ -89,6 +91,13 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
     print("sendmsg", own.sendmsg([b"hel", b"lo"], [], 0, FAR), *own.recvmsg(100)[::3])
     own.sendto(b"hello", FAR)
     print("recvfrom", *own.recvfrom(100))
+    try:
+        # UDP_SEGMENT of udp(7), which Python does not name.
+        own.sendmsg(
+            [b"helloh"], [(socket.IPPROTO_UDP, 103, struct.pack("=H", 3))], 0, FAR
+        )
+    except OSError as e:
+        print("segments", errno.errorcode[e.errno or 0])
     own.settimeout(0.2)
     try:
         own.recvfrom(100)
@@ -109,6 +118,23 @@ with socket.create_connection((host, 2525)) as greeting:
     signal.setitimer(signal.ITIMER_REAL, 0)
     print("signalled", greeting.recv(100).decode())
 
+# What asks by another connect what has become of the first one, as hiredis and Perl do.
+for host, port in (("slow-page.example", 2525), ("slow-closed-again.example", 81)):
+    to = socket.gethostbyname(host), port
+    with socket.socket() as own:
+        own.setblocking(False)
+        found = own.connect_ex(to)
+        if found != errno.ECONNREFUSED:
+            decided = select.poll()
+            decided.register(own, select.POLLOUT)
+            decided.poll(20000)
+            found = own.connect_ex(to)
+        print("again", errno.errorcode[found])
+        if found == errno.ECONNREFUSED:
+            own.setblocking(True)
+            own.connect(("page.example", 2525))
+            print("again", own.recv(100).decode())
+
 for family, kind, protocol in (
     (2, 3, 1),
     (2, 2, 1),
@@ -124,6 +150,15 @@ for family, kind, protocol in (
 
 # By other ways out: each of these is a leak if it succeeds.
 libc = ctypes.CDLL(None, use_errno=True)
+with socket.socket() as own:
+    for fast in (
+        lambda: own.sendto(b"hello", socket.MSG_FASTOPEN, ("10.9.9.1", 8081)),
+        lambda: own.sendmsg([b"hello"], [], socket.MSG_FASTOPEN, ("10.9.9.1", 8081)),
+    ):
+        try:
+            print("fast open", fast())
+        except OSError as e:
+            print("fast open", errno.errorcode[e.errno or 0])
 print("io_uring", libc.syscall(425, 1, bytes(120)), errno.errorcode[ctypes.get_errno()])
 for path in (
     "/run/nscd/socket",
@@ -144,7 +179,10 @@ print(
     "32 bits", errno.errorcode.get(-ctypes.CFUNCTYPE(ctypes.c_int)(start)(), "reached")
 )
 
-if not os.fork():
-    # A child, and its child, are under the same supervisor.
-    os.execlp("sh", "sh", "-c", "curl -sS http://page.example:8080/")
-os.wait()
+# A child of a child, whose parent has ended, is under the same supervisor.
+orphan = (
+    "(while kill -0 $$; do :; done 2>/dev/null; curl -sS http://page.example:8080/)&"
+)
+with subprocess.Popen(["sh", "-c", orphan], stdout=subprocess.PIPE) as child:
+    child.wait()
+    print(child.communicate()[0].decode())
