@@ -13,7 +13,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,37 +22,76 @@ import pytest
 
 from tests.hostile.reloading import changed, ends, lives
 from tests.live.clients import (
-    GREETING,
     Server,
+    connected,
     exactly,
     four,
     opened,
     replied5,
     request5,
     tunnel,
-    verdict5,
 )
-from tests.live.datagrams import Association, Echo, associate, replied
+from tests.live.datagrams import (
+    Association,
+    Association6,
+    Echo,
+    asking,
+    associate,
+    letIn,
+    replied,
+)
 from tests.live.names import A, NameServer, a, answer
+from tests.live.raw import (
+    GREETING_LOGIN,
+    LET_IN6,
+    entered6,
+    login,
+    login6,
+    request6,
+)
 from tests.live.running import ALL, HEAD, Running, socksgw
 from tests.tools.waiting import until
 from tests.tools.zones import zone
 
-#: RFC 1929: alice and bob, whose passwords are "x".
-LOGINS = {user: bytes((1, len(user))) + user + b"\x01x" for user in (b"alice", b"bob")}
+#: Of SOCKS, as clients speak it.
+VERSIONS = (5, 6)
+#: What opens an association in each.
+ASSOCIATIONS = (Association, Association6)
+#: A listener for both.
+BOTH = HEAD.replace("[[listen]]", '[[listen]]\nprotocols = ["socks5", "socks6"]', 1)
+#: Their passwords are "x".
+USERS = ("alice", "bob")
 #: One second, and what a machine under load may be late.
 PROMPT = 15.0
 
 
-def loggedIn(
-    port: int, user: bytes, destination: int, command: int = 1
-) -> socket.socket:
-    """A client that has logged in, and made its request."""
-    client = socket.create_connection(("127.0.0.1", port), 10)
-    client.sendall(b"\x05\x01\x02" + LOGINS[user])
+def loggedIn(port: int, user: str) -> socket.socket:
+    """A client of SOCKS 5 that has logged in, and made no request."""
+    client = opened(port)
+    client.sendall(GREETING_LOGIN + login(user.encode(), b"x"))
     assert exactly(client, 4) == b"\x05\x02\x01\x00"
-    client.sendall(request5(four("127.0.0.1"), destination, command))
     return client
+
+
+def begun(port: int, user: str, destination: int) -> tuple[socket.socket, bytes]:
+    """
+    A client of SOCKS 6 with its connection, and the option with the ID of its session
+    (section 8.4 of draft-olteanu-intarea-socks-6-11).
+    """
+    client = opened(port)
+    options = login6(user, "x") + bytes.fromhex("0005 0004")
+    client.sendall(request6("127.0.0.1", destination, options=options))
+    kind, told = entered6(client)
+    assert (kind, told[:8], told[8:12]) == (0, LET_IN6, bytes.fromhex("0006 0014"))
+    assert replied(client)[0] == 0
+    return client, told[8:]
+
+
+def verdict(port: int, destination: int, version: int) -> int | None:
+    """What a client without a login is replied, who asks for a connection."""
+    client, code = connected(port, four("127.0.0.1"), destination, version=version)
+    client.close()
+    return code
 
 
 def revoked(running: Running, event: str = "end") -> list[str]:
@@ -66,13 +105,13 @@ def users(tmp_path: Path) -> Path:
     """The first gateway's file of users."""
     directory = tmp_path / "gateway0"
     directory.mkdir()
-    for user in LOGINS:
-        made = socksgw("passwd", "users", user.decode(), cwd=directory, stdin="x\n")
+    for user in USERS:
+        made = socksgw("passwd", "users", user, cwd=directory, stdin="x\n")
         assert made.returncode == 0, made.stderr
     return directory / "users"
 
 
-WITH_LOGIN = HEAD.replace('["none"]', '["userpass"]').replace(
+WITH_LOGIN = BOTH.replace('["none"]', '["userpass"]').replace(
     "[[auth.choose]]", '[auth]\ncheckers = ["passwd:users"]\n[[auth.choose]]', 1
 )
 
@@ -85,45 +124,56 @@ def remove(users: Path, user: str) -> None:
 
 def test_aUserWhoIsRemoved(gateway: Callable[..., Running], users: Path) -> None:
     """
-    A removed user's session and association end, another's go on; who has
-    logged in, and made no request yet, gets nothing.
+    A removed user's connections and associations end, another's go on; who has logged
+    in, and made no request yet, gets nothing, and nor does who has a session of SOCKS 6.
     """
     running = gateway(WITH_LOGIN + ALL)
-    with Server() as server, Echo() as echo:
-        clients, controls, idle = {}, {}, {}
-        for user in LOGINS:
-            clients[user] = loggedIn(running.port, user, server.port)
-            assert replied5(clients[user]) == 0
-            controls[user] = loggedIn(running.port, user, 0, command=3)
-            reply = exactly(controls[user], 10)
-            assert reply[1] == 0
-            relay = ("127.0.0.1", int.from_bytes(reply[8:], "big"))
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-                out.settimeout(10)
-                place = b"\0\0\0" + four("127.0.0.1") + echo.place[1].to_bytes(2, "big")
-                out.sendto(place + b"hello", relay)
-                assert out.recv(100).endswith(b"hello")
-            idle[user] = socket.create_connection(("127.0.0.1", running.port), 10)
-            idle[user].sendall(b"\x05\x01\x02" + LOGINS[user])
-            assert exactly(idle[user], 4) == b"\x05\x02\x01\x00"
+    streams, controls, idle, sessions = {}, {}, {}, {}
+    with ExitStack() as stack:
+        server, echo = stack.enter_context(Server()), stack.enter_context(Echo())
+        for user in USERS:
+            first = loggedIn(running.port, user)
+            first.sendall(request5(four("127.0.0.1"), server.port))
+            assert replied5(first) == 0
+            second, sessions[user] = begun(running.port, user, server.port)
+            streams[user] = first, second
+            idle[user] = loggedIn(running.port, user)
+            for client in (first, second, idle[user]):
+                stack.enter_context(closing(client))
+            associations = (
+                Association(running.port, control=loggedIn(running.port, user)),
+                Association6(running.port, login=login6(user, "x")),
+            )
+            for each in associations:
+                stack.enter_context(each).echo(echo, b"hello")
+            controls[user] = [each.control for each in associations]
         remove(users, "alice")
         began = time.monotonic()
-        assert ends(clients[b"alice"], PROMPT)
-        assert ends(controls[b"alice"], PROMPT)
+        for client in (*streams["alice"], *controls["alice"]):
+            assert ends(client, PROMPT)
         assert time.monotonic() - began < PROMPT
-        assert lives(clients[b"bob"])
-        assert not ends(controls[b"bob"], 0.1)
-        for user, code in ((b"alice", 2), (b"bob", 0)):
+        assert all(map(lives, streams["bob"]))
+        assert not any(ends(client, 0.1) for client in controls["bob"])
+        for user, code in (("alice", 2), ("bob", 0)):
             idle[user].sendall(request5(four("127.0.0.1"), server.port))
             assert replied5(idle[user]) == code
-        for client in (*clients.values(), *controls.values(), *idle.values()):
-            client.close()
-    until(lambda: len(running.journal("flow-end")) == 2)
-    assert revoked(running) == ["the user no longer exists"] * 2
+        # There is no such session; and there is (section 8.4.2).
+        for user, told in (
+            ("alice", (1, bytes.fromhex("0009 0004"))),
+            ("bob", (0, bytes.fromhex("0008 0004"))),
+        ):
+            with closing(opened(running.port)) as client:
+                further = request6("127.0.0.1", server.port, options=sessions[user])
+                client.sendall(further)
+                assert entered6(client) == told
+    until(lambda: len(running.journal("flow-end")) == 4)
+    assert revoked(running) == ["the user no longer exists"] * 4
     refused = running.journal("refused")
     assert [(x["user"], x["why"]) for x in refused] == [
         ("alice", "the user no longer exists")
     ]
+    (failed,) = running.journal("login-failed")
+    assert failed["reason"] == "no-session"
 
 
 def test_nobodyLogsInAnew(gateway: Callable[..., Running], tmp_path: Path) -> None:
@@ -141,20 +191,29 @@ def test_nobodyLogsInAnew(gateway: Callable[..., Running], tmp_path: Path) -> No
             print(f"{name}:$scrypt$ln=12,r=8,p=1${salt}${hashed}", file=file)
     running = gateway(WITH_LOGIN + ALL)
 
-    def login(name: str) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", running.port), 10)
-        octets = bytes((1, len(name))) + name.encode() + b"\x01x"
-        client.sendall(b"\x05\x01\x02" + octets)
+    def asked(number: int) -> socket.socket:
+        """By SOCKS 5; or by SOCKS 6, in a request for nothing."""
+        client = opened(running.port)
+        if number % 2:
+            options = login6(names[number], "x")
+            client.sendall(request6("0.0.0.0", 0, 0, options))
+        else:
+            client.sendall(GREETING_LOGIN + login(names[number].encode(), b"x"))
         return client
 
-    for name in names:
-        with closing(login(name)) as client:
-            assert exactly(client, 4) == b"\x05\x02\x01\x00"
-    assert changed(running, WITH_LOGIN + ALL + "# more\n")["event"] == "reloaded"
-    clients = [login(name) for name in names]
-    for client in clients:
+    def heard(number: int, client: socket.socket) -> None:
         with closing(client):
-            assert exactly(client, 4) == b"\x05\x02\x01\x00"
+            if number % 2:
+                letIn(client, 6, login=True)
+            else:
+                assert exactly(client, 4) == b"\x05\x02\x01\x00"
+
+    for number in range(len(names)):
+        heard(number, asked(number))
+    assert changed(running, WITH_LOGIN + ALL + "# more\n")["event"] == "reloaded"
+    clients = [asked(number) for number in range(len(names))]
+    for number, client in enumerate(clients):
+        heard(number, client)
     assert running.journal("login-failed") == []
 
 
@@ -168,7 +227,7 @@ def test_whatEndsByTheClock(
     """
     monkeypatch.setenv("PYTHONTZPATH", str(tmp_path / "zones"))
     # They serve before the clock begins to count.
-    running, other = gateway(HEAD + ALL), gateway(HEAD + ALL)
+    running, other = gateway(BOTH + ALL), gateway(BOTH + ALL)
     soon = 5
     end = datetime.now(UTC) + timedelta(seconds=soon)
     zone(tmp_path / "zones", f"05:59:{60 - soon}")
@@ -195,7 +254,7 @@ ports = [{}]
         Server() as cut, Server() as dark, Server() as kept,
         Echo() as cutting, Echo() as keeping,
     ):  # fmt: skip
-        text = HEAD + rules.format(
+        text = BOTH + rules.format(
             end.isoformat(timespec="milliseconds"),
             f"{cut.port}, {cutting.place[1]}",
             dark.port,
@@ -204,45 +263,63 @@ ports = [{}]
         lax = '[gateway]\nenforce = "new-only"\n'
         for each, file in ((running, text), (other, lax + text)):
             assert changed(each, file)["event"] == "reloaded"
-        stays = tunnel(running.port, kept.place)
-        goes = tunnel(running.port, cut.place)
-        sleeps = tunnel(running.port, dark.place)
-        waits, (code, _, _) = associate(running.port, four("127.0.0.1"), 0, 2)
-        assert code == 0
-        spared = [tunnel(other.port, each.place) for each in (cut, dark)]
-        with (
-            closing(stays), closing(goes), closing(sleeps), closing(waits),
-            Association(running.port) as association,
-        ):  # fmt: skip
-            for echo in (cutting, keeping):
-                association.echo(echo, b"one")
+        with ExitStack() as stack:
+
+            def tunnels(
+                through: Running, place: tuple[str, int]
+            ) -> list[socket.socket]:
+                return [
+                    stack.enter_context(
+                        closing(tunnel(through.port, place, version=version))
+                    )
+                    for version in VERSIONS
+                ]
+
+            stays = tunnels(running, kept.place)
+            goes = tunnels(running, cut.place)
+            sleeps = tunnels(running, dark.place)
+            spared = tunnels(other, cut.place) + tunnels(other, dark.place)
+            waits = []
+            for version in VERSIONS:
+                control, (code, _, _) = associate(
+                    running.port, four("127.0.0.1"), 0, 2, version=version
+                )
+                waits.append(stack.enter_context(closing(control)))
+                assert code == 0
+            associations = [
+                stack.enter_context(kind(running.port)) for kind in ASSOCIATIONS
+            ]
+            for association in associations:
+                for echo in (cutting, keeping):
+                    association.echo(echo, b"one")
             assert datetime.now(UTC) < end, "this machine is too slow for the test"
-            assert lives(goes)
-            assert ends(goes, 12)
+            assert all(map(lives, goes))
+            assert all(ends(each, 12) for each in goes)
             late = (datetime.now(UTC) - end).total_seconds()
             # The gateway looks once a second.
             assert 0 <= late < PROMPT
-            assert ends(sleeps, PROMPT)
-            # RFC 1928 section 6: its second reply.
-            assert replied(waits)[0] == 2
-            assert ends(waits, PROMPT)
-            assert lives(stays)
-            association.echo(keeping, b"two")
-            association.send(*cutting.place, b"too late")
-            assert association.silent()
+            assert all(ends(each, PROMPT) for each in sleeps)
+            for control in waits:
+                # RFC 1928 section 6, and section 7.2 of the draft: its second reply.
+                assert replied(control)[0] == 2
+                assert ends(control, PROMPT)
+            assert all(map(lives, stays))
+            for association in associations:
+                association.echo(keeping, b"two")
+                association.send(*cutting.place, b"too late")
+            assert all(association.silent() for association in associations)
             assert all(map(lives, spared))
             for server in (cut, dark):
-                assert verdict5(running.port, four("127.0.0.1"), server.port) == 2
-                assert verdict5(other.port, four("127.0.0.1"), server.port) == 2
-        for connection in spared:
-            connection.close()
+                for version in VERSIONS:
+                    assert verdict(running.port, server.port, version) == 2
+                    assert verdict(other.port, server.port, version) == 2
     why = 'rule "default": no rule allows it; "{}" matches no longer: {}'
     while_, night = why.format("while", "until"), why.format("at night", "during")
-    assert sorted(revoked(running)) == [night, while_, while_]
+    assert sorted(revoked(running)) == [night] * 2 + [while_] * 4
     assert revoked(other) == []
     flows = [x for x in running.journal("flow-end") if x["reason"] == "revoked"]
     place = f"127.0.0.1:{cutting.place[1]}"
-    assert [(x["address"], x["why"]) for x in flows] == [(place, while_)]
+    assert [(x["address"], x["why"]) for x in flows] == [(place, while_)] * 2
     # The ticket is in every record of what its rule allowed, and in no other.
     tickets = {
         (x["event"], x.get("port", x.get("address"))): x.get("ticket")
@@ -253,9 +330,9 @@ ports = [{}]
     assert tickets["decision", kept.port] is None
     assert tickets["flow", cutting.place[1]] == "CHG-9"
     assert tickets["flow-end", place] == "CHG-9"
-    until(lambda: len(running.journal("end")) == 5)
+    until(lambda: len(running.journal("end")) == 10)
     ended = [x.get("ticket") for x in running.journal("end")]
-    assert ended.count("CHG-9") == 3
+    assert ended.count("CHG-9") == 6
 
 
 @pytest.mark.parametrize("word", ["allow", "deny"])
@@ -267,23 +344,27 @@ def test_aRequestAfterTheChange(gateway: Callable[..., Running], word: str) -> N
     other = "deny" if word == "allow" else "allow"
     rule = '[[rule]]\nid = "all"\n{} = ["connect"]\n'
     with Server() as server:
-        running = gateway(HEAD + rule.format(other))
-        request = request5(four("127.0.0.1"), server.port)
+        running = gateway(BOTH + rule.format(other))
         clients = []
-        for said in (b"", GREETING[:2], GREETING, GREETING + request[:7]):
-            client = opened(running.port)
-            client.sendall(said)
-            clients.append((client, (GREETING + request)[len(said) :]))
+        for version in VERSIONS:
+            octets = asking(version, four("127.0.0.1"), server.port, 1)
+            for said in (0, 2, 3, 10):
+                client = opened(running.port)
+                client.sendall(octets[:said])
+                clients.append((client, version, octets[said:]))
         time.sleep(0.3)
-        assert changed(running, HEAD + rule.format(word))["event"] == "reloaded"
-        for client, rest in clients:
+        assert changed(running, BOTH + rule.format(word))["event"] == "reloaded"
+        for client, version, rest in clients:
             with closing(client):
                 client.sendall(rest)
-                assert exactly(client, 2) == b"\x05\x00"
-                assert replied5(client) == (0 if word == "allow" else 2)
+                letIn(client, version)
+                assert replied(client)[0] == (0 if word == "allow" else 2)
 
 
-def test_aFlowThatIsLookedUp(gateway: Callable[..., Running]) -> None:
+@pytest.mark.parametrize("kind", ASSOCIATIONS)
+def test_aFlowThatIsLookedUp(
+    gateway: Callable[..., Running], kind: type[Association]
+) -> None:
     """A flow whose name is looked up while the rules change lives by the new ones."""
     asked, answering = threading.Event(), threading.Event()
 
@@ -295,14 +376,17 @@ def test_aFlowThatIsLookedUp(gateway: Callable[..., Running]) -> None:
     names = '[[rule]]\nid = "n"\n{} = ["udp"]\nto = ["=slow.example"]\n{}'
     resolving = 'resolving_to = ["loopback"]\n'
     with NameServer(script) as server, Echo() as echo:
-        head = f'[resolver]\nservers = ["{server.place}"]\n' + HEAD
+        head = f'[resolver]\nservers = ["{server.place}"]\n' + BOTH
         running = gateway(head + names.format("allow", resolving) + ALL)
-        with Association(running.port) as association:
+        with kind(running.port) as association:
             association.send(b"slow.example", echo.place[1], b"hello")
             assert asked.wait(10)
             line = changed(running, head + names.format("deny", "") + ALL)
             assert (line["event"], line["ended"]) == ("reloaded", 0)
             answering.set()
+            if isinstance(association, Association6):
+                # That its first datagram came (section 7.3.1 of the draft).
+                assert association.message() == (2, b"")
             assert association.silent(1.0)
     assert [x["verdict"] for x in running.journal("flow")] == ["allow"]
     (line,) = running.journal("flow-end")

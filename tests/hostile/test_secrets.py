@@ -26,6 +26,7 @@ from tests.live.clients import (
     request5,
 )
 from tests.live.origin import Origin, Request, answer
+from tests.live.raw import LET_IN6, option6, request6
 from tests.live.running import LOOPBACK, Running, socksgw
 from tests.tools.proxyheaders import tls, vector, version2
 from tests.tools.tokens import AUDIENCE, ISSUER, Issuer, setOf
@@ -68,6 +69,11 @@ def _login(name: bytes, password: bytes) -> bytes:
     return b"\x01" + bytes((len(name),)) + name + bytes((len(password),)) + password
 
 
+def _login6(name: bytes, password: bytes) -> bytes:
+    """The same in an option (section 9 of draft-olteanu-intarea-socks-6-11)."""
+    return option6(4, b"\x02" + _login(name, password))
+
+
 def _heard(gateway: Running, octets: bytes, source: str = "127.0.0.1") -> bytes:
     """All that the gateway says to these octets, when nothing more comes."""
     with closing(opened(gateway.port, source)) as client:
@@ -88,7 +94,7 @@ def started(gateway: Gateway, tmp_path: Path) -> Running:
 [[listen]]
 name = "main"
 address = ["127.0.0.1:0"]
-protocols = ["socks5", "socks4", "http"]
+protocols = ["socks5", "socks4", "socks6", "http"]
 [http]
 reasons = true
 [auth]
@@ -109,16 +115,18 @@ except = ["127.0.0.0/8"]
 """)
 
 
-def _clean(started: Running) -> None:
+def _clean(started: Running, *secrets: bytes) -> None:
     """
     No secret in anything that the gateway wrote, and no control octet.
+
+    @param secrets: more of them.
     """
     started.stop()
     for file in started.directory.rglob("*"):
         if not file.is_file():
             continue
         octets = file.read_bytes()
-        for secret in (PASSWORD, CANARY):
+        for secret in (PASSWORD, CANARY, *secrets):
             assert secret not in octets, file
             for before in (b"", b"a", b"ab"):
                 # As it is in base64, wherever it stands there.
@@ -198,6 +206,63 @@ def test_noSecretAndNoControlOctetIsWritten(started: Running) -> None:
     assert MARK in (started.directory / "log").read_bytes()
     assert any(MARK.decode() in json.dumps(line) for line in _lines(started))
     _clean(started)
+
+
+def test_noSecretOfSocks6IsWritten(started: Running) -> None:
+    """
+    The same of SOCKS 6, whose requests bring passwords and the IDs of sessions, right,
+    wrong, broken off and out of place: one line for each.
+    """
+    right = _login6(USER, PASSWORD)
+    with Server() as echo:
+        place = echo.place
+        # A session (section 8.4), and requests of it with hostile names.
+        said = _heard(started, request6(*place, options=right + option6(5, b"")))
+        assert said[:2] == b"\x06\x00"
+        session = said[4:][len(LET_IN6) :][:20]
+        assert session[:4] == bytes.fromhex("0006 0014")
+        sessions = 1
+        for octets in HOSTILE:
+            for login in (right, session):
+                said = _heard(started, request6(octets, 80, options=login))
+                assert said[:2] == b"\x06\x00"
+                assert said[-12:-10] == b"\x06\x01"
+                sessions += 1
+        # What lets nobody in: wrong in both fields; a session of nobody; a token.
+        wrong = [
+            _login6(name, (octets + CANARY)[-255:])
+            for octets in HOSTILE
+            for name in (octets, b"bob")
+        ]
+        wrong += [option6(6, CANARY * 2), option6(6, CANARY * 2) + right]
+        wrong.append(session + option6(13, bytes(4)))
+        # What is none, with a password or a session's ID behind it, or within.
+        broken = [
+            right[:3] + b"\0" + right[4:],
+            right + right,
+            option6(4, b"\x02\x02" + CANARY),
+            option6(4, b"\x02" + _login(USER, CANARY) + CANARY),
+            option6(5, b"") + session,
+            session + session,
+            option6(10, CANARY),
+            option6(13, CANARY) + right,
+        ]
+        for options in (*wrong, *broken):
+            said = _heard(started, request6(*place, options=options))
+            assert said[:2] == b"\x06\x01"
+            sessions += 1
+        for whole in (
+            request6(*place, options=_login6(USER, CANARY + PASSWORD)),
+            request6(*place, options=session),
+        ):
+            for cut in range(1, len(whole)):
+                assert _heard(started, whole[:cut]) == b""
+                sessions += 1
+        assert len(echo.peers) == 1
+    until(lambda: len(_lines(started)) >= sessions)
+    assert len(_lines(started)) == sessions
+    assert MARK in (started.directory / "log").read_bytes()
+    _clean(started, session[4:])
 
 
 def _chap(gateway: Running, user: bytes, password: bytes, more: bytes = b"") -> bytes:
@@ -485,8 +550,13 @@ def test_failuresLookTheSame(started: Running) -> None:
     assert said[:3] == b"\x05\x02\x01"
     assert len(said) == 4
     assert said[3] != 0
+    # By SOCKS 6 the connection ends, too, whatever is behind the request.
+    assert {
+        _heard(started, request6("127.0.0.1", 9, options=_login6(*attempt)) + request)
+        for attempt in attempts
+    } == {bytes.fromhex("06 01 0008 0004 0008 02 01 01 00")}
     failures = started.journal("login-failed")
-    assert len(failures) == len(attempts)
+    assert len(failures) == 2 * len(attempts)
     assert not started.journal("decision")
     # The one that is right still is.
     with closing(opened(started.port)) as client:
@@ -504,6 +574,39 @@ def test_noPasswordHoldsANull(tmp_path: Path) -> None:
     assert made.returncode == 1
     assert "NULL" in made.stderr
     assert not (tmp_path / "users").exists()
+
+
+def _without6(port: int) -> list[bytes]:
+    """Requests of SOCKS 6 that bring no login, or more than one."""
+    wrong, right = _login(USER, CANARY), _login(USER, PASSWORD)
+    advertised = option6(2, b"\0\0\x02")
+    options = [
+        b"",
+        # No authentication, as an offer, and as what is said by it (sections 8.2, 8.3).
+        option6(2, b"\0\0\0\0"),
+        option6(4, bytes(4)),
+        option6(4, b"\xff" + right),
+        # By another method; of no session; of a session that is to begin.
+        option6(4, b"\x03" + right),
+        option6(6, bytes(16)),
+        option6(6, bytes(16)) + _login6(USER, PASSWORD),
+        option6(6, bytes(16)) + option6(10, b""),
+        option6(5, b"") + option6(11, b"\0\0\0\1") + option6(13, bytes(4)),
+        # A second login, after a wrong one.
+        _login6(USER, CANARY) + _login6(USER, PASSWORD),
+        _login6(USER, CANARY) + advertised,
+        option6(4, b"\x02" + wrong + right),
+    ]
+    again = request6("127.0.0.1", port)
+    found = [request6("127.0.0.1", port, options=each) for each in options]
+    found[-2] += right
+    # By messages: another request in their place, or behind a wrong one.
+    proving = request6("127.0.0.1", port, options=advertised)
+    found += [proving + again, proving + wrong + right, proving + wrong + again]
+    # In place of initial data, which is no message.
+    early = option6(2, len(right).to_bytes(2, "big") + b"\x02")
+    found.append(request6("127.0.0.1", port, options=early) + right + wrong)
+    return found
 
 
 def test_noLoginNoRequest(started: Running) -> None:
@@ -530,10 +633,12 @@ def test_noLoginNoRequest(started: Running) -> None:
             right + request,
             request4(b"\x7f\0\0\1", echo.port, None, USER),
             request4(b"\0\0\0\1", echo.port, b"127.0.0.1", USER + b":" + PASSWORD),
+            *_without6(echo.port),
         ):
             said = _heard(started, octets)
             assert b"\x05\x00\x00" not in said
-            assert said[:2] != b"\0\x5a"
+            assert said[:2] not in (b"\0\x5a", b"\x06\x00")
+            assert b"\x06\x00\x00\x00" not in said
         assert started.journal("decision") == []
         assert echo.peers == []
         # The same client, honest: RFC 1928 section 3, the server chooses.

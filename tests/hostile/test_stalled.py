@@ -11,23 +11,23 @@ import socket
 import struct
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.live.clients import (
-    GREETING,
     Server,
     descriptorsFor,
     four,
     isClosed,
-    request5,
     reset,
     tunnel,
 )
-from tests.live.running import OPEN, Running, resident, settled
+from tests.live.datagrams import asking
+from tests.live.raw import option6, request6
+from tests.live.running import VERSIONS, Running, resident, settled
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -37,7 +37,10 @@ MEMORY = 8_000_000
 #: What else a gateway with some hundred clients may need.
 ELSE = 40_000_000
 
-_CONFIGURATION = f'[relay]\nmemory = "{MEMORY}B"\n' + OPEN
+#: Of SOCKS, as clients speak it in turn.
+_BOTH = (5, 6)
+
+_CONFIGURATION = f'[relay]\nmemory = "{MEMORY}B"\n' + VERSIONS
 
 
 def inPipes(gateway: Running) -> int:
@@ -61,12 +64,15 @@ def inPipes(gateway: Running) -> int:
 
 
 def _received(gateway: Running, neighbour: Server, octets: int) -> bool:
-    """Whether a neighbour's download comes whole."""
-    with closing(tunnel(gateway.port, neighbour.place)) as client:
-        came = 0
-        while more := client.recv(1 << 16):
-            came += len(more)
-    return came == octets
+    """Whether a neighbour's downloads come whole, one by each version."""
+    for version in _BOTH:
+        with closing(tunnel(gateway.port, neighbour.place, version=version)) as client:
+            came = 0
+            while more := client.recv(1 << 16):
+                came += len(more)
+        if came != octets:
+            return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_stalledReadersHoldABoundedAmount(
     memory, a neighbour's download goes on, and when they leave everything is
     given back.
     """
-    size = 20_000_000
+    size = 10_000_000
     with ExitStack() as stack:
         stack.enter_context(descriptorsFor(4 * stalled + 500))
         flood = stack.enter_context(Server(flood=True))
@@ -90,8 +96,14 @@ def test_stalledReadersHoldABoundedAmount(
         assert _received(started, neighbour, size)
         before, fewest = resident(started), started.sockets
         clients = []
-        for _ in range(stalled):
-            client = tunnel(started.port, flood.place, buffer=4096, segment=segment)
+        for number in range(stalled):
+            client = tunnel(
+                started.port,
+                flood.place,
+                buffer=4096,
+                segment=segment,
+                version=_BOTH[number % 2],
+            )
             clients.append(stack.enter_context(closing(client)))
         until(lambda: _settled(flood), 60)
         if segment == 0:
@@ -106,7 +118,7 @@ def test_stalledReadersHoldABoundedAmount(
             client.close()
         until(lambda: started.sockets <= fewest)
         until(lambda: inPipes(started) == 0)
-        until(lambda: len(started.journal("end")) == stalled + 2)
+        until(lambda: len(started.journal("end")) == stalled + 4)
         assert _received(started, neighbour, size)
 
 
@@ -134,8 +146,10 @@ def test_stalledUploads(gateway: Gateway) -> None:
         fewest, before = started.sockets, resident(started)
         with Server(deaf=True) as deaf:
             clients = [
-                stack.enter_context(closing(tunnel(started.port, deaf.place)))
-                for _ in range(8)
+                stack.enter_context(
+                    closing(tunnel(started.port, deaf.place, version=version))
+                )
+                for version in _BOTH * 4
             ]
             _filled(clients)
             assert until(lambda: inPipes(started)) <= MEMORY
@@ -155,8 +169,10 @@ def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
         fewest = started.sockets
         deaf = stack.enter_context(Server(deaf=True))
         clients = [
-            stack.enter_context(closing(tunnel(started.port, deaf.place)))
-            for _ in range(1)
+            stack.enter_context(
+                closing(tunnel(started.port, deaf.place, version=version))
+            )
+            for version in _BOTH
         ]
         _filled(clients)
         for client in clients:
@@ -184,9 +200,9 @@ def hole() -> Iterator[int]:
         yield full.getsockname()[1]
 
 
-def _sendAndGo(port: int, octets: bytes, clients: int, atOnce: int) -> None:
+def _sendAndGo(port: int, said: Sequence[bytes], clients: int, atOnce: int) -> None:
     """
-    Have many clients say this, as far as it is taken, and go.
+    Have many clients say these in turn, as far as it is taken, and go.
     """
     with selectors.DefaultSelector() as selector:
         begun = done = 0
@@ -197,7 +213,8 @@ def _sendAndGo(port: int, octets: bytes, clients: int, atOnce: int) -> None:
                 client = socket.socket()
                 client.setblocking(False)
                 client.connect_ex(("127.0.0.1", port))
-                left = [memoryview(octets), time.monotonic() + 2]
+                octets = memoryview(said[begun % len(said)])
+                left = [octets, time.monotonic() + 2]
                 selector.register(client, selectors.EVENT_WRITE, left)
                 begun += 1
             ready = [key for key, _ in selector.select(0.1)]
@@ -223,8 +240,13 @@ def test_clientsThatSendMuchAndGo(gateway: Gateway) -> None:
     with hole() as silent, descriptorsFor(4000):
         started = settled(gateway(late))
         before, fewest = resident(started), started.sockets
-        request = GREETING + request5(four("127.0.0.1"), silent)
-        _sendAndGo(started.port, request + bytes(1 << 17), 1500, 300)
+        requests = [asking(version, four("127.0.0.1"), silent, 1) for version in _BOTH]
+        # All initial data that there may be is announced, too (section 8.2 of
+        # draft-olteanu-intarea-socks-6-11).
+        advertised = option6(2, bytes.fromhex("4000 02"))
+        requests.append(request6("127.0.0.1", silent, options=advertised))
+        said = [request + bytes(1 << 17) for request in requests]
+        _sendAndGo(started.port, said, 1500, 300)
         assert resident(started) - before <= MEMORY + ELSE
         until(lambda: started.sockets <= fewest, 60)
         until(lambda: resident(started) <= 1.2 * before)

@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -28,12 +29,17 @@ protocols = ["socks5", "socks4", "socks6"]
 [[listen]]
 name = "tls"
 address = ["127.0.0.1:0"]
+protocols = ["socks5", "socks4", "socks6"]
 [listen.tls]
 certificate = "{file}"
 key = "{key}"
 [[listen]]
 name = "gssapi"
 address = ["127.0.0.1:0"]
+[[listen]]
+name = "login"
+address = ["127.0.0.1:0"]
+protocols = ["socks6"]
 [auth]
 checkers = ["memory:alice:secret"]
 strip_realms = ["R"]
@@ -41,6 +47,9 @@ gssapi = {{ mechanism = "stub", protection = ["confidentiality", "integrity"] }}
 [[auth.choose]]
 listener = ["gssapi"]
 methods = ["gssapi"]
+[[auth.choose]]
+listener = ["login"]
+methods = ["userpass"]
 [[auth.choose]]
 from = ["127.0.0.0/8"]
 methods = ["userpass", "none"]
@@ -51,6 +60,7 @@ allow = ["connect", "bind", "udp", "resolve"]
     + LOOPBACK
 )
 KINDS = ("plain", "tls", "gssapi")
+LISTENERS = (*KINDS, "login")
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +96,18 @@ class Talker(Clients):
     last = False
 
     def __init__(self, gateway: Running, certificate: Certificate, kind: str) -> None:
-        super().__init__(dict(zip(KINDS, gateway.ports, strict=True)), certificate)
+        super().__init__(dict(zip(LISTENERS, gateway.ports, strict=True)), certificate)
         self.kind = kind
+
+    def opened(self) -> socket.socket:
+        """Connect, and say nothing yet; the last records of a handshake have come."""
+        client: socket.socket = self.dial(self.kind)
+        if self.kind == "tls":
+            client = self._client = self._tls.wrap_socket(
+                client, server_hostname="localhost"
+            )
+            time.sleep(0.05)
+        return client
 
     def message(self, client: socket.socket) -> bytes:
         """The next message of GSSAPI's, in one segment with its head."""
@@ -118,6 +138,24 @@ class Talker(Clients):
             assert segments(client) - before == 1
         assert len(found) == length
         return bytes(found)
+
+    def several(self, client: socket.socket, octets: bytes, *lengths: int) -> bytes:
+        """
+        Say something, and hear several messages, which may come at once: no segment,
+        or record of TLS, ends within one.
+        """
+        whole = set(accumulate(lengths))
+        before = segments(client)
+        client.sendall(octets)
+        found = b""
+        while len(found) < sum(lengths):
+            more = client.recv(100)
+            assert more, f"ended after {found!r}"
+            found += more
+            assert len(found) in whole
+        if self.kind != "tls":
+            assert segments(client) - before <= len(lengths)
+        return found
 
 
 @pytest.fixture(params=KINDS)
@@ -178,12 +216,7 @@ def test_choiceAndOutcome(
 ) -> None:
     """The choice of the method, and what became of the login."""
     with closing(Talker(gateway, certificate, kind)) as talker:
-        client: socket.socket = talker.dial(kind)
-        if kind == "tls":
-            client = talker._client = talker._tls.wrap_socket(
-                client, server_hostname="localhost"
-            )
-            time.sleep(0.05)
+        client = talker.opened()
         assert talker.ask(client, raw.GREETING_LOGIN, 2) == b"\x05\x02"
         talker.last = kind == "tls" and password == b"wrong"
         outcome = talker.ask(client, raw.login(b"alice", password), 2)
@@ -198,12 +231,7 @@ def test_allInOneMessage(gateway: Running, certificate: Certificate, kind: str) 
             Destination(listen) as server,
             closing(Talker(gateway, certificate, kind)) as talker,
         ):
-            client: socket.socket = talker.dial(kind)
-            if kind == "tls":
-                client = talker._client = talker._tls.wrap_socket(
-                    client, server_hostname="localhost"
-                )
-                time.sleep(0.05)
+            client = talker.opened()
             assert talker.ask(client, raw.request4(host, server.port), 8)[1] == 90
             talker.close()
 
@@ -222,3 +250,75 @@ def test_bothRepliesOfSocks6(gateway: Running) -> None:
                 assert raw.replied6(client)[0] == 0
                 shared = shared or segments(client) == 1
     assert shared
+
+
+#: SOCKS 6 (draft-olteanu-intarea-socks-6-11 sections 4 and 7): the second reply, and the
+#: octets of what comes behind both.
+REQUESTS6: dict[str, tuple[Callable[[int], bytes], int, tuple[int, ...]]] = {
+    "connect": (lambda port: raw.request6("127.0.0.1", port), 0, ()),
+    "refused": (lambda _: raw.request6("127.0.0.1", 1), 5, ()),
+    "unknown": (lambda port: raw.request6("127.0.0.1", port, 0x44), 7, ()),
+    "noop": (lambda _: raw.request6("0.0.0.0", 0, 0), 0, ()),
+    # The association's ID (section 7.3).
+    "associate": (lambda _: raw.request6("0.0.0.0", 0, 3), 0, (12,)),
+    "bind": (lambda _: raw.request6("127.0.0.1", 0, 2), 0, ()),
+}
+IN_CLEAR_OR_TLS = pytest.mark.parametrize("kind", ["plain", "tls"])
+
+
+@IN_CLEAR_OR_TLS
+@pytest.mark.parametrize("request_", REQUESTS6)
+def test_repliesOfSocks6(
+    gateway: Running, certificate: Certificate, kind: str, request_: str
+) -> None:
+    """That the client is let in, and what came of its request; of BIND the third, too."""
+    octets, code, behind = REQUESTS6[request_]
+    with (
+        Destination(listen) as server,
+        closing(Talker(gateway, certificate, kind)) as talker,
+    ):
+        client = talker.opened()
+        found = talker.several(client, octets(server.port), 4, 12, *behind)
+        assert found[:6] == bytes((6, 0, 0, 0, 6, code))
+        if request_ == "bind":
+            before = segments(client)
+            port = int.from_bytes(found[8:10], "big")
+            with socket.create_connection(("127.0.0.1", port)):
+                assert talker.hear(client, 12, before)[:2] == b"\x06\x00"
+
+
+@IN_CLEAR_OR_TLS
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+def test_outcomeInSocks6(
+    gateway: Running, certificate: Certificate, kind: str, password: str
+) -> None:
+    """What became of a login that the request brings (section 9)."""
+    with (
+        Destination(listen) as server,
+        closing(Talker(gateway, certificate, kind)) as talker,
+    ):
+        right = password == "secret"
+        options = raw.login6("alice", password)
+        asked = raw.request6("127.0.0.1", server.port, options=options)
+        found = talker.several(talker.opened(), asked, 12, *((12,) if right else ()))
+        assert found[:2] == bytes((6, not right))
+
+
+@pytest.mark.parametrize("password", [b"secret", b"wrong"])
+def test_messagesInSocks6(
+    gateway: Running, certificate: Certificate, password: bytes
+) -> None:
+    """The same where the login's messages follow the request (section 6)."""
+    with (
+        Destination(listen) as server,
+        closing(Talker(gateway, certificate, "login")) as talker,
+    ):
+        client = talker.opened()
+        advertised = raw.option6(2, bytes.fromhex("0000 02"))
+        asked = raw.request6("127.0.0.1", server.port, options=advertised)
+        selected = bytes.fromhex("06 01 0008 0003 0008 02 000000")
+        assert talker.ask(client, asked, 12) == selected
+        right = password == b"secret"
+        lengths = (2, 4, 12) if right else (2, 4)
+        found = talker.several(client, raw.login(b"alice", password), *lengths)
+        assert found[:4] == bytes((1, not right, 6, not right))

@@ -10,13 +10,14 @@ import random
 import resource
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.interop.shared import Shared
 from tests.live import raw
-from tests.live.running import OPEN, Running
+from tests.live.running import VERSIONS, Running
 from tests.live.servers import PATIENCE, Destination, Sink, echo, untilEnd
 from tests.tools.waiting import until
 
@@ -199,15 +200,18 @@ async def _burst(gateway: int) -> list[bytes]:
 
     async def one(number: int) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway)
-        if number % 2:
-            request = raw.request5("127.0.0.1", port)
-            writer.write(raw.GREETING + request)
+        if number % 3 == 0:
+            writer.write(raw.GREETING + raw.request5("127.0.0.1", port))
             answer = await reader.readexactly(12)
             assert answer[:6] == b"\x05\0\x05\0\0\x01"
-        else:
+        elif number % 3 == 1:
             writer.write(raw.request4("127.0.0.1", port))
             answer = await reader.readexactly(8)
             assert answer[:2] == b"\0\x5a"
+        else:
+            writer.write(raw.request6("127.0.0.1", port))
+            answer = await reader.readexactly(16)
+            assert answer[:8] == b"\x06\0\0\0\x06\0\0\0"
         writer.write(number.to_bytes(8, "big"))
         answer = await reader.read()
         writer.close()
@@ -229,11 +233,11 @@ def test_burst(
     descriptors: None,
 ) -> None:
     """
-    1,000 connections at once are all served, each with its own answer, all
-    live at the same time; afterwards the gateway has as many descriptors open
-    as before.
+    1,000 connections at once, by the three versions of SOCKS, are all served, each
+    with its own answer, all live at the same time; afterwards the gateway has as many
+    descriptors open as before.
     """
-    running = gateway(OPEN)
+    running = gateway(VERSIONS)
     server = destination(echo)
     with raw.dial(running.port) as client:
         # So that everything that is opened once is open.
@@ -247,4 +251,6 @@ def test_burst(
         hashlib.sha256(n.to_bytes(8, "big")).digest() for n in range(BURST)
     ]
     until(lambda: len(running.journal("end")) == BURST + 1)
+    spoken = Counter(line["protocol"] for line in running.journal("decision"))
+    assert spoken == {"socks5": 335, "socks4": 333, "socks6": 333}
     until(lambda: running.descriptors == before)
