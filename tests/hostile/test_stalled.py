@@ -76,7 +76,7 @@ def _received(gateway: Running, neighbour: Server, octets: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("stalled", "segment"), [(16, 0), (500, 536)], ids=["pipes", "buffers"]
+    ("stalled", "segment"), [(32, 0), (500, 536)], ids=["pipes", "buffers"]
 )
 def test_stalledReadersHoldABoundedAmount(
     gateway: Gateway, stalled: int, segment: int
@@ -149,7 +149,7 @@ def test_stalledUploads(gateway: Gateway) -> None:
                 stack.enter_context(
                     closing(tunnel(started.port, deaf.place, version=version))
                 )
-                for version in _BOTH * 4
+                for version in _BOTH * 8
             ]
             _filled(clients)
             assert until(lambda: inPipes(started)) <= MEMORY
