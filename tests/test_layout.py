@@ -451,14 +451,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "gateway/role.py": ("workers/test_workforce.py", "a worker has another one"),
     **{
         f"workers/{each}.py": ("workers/test_workforce.py", "they are real processes")
-        for each in ("__main__", "child", "questions")
-    },
-    **{
-        f"workers/{each}.py": (
-            "interop/test_restart_workers.py",
-            "two processes have it",
-        )
-        for each in ("relieving", "succession")
+        for each in ("__main__", "child")
     },
     "workers/orders.py": ("workers/test_share.py", "it tells what is divided"),
     "tap.py": ("hostile/test_firstminute.py", "it starts gateways as people do"),

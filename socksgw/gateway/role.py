@@ -116,6 +116,9 @@ class Role:
         logins = throttle.together().another()
         return {"resumptions": True}, [logins, resumptions.another()]
 
+    def goOn(self) -> None:
+        """Go on as before L{relieve}: the other process has not taken over."""
+
     def succeed(
         self,
         told: Message,
@@ -196,6 +199,15 @@ class Role:
     def sessions(self) -> int:
         """How many sessions the others have."""
         return 0
+
+    @property
+    def paused(self) -> float | None:
+        """
+        For how many seconds nobody was accepted in a restart.
+
+        That is where others took the places of those before; L{None}: this process did.
+        """
+        return None
 
     @property
     def isBusy(self) -> bool:

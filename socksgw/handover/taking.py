@@ -185,7 +185,8 @@ class Taking:
         if self._gone:
             self._ended()
         else:
-            self._channel.send({"what": "serving"})
+            paused = self._gateway.role.paused
+            self._channel.send({"what": "serving", "paused": paused})
             if self._channel.isOpen:
                 self._channel.start()
 

@@ -158,7 +158,7 @@ class Transfer:
         elif what == "adopted" and self._resting:
             self.channel.send({"what": "go"})
         elif what == "serving" and self._resting:
-            self._served()
+            self._served(message.get("paused"))
         elif what == "arrived" and self.done:
             self._parts.callback(None)
         elif what == "stop" and self.done:
@@ -176,11 +176,17 @@ class Transfer:
         with suppress(OSError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def _served(self) -> None:
+    def _served(self, paused: Any) -> None:
+        """
+        Let go: it serves.
+
+        @param paused: as of L{Role.paused} there.
+        """
+        here = self._reactor.seconds() - self._since
+        self.seconds = here if paused is None else float(paused)
         self._inTime()
         self._resting = False
         self.done = True
-        self.seconds = self._reactor.seconds() - self._since
         gateway = self._gateway
         self._leaving = Leaving(gateway, self.channel)
         over = gateway.handOver(GivenLines(self.channel))
@@ -269,6 +275,7 @@ class Transfer:
         if self._resting:
             self._resting = False
             self._gateway.relief.goOn()
+            self._gateway.role.goOn()
         self.why = self.why or ["the new process ended before it served"]
         self._over(self)
 

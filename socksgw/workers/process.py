@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred, fail
@@ -190,9 +191,15 @@ class Worker:
             connection, self._watch, self._told, self._abandoned, self._asked
         )
         self._gateway: Gateway | None = None
+        #: The gateway until it takes the place of the worker before, and what leads to
+        #: that one; what is asked meanwhile is done afterwards.
+        self._coming: Gateway | None = None
+        self._before: Before | None = None
+        self._meanwhile: list[Callable[[], object]] = []
         self._built: Built | None = None
         self._starting = self._orphaned = False
         self._leaver: Leaver | None = None
+        self._checks: Sequence[Sequence[Any]] = ()
         self._count = 1
 
     def start(self) -> None:
@@ -224,9 +231,11 @@ class Worker:
         self, message: dict[str, Any], descriptors: list[int]
     ) -> Message | Deferred[Message]:
         what = message.get("do")
-        if what == "start":
+        if what in ("start", "take"):
             self._starting = True
             try:
+                if what == "take":
+                    return self._take()
                 return self._start(message, descriptors)
             finally:
                 self._starting = False
@@ -234,7 +243,11 @@ class Worker:
                     self._abandoned("")
         gateway = self._gateway
         if gateway is None:
-            raise ChannelError("the worker has not started")
+            if self._coming is None:
+                raise ChannelError("the worker has not started")
+            later: Deferred[None] = Deferred()
+            self._meanwhile.append(partial(later.callback, None))
+            return later.addCallback(lambda _: self._asked(message, descriptors))
         if what == "prepare":
             return self._prepare(gateway, message)
         if what == "use":
@@ -258,9 +271,13 @@ class Worker:
 
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
         gateway, what = self._gateway, message.get("do")
-        if gateway is None:
-            if what in ("stop", "end"):
-                self._reactor.stop()
+        if what in ("stop", "end"):
+            self._end(what == "end")
+        elif gateway is None:
+            if self._coming is not None:
+                self._meanwhile.append(partial(self._told, message, descriptors))
+        elif what == "accept":
+            gateway.relief.goOn()
         elif what == "listen":
             self._listen(gateway, message, descriptors)
         elif what == "grants":
@@ -268,17 +285,27 @@ class Worker:
         elif what == "forget":
             self._forget(gateway)
         elif what == "checked":
-            self._hear(gateway, message)
+            self._hear(gateway, message["checks"])
         elif what == "relieve":
             connection = socket.socket(fileno=descriptors.pop())
             self._leaver = Leaver(
                 gateway, self._reactor, self._watch, connection, self._reactor.stop
             )
-        elif what in ("stop", "end"):
-            self._stop(gateway, what == "end")
+
+    def _end(self, atOnce: bool) -> None:
+        """End, whether there is a gateway by now or not."""
+        gateway = self._gateway or self._coming
+        if gateway is None:
+            self._reactor.stop()
+        else:
+            self._stop(gateway, atOnce)
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> Message:
-        """Be a gateway; answer with what is wrong, or what it goes on counting from."""
+        """
+        Be a gateway; where another supervisor is succeeded, only prepare to be one.
+
+        @return: as of L{_begin}, or nothing: L{_take} is to follow.
+        """
         lock, memory, limits, logins, resumptions, *listening = descriptors
         before = listening.pop(0) if message["preceded"] else -1
         count = self._count = int(message["count"])
@@ -304,23 +331,60 @@ class Worker:
             place.latest = lambda: sessions.last
             gateway.give(socketsIn(message["places"], listening))
             gateway.listen()
-            if before >= 0:
-                Before(gateway, self._watch, socket.socket(fileno=before)).take()
-            gateway.start()
-            # The upstreams are there from now on; clients come in the next turn.
-            self._hear(gateway, message)
         except (ConfigError, CannotStart) as e:
             return {"problems": told(problemsOf(e))}
         gateway.failed = self._failed
         gateway.give({})
-        self._gateway = gateway
         spareCollector()
+        self._checks = message["checks"]
+        self._coming = gateway
+        if not message["succeeds"]:
+            return self._begin(gateway)
+        # The worker before serves on until all who come with us are as far.
+        gateway.relief.pause()
+        if before >= 0:
+            self._before = Before(gateway, self._watch, socket.socket(fileno=before))
+        return {}
+
+    def _take(self) -> Message:
+        """
+        Take the place of the worker before, and accept no clients yet.
+
+        @return: as of L{_begin}, and since when nobody is accepted.
+        """
+        gateway, before, self._before = self._coming, self._before, None
+        if gateway is None:
+            raise ChannelError("the worker has not been prepared")
+        since = time.monotonic()
+        if before is not None:
+            try:
+                before.take()
+            except CannotStart as e:
+                return {"problems": told(problemsOf(e))}
+        return {**self._begin(gateway), "since": since}
+
+    def _begin(self, gateway: Gateway) -> Message:
+        """
+        Serve; clients come in the next turn.
+
+        @return: what is wrong, or what it goes on counting from.
+        """
+        try:
+            gateway.start()
+        except CannotStart as e:
+            return {"problems": told(problemsOf(e))}
+        # The upstreams are there from now on.
+        self._hear(gateway, self._checks)
+        self._gateway, self._coming = gateway, None
+        meanwhile, self._meanwhile = self._meanwhile, []
+        for each in meanwhile:
+            each()
         return {"counted": packed(tally(gateway))}
 
     @staticmethod
-    def _hear(gateway: Gateway, message: dict[str, Any]) -> None:
+    def _hear(gateway: Gateway, checks: Sequence[Sequence[Any]]) -> None:
         """Take note of what upstreams were found to be."""
-        for each in message["checks"]:
+        for each in checks:
             gateway.generation.upstreams.heard(Checked(*each))
 
     def _prepare(self, gateway: Gateway, message: dict[str, Any]) -> Deferred[Message]:
@@ -404,8 +468,8 @@ class Worker:
         _log.critical("{line}", line=line)
         with suppress(ChannelError, OSError):
             self._channel.send({"failed": line})
-        if self._gateway is not None:
-            self._stop(self._gateway, True)
+        if self._gateway is not None or self._coming is not None:
+            self._end(True)
 
     def _abandoned(self, why: str) -> None:
         """End at once: the supervisor is gone."""
@@ -413,10 +477,7 @@ class Worker:
         if self._starting:
             # The threads of a gateway end with it alone: L{_start} ends it.
             return
-        if self._gateway is None:
-            self._reactor.stop()
-        else:
-            self._stop(self._gateway, True)
+        self._end(True)
 
 
 def _ignore() -> None:

@@ -85,13 +85,21 @@ class Questions:
         # Each of them says the same.
         return list(dict.fromkeys(problems))
 
-    def ask(self, question: Message) -> Deferred[list[dict[str, Any]]]:
-        """Ask those that serve; as L{Role.askAll}."""
-        answers = [
-            each.ask(question).addTimeout(_SEEN, self._reactor)
-            for each in self._everyone()
-            if each.serves
-        ]
+    def ask(
+        self, question: Message, seconds: float | None = _SEEN
+    ) -> Deferred[list[dict[str, Any]]]:
+        """
+        Ask those that serve; as L{Role.askAll}.
+
+        @param seconds: that each may take; L{None}: as long as it lives.
+        """
+        answers = []
+        for each in self._everyone():
+            if each.serves:
+                asked = each.ask(question)
+                if seconds is not None:
+                    asked.addTimeout(seconds, self._reactor)
+                answers.append(asked)
         all_: Deferred[Any] = DeferredList(answers, consumeErrors=True)
         return all_.addCallback(self._told, question)
 

@@ -4,18 +4,79 @@ What a supervisor does with its processes when another supervisor takes over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, final
+
+from twisted.python.failure import Failure
 
 from socksgw.gateway.starting import CannotStart
 from socksgw.system.channel import channels
 from socksgw.system.watch import Watcher
 from socksgw.workers.child import Child
 
-__all__ = ["awaitAll", "moved", "relieved"]
+__all__ = ["Together", "awaitAll", "moved", "relieved"]
 
 #: Seconds that a process may take to start.
 _STARTING: Final = 60.0
+
+
+@final
+class Together:
+    """
+    Has all workers of a supervisor that takes over accept clients at one moment.
+
+    None has any before all can have them: where one fails, those before serve on, and
+    nobody has come to a worker that ends.
+
+    @ivar paused: for how many seconds nobody was accepted.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        started: Callable[[Child, dict[str, Any]], object],
+        failed: Callable[[Child, Failure], object],
+    ) -> None:
+        """
+        Wait for nobody yet.
+
+        @param count: how many workers there are.
+        @param started: called with what each has answered when it begins to serve.
+        @param failed: called with one that cannot do what it was asked.
+        """
+        self._count = count
+        self._started = started
+        self._failed = failed
+        self._built: list[Child] = []
+        self._taken: list[tuple[Child, dict[str, Any]]] = []
+        self.paused = 0.0
+
+    def built(self, child: Child) -> None:
+        """Have all take the places of those before, if all are built."""
+        self._built.append(child)
+        if len(self._built) < self._count:
+            return
+        for each in self._built:
+            each.ask({"do": "take"}).addCallbacks(
+                partial(self._took, each), partial(self._failed, each)
+            )
+
+    def _took(self, child: Child, answer: dict[str, Any]) -> None:
+        if "counted" not in answer:
+            self._started(child, answer)
+            return
+        self._taken.append((child, answer))
+        if len(self._taken) < self._count:
+            return
+        for each, _ in self._taken:
+            each.tell({"do": "accept"})
+        # Processes of one machine have one clock.
+        since = min(float(answer["since"]) for _, answer in self._taken)
+        self.paused = time.monotonic() - since
+        for each, answer in self._taken:
+            self._started(each, answer)
 
 
 def awaitAll(children: Sequence[Child], reactor: Any, watch: Watcher) -> None:

@@ -2,9 +2,11 @@
 A worker is succeeded by one of another supervisor: the two have a channel.
 
     new                            old
+     │ (all new ones are built)   │ serves
      │ "state"? ────────────────→ │
      │ ←────── numbers and counts │ accepts nobody
-     │ serves                     │ (goes on, if the new one ends here)
+     │ (all new ones are as far)  │ (goes on, if the new one ends here)
+     │ serves                     │
      │                            │ its supervisor says that all others serve
      │ ←──── sessions, and counts │ has its sessions go on there
      │                            │ ends with the last one
@@ -27,6 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from socksgw.gateway.gateway import Gateway
+from socksgw.gateway.starting import CannotStart
 from socksgw.handover.leaving import Leaving, arrived, countsIn
 from socksgw.system.channel import Channel, ChannelError, Message
 from socksgw.system.watch import Watcher
@@ -65,6 +68,8 @@ class Before:
         Have it accept nobody any more, and go on with its numbers and counts.
 
         Where it has died there is nothing to go on with. This waits.
+
+        @raise CannotStart: it stands still, and may go on at any time.
         """
         answers: list[Any] = []
         until = time.monotonic() + _PATIENCE
@@ -73,6 +78,10 @@ class Before:
         while not answers and (left := until - time.monotonic()) > 0:
             if not self._channel.wait(left) and not self._channel.isOpen:
                 break
+        if not answers and self._channel.isOpen:
+            raise CannotStart(
+                "the worker before this one does not answer: it is stuck or stopped"
+            )
         if not answers or isinstance(answers[0], Failure):
             self._channel.close()
             return

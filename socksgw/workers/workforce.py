@@ -41,7 +41,7 @@ from socksgw.system.channel import Message
 from socksgw.workers.child import Child
 from socksgw.workers.orders import NotForWorkers, findings, packed
 from socksgw.workers.questions import Questions
-from socksgw.workers.relieving import awaitAll, moved, relieved
+from socksgw.workers.relieving import Together, awaitAll, moved, relieved
 from socksgw.workers.steering import Steering
 from socksgw.workers.storm import Storm
 
@@ -114,6 +114,10 @@ class Workforce(Part, Role):
         self._leaving = False
         #: What leads to the worker before each, by number.
         self._before: dict[int, int] = {}
+        #: How workers begin where another supervisor is succeeded.
+        self._together: Together | None = None
+        #: Whether another supervisor is about to serve.
+        self._relieved = False
         self._stopped = 0.0
         self.deaths: Counter[int] = Counter()
         self._past = Snapshot(0.0)
@@ -213,6 +217,7 @@ class Workforce(Part, Role):
         """As L{Role.relieve}: each worker has a channel to the one in its place."""
         assert self._end is not None
         ours = [x.another() for x in (self._end, self._logins, self._resumptions)]
+        self._relieved = True
         numbers, descriptors = relieved(self._all())
         past = packedSnapshot(self._past)
         told = {"past": past, "numbers": numbers, "resumptions": True}
@@ -239,6 +244,19 @@ class Workforce(Part, Role):
         self._logins = Ring(logins)
         self._before = dict(zip(map(int, told["numbers"]), others, strict=True))
         self._past = unpacked(told["past"])
+        self._together = Together(self.count, self._started, self._failed)
+
+    @property
+    def paused(self) -> float | None:
+        """As L{Role.paused}."""
+        return None if self._together is None else self._together.paused
+
+    def goOn(self) -> None:
+        """As L{Role.goOn}."""
+        self._relieved = False
+        for number in range(1, self.count + 1):
+            if number not in self.children and number not in self._again:
+                self._spawn(number)
 
     def leave(self) -> Deferred[tuple[int, int]]:
         """As L{Role.leave}."""
@@ -247,7 +265,8 @@ class Workforce(Part, Role):
         for each in self._all():
             if not each.serves:
                 each.tell({"do": "end"})
-        return self.askAll({"do": "leave"}).addCallback(moved)
+        # However long it takes: what is not told would be counted as lost.
+        return self._questions.ask({"do": "leave"}, None).addCallback(moved)
 
     # Starting and replacing.
 
@@ -260,6 +279,9 @@ class Workforce(Part, Role):
         self._again.pop(number, None)
         gateway, end = self._gateway, self._end
         if self._ends or gateway is None or end is None or self._journal is None:
+            return
+        if self._relieved:
+            # The worker in its place has its numbers.
             return
         first = (end.last(number - 1) or number - self.count) + self.count
         places, sockets = self._sockets(number)
@@ -279,6 +301,7 @@ class Workforce(Part, Role):
                     "count": self.count,
                     "first": first,
                     "preceded": bool(preceding),
+                    "succeeds": self._together is not None and not self._hasBegun,
                     "places": places,
                     "checks": gateway.generation.upstreams.failing,
                     "config": packed(gateway.config, self._checkers),
@@ -357,6 +380,10 @@ class Workforce(Part, Role):
             if not self._hasBegun:
                 self._tellBegun([str(each) for each in problems])
             child.kill()
+            return
+        if "counted" not in answer:
+            assert self._together is not None
+            self._together.built(child)
             return
         child.serves, child.silent = True, 0
         # The counts of the worker before it: it may die before it is asked.

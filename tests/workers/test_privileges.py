@@ -85,6 +85,8 @@ def test_nobodyServes(directory: Path) -> None:
 
     with Server() as server:
         for gateway in running(directory, text, prefix=prefix):
+            # The lines of their start come in the turn after they serve.
+            until(lambda gateway=gateway: len(pids(gateway)) == 2)
             before = pids(gateway)
             for pid in (gateway.process.pid, *before.values()):
                 said = Path(f"/proc/{pid}/status").read_text()
