@@ -6,6 +6,7 @@ SIGHUP, watched files and other callers use the same function, which answers.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar, final
@@ -37,6 +38,8 @@ _log = Logger()
 
 #: Warnings that are told in one turn of the reactor.
 _WARNINGS: Final = 20
+#: Why the system has no descriptor or memory now; later it may.
+_SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 T = TypeVar("T")
 
@@ -396,6 +399,9 @@ def problemsOf(error: BaseException | None) -> list[Finding]:
         return [Finding("", "", line) for line in str(error).splitlines()]
     if isinstance(error, Disagreed):
         return list(error.problems)
+    if isinstance(error, OSError) and error.errno in _SHORT:
+        why = f"{error.strerror}: reload again when there are fewer sessions, or allow more"
+        return [Finding("", "", why)]
     assert isinstance(error, Exception)
     defect("a reload", error)
     return [Finding("", "", "internal failure; the log says more")]

@@ -4,6 +4,8 @@ The reload: what it answers, what it leaves as it was, and which files it watche
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +33,20 @@ from socksgw.wire.address import UNSPECIFIED4, Address
 from tests.fakes.changing import Changing
 from tests.live.running import OPEN
 from tests.tools.building import built
+
+
+def test_descriptorsAreShort() -> None:
+    """That is no defect: it is told what to do."""
+
+    def reread() -> Config:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    reload, answers = Reload(Changing(Config()), reread), list[Answer]()
+    with capturedLogs() as events:
+        reload.ask().addCallback(answers.append)
+    assert not any("by a defect" in str(e.get("log_format")) for e in events)
+    (line,) = map(str, answers[0].problems)
+    assert line.startswith("Too many open files: reload again when there are fewer")
 
 
 def test_aReloadThatFailsByADefect() -> None:
