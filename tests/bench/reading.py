@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import statistics
@@ -179,7 +180,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
         journal = directory / "var" / "audit"
-        write(journal, options.sessions)
+        # A process of its own: the threads that sync files end with it.
+        writing = multiprocessing.get_context("fork").Process(
+            target=write, args=(journal, options.sessions)
+        )
+        writing.start()
+        writing.join()
         for name, ports in (("gw", "443"), ("new", "80, 443, 8443")):
             file = directory / f"{name}.toml"
             text = '[gateway]\nstate_dir = "var"\n' + CONFIGURATION
