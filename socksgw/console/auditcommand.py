@@ -9,12 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
-from socksgw.config.defaults import defaultConfig
-from socksgw.config.loading import load
-from socksgw.config.schema import Config
+from socksgw.console.configured import configuration, journalOf
 from socksgw.console.export import exportMain
 from socksgw.console.follow import followMain
 from socksgw.console.search import rulePlace, searchMain
@@ -23,22 +20,7 @@ from socksgw.console.verify import verifyMain
 from socksgw.console.wanted import WrongUse, criteriaOf
 from socksgw.system.output import coloured, widthOf
 
-__all__ = ["AUDIT", "configuration", "journalIn", "journalOf"]
-
-
-def configuration(file: str | None) -> Config:
-    """Return the configuration that is named, or that of a gateway without one."""
-    return load(file) if file else defaultConfig()
-
-
-def journalOf(file: str | None) -> Path:
-    """Return where the journal of a configuration is."""
-    return journalIn(configuration(file))
-
-
-def journalIn(config: Config) -> Path:
-    """Return where the journal of a configuration is."""
-    return config.directory / config.gateway.state_dir / config.audit.journal
+__all__ = ["AUDIT"]
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -69,7 +69,7 @@ def _grant(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from socksgw.console.auditcommand import configuration, journalOf
+    from socksgw.console.configured import configuration, journalOf
     from socksgw.console.report import reportMain
 
     config = configuration(options.config)
@@ -127,8 +127,8 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _clientConfig(options: argparse.Namespace) -> int:
-    from socksgw.console.auditcommand import configuration
     from socksgw.console.clientconfig import clientConfigMain
+    from socksgw.console.configured import configuration
 
     return clientConfigMain(configuration(options.config), options, sys.stdout)
 

@@ -10,11 +10,9 @@ from functools import cache, partial
 
 from socksgw.config.loading import load, refused
 from socksgw.config.schema import Config
-from socksgw.console.auditcommand import configuration, journalOf
-from socksgw.console.diff import diffMain
+from socksgw.console.configured import configuration, journalIn, journalOf
 from socksgw.console.explain import explainFacts
 from socksgw.console.recorded import explainRecord
-from socksgw.console.suggest import suggestMain
 from socksgw.errors import LookupFailed
 from socksgw.gateway.asked import factsAsked
 from socksgw.gateway.examination import Examination, examine
@@ -100,7 +98,7 @@ def _explained(options: argparse.Namespace, config: Config, found: Examination) 
     ruleset, offers = found.ruleset, found.offers
     if options.record is not None:
         return explainRecord(
-            journalOf(options.config),
+            journalIn(config),
             options.record,
             config,
             offers,
@@ -170,6 +168,9 @@ def compareMain(options: argparse.Namespace) -> int:
             for line in refused(config, found.errors).lines():
                 print(f"warning: {line}", file=sys.stderr)
         judges.append((config, found.ruleset, found.offers))
+    # Other commands start without what this one and the next take.
+    from socksgw.console.diff import diffMain
+
     journal = options.replay or journalOf(options.old)
     old, new = judges
     return diffMain(old, new, journal, sys.stdout)
@@ -186,12 +187,14 @@ def learnMain(options: argparse.Namespace) -> int:
     found = _examined(config)
     for line in refused(config, found.errors).lines() if found.errors else ():
         print(f"warning: {line}", file=sys.stderr)
+    from socksgw.console.suggest import suggestMain
+
     return suggestMain(
         options,
         config,
         found.ruleset,
         found.offers,
         HostAddresses.of(config),
-        journalOf(options.config),
+        journalIn(config),
         sys.stdout,
     )

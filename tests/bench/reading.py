@@ -87,7 +87,7 @@ def bodies(sessions: int) -> Iterator[list[str]]:
         host = int(HOSTS * pick.random() ** 3)
         allowed = host % 20 > 0
         name = f"host{host}.{'www' if allowed else 'denied'}.example"
-        address = f"198.{18 + host % 2}.{host // 250 % 250}.{host % 250}"
+        address = f"44.{host % 2}.{host // 250 % 250}.{host % 250}"
         user = int(USERS * pick.random() ** 2)
         client = {
             "session": session, "listener": "main",
@@ -124,9 +124,11 @@ def _body(event: str, fields: dict[str, object]) -> str:
 
 def write(directory: Path, sessions: int) -> None:
     """Make the journal, in the days before now."""
+    from twisted.internet import reactor
+
     directory.mkdir(0o700, parents=True)
     config = AuditConfig(sync="never")
-    tail = Tail(directory, config, None, time.time, print, print, False)
+    tail = Tail(directory, config, reactor, time.time, print, print, False)
     tail.open()
     step = DAYS * 86400 / max(1, sessions) * BATCH / 2
     at = time.time() - DAYS * 86400

@@ -141,7 +141,7 @@ def _run(options: argparse.Namespace) -> int:
     """
     from twisted.internet import reactor
 
-    from socksgw.console.auditcommand import journalIn
+    from socksgw.console.configured import journalIn
     from socksgw.console.live import UNREACHED, shown
     from socksgw.console.probe import askedMain
     from socksgw.console.selftest.connecting import Means
