@@ -30,7 +30,7 @@ from tests.live.clients import (
     tunnel,
 )
 from tests.live.names import A, NameServer, a, answer
-from tests.live.running import OPEN, Running, descriptorsOf, processorTime
+from tests.live.running import OPEN, Running, descriptorsOf, processorTime, settled
 from tests.live.servers import freePort
 from tests.tools.waiting import until
 
@@ -134,7 +134,7 @@ def test_moreClientsThanDescriptors(
     stopped at once: of a burst it may close some.
     """
     with descriptorsFor(1000), Server() as echo, ExitStack() as stack:
-        started = gateway(_PATIENT + configuration, preexec=few)
+        started = settled(gateway(_PATIENT + configuration, preexec=few))
         own, before = started.open, started.descriptors
         most = sum(LIMIT - descriptorsOf(pid) for pid in started.serving)
         live = [

@@ -28,7 +28,7 @@ from tests.live.clients import (
     replied5,
     request5,
 )
-from tests.live.running import OPEN, Running, resident, running
+from tests.live.running import OPEN, Running, resident, running, settled
 from tests.tools.certificates import Authority, server
 from tests.tools.waiting import until
 
@@ -69,7 +69,8 @@ def started(directory: Path, most: int) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One gateway for most of them."""
-    yield from started(tmp_path_factory.mktemp("serving"), 1000)
+    for each in started(tmp_path_factory.mktemp("serving"), 1000):
+        yield settled(each)
 
 
 @pytest.fixture

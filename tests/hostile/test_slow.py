@@ -25,7 +25,7 @@ from tests.live.clients import (
     request5,
     tunnel,
 )
-from tests.live.running import OPEN, Running
+from tests.live.running import OPEN, Running, settled
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -85,7 +85,8 @@ def test_slowClientsHinderNobodyAndAreClosed(gateway: Gateway, echo: Server) -> 
     however it dribbles. Every descriptor comes back.
     """
     with descriptorsFor(3 * SLOW), ExitStack() as stack:
-        started = gateway(_TIMEOUTS + OPEN.replace("[[auth", f"{_PROTOCOLS}[[auth", 1))
+        text = _TIMEOUTS + OPEN.replace("[[auth", f"{_PROTOCOLS}[[auth", 1)
+        started = settled(gateway(text))
         _served(started, echo)
         before = started.descriptors
         began = _slowClients(started, stack)
