@@ -272,7 +272,7 @@ class Worker:
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
         gateway, what = self._gateway, message.get("do")
         if what in ("stop", "end"):
-            self._end(what == "end")
+            self._quit(what == "end")
         elif gateway is None:
             if self._coming is not None:
                 self._meanwhile.append(partial(self._told, message, descriptors))
@@ -292,7 +292,7 @@ class Worker:
                 gateway, self._reactor, self._watch, connection, self._reactor.stop
             )
 
-    def _end(self, atOnce: bool) -> None:
+    def _quit(self, atOnce: bool) -> None:
         """End, whether there is a gateway by now or not."""
         gateway = self._gateway or self._coming
         if gateway is None:
@@ -469,7 +469,7 @@ class Worker:
         with suppress(ChannelError, OSError):
             self._channel.send({"failed": line})
         if self._gateway is not None or self._coming is not None:
-            self._end(True)
+            self._quit(True)
 
     def _abandoned(self, why: str) -> None:
         """End at once: the supervisor is gone."""
@@ -477,7 +477,7 @@ class Worker:
         if self._starting:
             # The threads of a gateway end with it alone: L{_start} ends it.
             return
-        self._end(True)
+        self._quit(True)
 
 
 def _ignore() -> None:
