@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import socket
 import ssl
 import termios
@@ -218,15 +217,15 @@ class _Syslog:
         if self._socket is None or self._scheme == "udp":
             return
         try:
-            while select.select([self._socket], [], [], 0)[0]:
-                self._socket.settimeout(0.0)
-                try:
-                    if not self._socket.recv(4096):
-                        raise SinkFailed("it has closed the connection")
-                except (ssl.SSLWantReadError, BlockingIOError):
-                    return
-                finally:
-                    self._socket.settimeout(_PATIENCE)
+            self._socket.settimeout(0.0)
+            try:
+                while self._socket.recv(4096):
+                    pass
+                raise SinkFailed("it has closed the connection")
+            except (ssl.SSLWantReadError, BlockingIOError):
+                return
+            finally:
+                self._socket.settimeout(_PATIENCE)
         except OSError as e:
             raise SinkFailed(whyFailed(e)) from None
 

@@ -205,7 +205,10 @@ class Brokered:
             if left <= 0:
                 self._lose("its broker does not answer")
                 break
-            if select.select([broker], [], [], left)[0]:
+            # Not select(2), which takes no descriptor above 1023.
+            waiting = select.poll()
+            waiting.register(broker, select.POLLIN)
+            if waiting.poll(left * 1000):
                 self._ready(READ)
         return False
 

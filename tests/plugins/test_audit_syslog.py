@@ -21,6 +21,8 @@ from socksgw.plugins import audit_syslog
 from socksgw.testing import AuditSinkContract, entriesOf, sinkSettings
 from tests.live.syslogs import Receiver
 from tests.tools.certificates import SERVER, Authority, dns, pemOf
+from tests.tools.sockets import beyondSelect
+from tests.tools.waiting import until
 
 (SYSLOG,) = audit_syslog.sinks
 #: What the receivers of these tests get, one for each directory.
@@ -221,3 +223,26 @@ def test_severity(tmp_path: Path) -> None:
     # Facility 16, severities 4 and 6.
     begins = [each.partition(b">")[0] for each in receiver.messages]
     assert begins == [b"<132", b"<134"]
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_manyDescriptors(tmp_path: Path, protected: bool) -> None:
+    """Lines go out, and an end is noticed, in a process with a thousand descriptors."""
+    context: ssl.SSLContext | None = None
+    options: dict[str, str] = {}
+    if protected:
+        tls(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "server.both.pem")
+        options = {"ca": "ca.pem", "server_name": "logs.example"}
+    receiver = _receivers[tmp_path] = Receiver(context=context)
+    target = f"{'tls' if protected else 'tcp'}://127.0.0.1:{receiver.port}"
+    with beyondSelect():
+        sink = SYSLOG.build(sinkSettings(SYSLOG, tmp_path, target, options))
+        sink.open()
+        sink.deliver(entriesOf(1))
+        receiver.numbers(1)
+        sink.idle()
+        with receiver.gone(), pytest.raises(SinkFailed):
+            until(sink.idle)
+        sink.close()

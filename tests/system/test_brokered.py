@@ -19,7 +19,7 @@ from socksgw.system.broker import identityOf
 from socksgw.system.brokered import Brokered
 from tests.fakes.loops import WatchedLoop
 from tests.system.brokers import Threaded
-from tests.tools.sockets import descriptors
+from tests.tools.sockets import beyondSelect, descriptors
 
 INET, STREAM, DATAGRAM = socket.AF_INET, socket.SOCK_STREAM, socket.SOCK_DGRAM
 #: The stock of TCP sockets for IPv4.
@@ -63,6 +63,13 @@ def test_aStock(world: World) -> None:
                 assert found.gettimeout() == 0
                 assert not found.get_inheritable()
     world.sockets.open(socket.AF_NETLINK, socket.SOCK_RAW).close()
+
+
+def test_manyDescriptors(world: World) -> None:
+    """It is there in a process with a thousand descriptors, too."""
+    with beyondSelect():
+        assert world.sockets.prepare()
+        world.sockets.close()
 
 
 def test_moreThanTheStock(world: World) -> None:

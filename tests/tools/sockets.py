@@ -5,9 +5,11 @@ Make pairs of sockets, and count what is open.
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 #: SO_LINGER (socket(7)): on, for no time; closing resets the connection.
 RESET = struct.pack("ii", 1, 0)
@@ -36,6 +38,22 @@ def pair(*, buffer: int = 0) -> tuple[socket.socket, socket.socket]:
         each.setblocking(False)
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return one, other
+
+
+@contextmanager
+def beyondSelect() -> Iterator[None]:
+    """Have what is opened meanwhile get a number above 1023, which select(2) refuses."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(4096, hard)), hard))
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while held[-1] < 1023:
+            held.append(os.dup(held[0]))
+        yield
+    finally:
+        for each in held:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def descriptors() -> frozenset[tuple[int, str]]:
