@@ -310,9 +310,9 @@ class Inbound(Requests):
 
     def sendAhead(self, octets: bytes) -> None:
         """
-        Send octets that others follow soon, with those in one segment if it can be.
+        Send octets ahead of others, which follow soon.
 
-        The kernel waits for the others, about 200 ms at most.
+        The kernel sends both in one segment, or these alone after about 200 ms.
         """
         plain = self.connection.plain if self._phase is not _GONE else None
         if plain is not None:

@@ -353,7 +353,7 @@ class Socks6Proxy:
             raise ValueError(f"initial data has {INITIAL_LIMIT} octets at most")
         self._initial = initial
         self._session = session
-        # Whether one was not served in the session: no request of ours is of it then.
+        # Whether the session did not serve a request: the next ones present none.
         self._forgotten = False
         self._stack = b"".join(
             encodeOption(Kind.STACK, encodeStack(each)) for each in stack

@@ -203,9 +203,9 @@ class Role:
     @property
     def paused(self) -> float | None:
         """
-        For how many seconds nobody was accepted in a restart.
+        For how many seconds no client was accepted in a restart.
 
-        That is where others took the places of those before; L{None}: this process did.
+        L{None} where no workers have succeeded others: the process before tells then.
         """
         return None
 

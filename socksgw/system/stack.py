@@ -158,7 +158,7 @@ class _Opening(socket.socket):
         return errno.EINPROGRESS
 
     def _withoutData(self, error: OSError) -> None:
-        """Log that SYNs carry nothing, of one of the two kinds of sockets."""
+        """Log that SYNs carry no data: once of TCP's sockets, and once of MPTCP's."""
         if self.proto == _MPTCP:
             tellOnce(
                 "TCP Fast Open with MPTCP",

@@ -27,8 +27,8 @@ class Together:
     """
     Has all workers of a supervisor that takes over accept clients at one moment.
 
-    None has any before all can have them: where one fails, those before serve on, and
-    nobody has come to a worker that ends.
+    No worker has clients before all can have them: where one fails, the workers before
+    serve on, and no client is with a worker that ends.
 
     @ivar paused: for how many seconds nobody was accepted.
     """
@@ -54,7 +54,11 @@ class Together:
         self.paused = 0.0
 
     def built(self, child: Child) -> None:
-        """Have all take the places of those before, if all are built."""
+        """
+        Take note of a worker that is built.
+
+        The last one has all take the places of the workers before.
+        """
         self._built.append(child)
         if len(self._built) < self._count:
             return

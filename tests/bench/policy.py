@@ -198,7 +198,7 @@ def lists() -> str:
 
 def alike(condition: Callable[[int], str], more: str = "") -> Callable[[], str]:
     """
-    Return a ruleset with rules before the ten that one thing alone tells apart.
+    Return what makes a ruleset: the ten, and rules before them of one condition each.
 
     @param condition: that of a rule, none of which holds.
     @param more: tables of their own.

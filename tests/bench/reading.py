@@ -9,7 +9,6 @@ of them share, some of which are denied, for some days. A part of C{make bench}.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import random
@@ -21,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
@@ -29,6 +28,7 @@ from socksgw.audit.tail import TURNS, Tail
 from socksgw.config.schema import AuditConfig
 from tests.bench import run
 from tests.bench.machine import described, parsed
+from tests.tools.journals import decision, ending
 
 USERS, HOSTS, DAYS = 400, 20_000, 15
 #: GB, or million decisions, of which an aim speaks: of fewer the command's start is most.
@@ -89,37 +89,31 @@ def bodies(sessions: int) -> Iterator[list[str]]:
         name = f"host{host}.{'www' if allowed else 'denied'}.example"
         address = f"44.{host % 2}.{host // 250 % 250}.{host % 250}"
         user = int(USERS * pick.random() ** 2)
-        client = {
-            "session": session, "listener": "main",
+        fields: dict[str, Any] = {
             "client": f"10.1.{user // 200}.{user % 200 + 1}:{1024 + session % 60000}",
-            "protocol": "socks5",
-        }  # fmt: skip
-        decided = client | {
-            "user": f"user{user}", "method": "userpass", "command": "connect",
-            "asked": name, "name": name, "port": 443,
-            "verdict": "allow" if allowed else "deny",
-            "rule": "web" if allowed else "denied", "why": "",
-            "addresses": [address] if allowed else [],
+            "user": f"user{user}", "asked": name, "name": name,
         }  # fmt: skip
         if not allowed:
-            decided |= {"reply": 2, "reason": "policy"}
-        batch.append(_body("decision", decided))
-        if allowed:
-            ended = {
-                "session": session, "address": address, "bound": "192.0.2.1:50000",
-                "sent": pick.randrange(5000), "received": pick.randrange(500_000),
-                "seconds": round(pick.random() * 60, 3), "reason": "closed", "reply": 0,
+            fields |= {
+                "verdict": "deny", "rule": "denied", "addresses": [], "reply": 2,
+                "reason": "policy",
             }  # fmt: skip
-            batch.append(_body("end", ended))
+            batch.append(decision(session, **fields))
+        else:
+            batch += [
+                decision(session, **fields, addresses=[address]),
+                ending(
+                    session,
+                    address=address,
+                    sent=pick.randrange(5000),
+                    received=pick.randrange(500_000),
+                    seconds=round(pick.random() * 60, 3),
+                ),
+            ]
         if len(batch) >= BATCH:
             yield batch
             batch = []
     yield batch
-
-
-def _body(event: str, fields: dict[str, object]) -> str:
-    members = json.dumps(fields, separators=(",", ":"))
-    return f'"event":"{event}",{members[1:-1]}'
 
 
 def write(directory: Path, sessions: int) -> None:

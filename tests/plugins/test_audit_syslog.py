@@ -19,6 +19,7 @@ from socksgw.audit.sinks.entries import Line
 from socksgw.interfaces import SinkFailed
 from socksgw.plugins import audit_syslog
 from socksgw.testing import AuditSinkContract, entriesOf, sinkSettings
+from tests.live.clients import descriptorsFor
 from tests.live.syslogs import Receiver
 from tests.tools.certificates import SERVER, Authority, dns, pemOf
 from tests.tools.sockets import beyondSelect
@@ -237,7 +238,7 @@ def test_manyDescriptors(tmp_path: Path, protected: bool) -> None:
         options = {"ca": "ca.pem", "server_name": "logs.example"}
     receiver = _receivers[tmp_path] = Receiver(context=context)
     target = f"{'tls' if protected else 'tcp'}://127.0.0.1:{receiver.port}"
-    with beyondSelect():
+    with descriptorsFor(2048), beyondSelect():
         sink = SYSLOG.build(sinkSettings(SYSLOG, tmp_path, target, options))
         sink.open()
         sink.deliver(entriesOf(1))

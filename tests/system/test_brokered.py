@@ -18,6 +18,7 @@ from socksgw.system import brokered
 from socksgw.system.broker import identityOf
 from socksgw.system.brokered import Brokered
 from tests.fakes.loops import WatchedLoop
+from tests.live.clients import descriptorsFor
 from tests.system.brokers import Threaded
 from tests.tools.sockets import beyondSelect, descriptors
 
@@ -67,7 +68,7 @@ def test_aStock(world: World) -> None:
 
 def test_manyDescriptors(world: World) -> None:
     """It is there in a process with a thousand descriptors, too."""
-    with beyondSelect():
+    with descriptorsFor(2048), beyondSelect():
         assert world.sockets.prepare()
         world.sockets.close()
 
