@@ -1,8 +1,10 @@
 """
 The gateway against its peers, side by side in one run, in turns: of SOCKS Dante,
 microsocks (Debian packages), hev-socks5-server (where PATH has it) and
-asyncio-socks-server (PyPI), of HTTP squid and tinyproxy (Debian packages). And once more the gateway, which goes through another one
-of ours then, whose CPU does not count.
+asyncio-socks-server (PyPI), of HTTP squid and tinyproxy (Debian packages). And once more
+the gateway, which goes through another one of ours then, whose CPU does not count. C{bare}
+(bare.c) is no peer: it makes the fewest system calls by which a session can be served, and
+tells the kernel's part.
 
 Figures of CPU are user and system time of the proxy's whole process tree, as
 the kernel counts them; on a noisy machine trust these, and the ratios of one
@@ -36,7 +38,7 @@ from tests.bench.machine import BIN, described, parsed
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = HERE / "build"
-LOAD = BUILD / "load"
+LOAD, BARE = BUILD / "load", BUILD / "bare"
 TWISTD = BIN / "twistd"
 SOCKSGW = BIN / "socksgw"
 HZ = os.sysconf("SC_CLK_TCK")
@@ -174,6 +176,10 @@ misc:
     return ["hev-socks5-server", f"{directory}/hev.yml"]
 
 
+def startBare(port: int, directory: Path) -> list[str]:
+    return [str(BARE), str(port)]
+
+
 def startAsyncio(port: int, directory: Path) -> list[str]:
     server = BUILD / "venv" / "bin" / "asyncio_socks_server"
     return [str(server), "--host", "127.0.0.1", "--port", str(port)]
@@ -225,6 +231,7 @@ PEERS: Mapping[str, Callable[[int, Path], list[str]]] = {
     "workers": startWorkers,
     "dante": startDante,
     "microsocks": startMicrosocks,
+    "bare": startBare,
     "hev": startHev,
     "asyncio-socks-server": startAsyncio,
     "squid": startSquid,
@@ -504,10 +511,12 @@ TESTS = (
 )  # fmt: skip
 #: By itself, since memory that another test has had is there again.
 APART = "associations"
-_LEAN = {"socksgw", "dante", "microsocks", "hev"}
+_LEAN = {"socksgw", "dante", "microsocks", "bare", "hev"}
 #: Whom tests are for, where that is not everybody but those that speak HTTP alone: who
 #: can, and whose figure is one to be compared with.
 ONLY = {
+    "down": set(PEERS) - HTTP - {"bare"},
+    "up": set(PEERS) - HTTP - {"bare"},
     "single": _LEAN,
     "login": {"socksgw"},
     "pace": _LEAN,
@@ -515,7 +524,7 @@ ONLY = {
     "rtt": _LEAN,
     "udp": {"socksgw", "dante", "hev", "asyncio-socks-server"},
     APART: {"socksgw", "hev"},
-    "idle": _LEAN,
+    "idle": _LEAN - {"bare"},
     "http": {"socksgw", *HTTP},
     "httplogin": {"socksgw"},
     "socks6": {"socksgw"},
@@ -572,9 +581,10 @@ def prepare(names: list[str]) -> None:
         sys.exit("socksgw is not installed: run this as `make bench`")
     if shutil.which("cc") is None:
         sys.exit("a C compiler is needed: apt-get install gcc libc6-dev")
-    source = HERE / "load.c"
-    if not LOAD.exists() or LOAD.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["cc", "-O2", "-o", LOAD, source], check=True)
+    for built in (LOAD, BARE):
+        source = HERE / f"{built.name}.c"
+        if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
+            subprocess.run(["cc", "-O2", "-o", built, source], check=True)
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{path}:/usr/sbin:/sbin"
     for peer, program, package in (
@@ -630,6 +640,9 @@ def aims(results: Results) -> Iterator[str]:
             return None
         found = ours / min(theirs)
         word = "ok" if (found >= aim if least else found <= aim) else "NOT REACHED"
+        bare = None if least else median(results, "bare", of or row)
+        if bare is not None and found > aim:
+            word += f" (bare: {bare / min(theirs):.2f})"
         row = row if whose == "socksgw" else f"{whose}: {row}"
         bound = f"at least {aim}" if least else f"{aim}"
         named = "/".join(peers) + (f"'s {of}" if of else "")
@@ -643,7 +656,9 @@ def aims(results: Results) -> Iterator[str]:
         return f"{row:<28} {found:5.1f} (aim {aim}): {word}"
 
     others = [
-        name for name in results if name not in HTTP | HOPPING | {"socksgw", "workers"}
+        name
+        for name in results
+        if name not in HTTP | HOPPING | {"socksgw", "workers", "bare"}
     ]
     http = [name for name in results if name in HTTP]
     dante = ["dante"] if "dante" in results else []
