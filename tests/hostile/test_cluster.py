@@ -25,8 +25,8 @@ def lines(directory: Path) -> list[dict[str, Any]]:
 
 def test_threeMembers(tmp_path: Path, postgres: Postgres) -> None:
     """
-    Sessions of the two others are not cut, new ones are let in within a moment, three of
-    a source at most at a time, and all are in one warehouse.
+    Sessions of the two others are not cut, new ones are let in before it is started
+    again, three of a source at most at a time, and all are in one warehouse.
     """
     package("redis")
     program("redis-server", "redis-server")
@@ -40,10 +40,11 @@ def test_threeMembers(tmp_path: Path, postgres: Postgres) -> None:
     (tmp_path / "pg.url").chmod(0o600)
     found = json.loads(alone("tests.hostile.three", str(tmp_path)))
     assert found["worst"] == 3, found
-    assert found["counts"]["refused 1"] > 0
-    assert min(found[each] for each in ("before", "between", "after")) > 10, found
-    # While the dead one was not known to be, HAProxy took others for it.
-    assert found["gap"] < 2, found
+    counts = found["counts"]
+    assert {x for x in counts if x.startswith("refused")} == {"refused 1"}, found
+    # Who was with the dead one was cut, and nobody else: while it was not known to be
+    # dead, HAProxy took others for it.
+    assert counts.get("cut", 0) + counts.get("broken", 0) <= found["clients"], found
     journals = {name: lines(tmp_path / name) for name in ("edge-1", "edge-2", "edge-3")}
     where = {
         each["client"]: name
@@ -59,7 +60,7 @@ def test_threeMembers(tmp_path: Path, postgres: Postgres) -> None:
         for journal in journals.values()
         for each in journal
     )
-    assert allowed >= found["counts"]["whole"] + len(found["kept"])
+    assert allowed >= counts["whole"] + len(found["kept"])
     expected = sorted(
         (name, each["n"], each["hash"])
         for name, journal in journals.items()
