@@ -119,9 +119,11 @@ def question(
     listener: str = "main",
     command: str = "connect",
     port: int = 443,
+    tag: str = "",
 ) -> Question:
     """Make a question; by default C{anonymous} asks to connect to a literal."""
-    return Question(Asker(user, Address.parse(source), listener), command, name, port)
+    asker = Asker(user, Address.parse(source), listener, tag=tag)
+    return Question(asker, command, name, port)
 
 
 def judge(

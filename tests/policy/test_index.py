@@ -17,6 +17,7 @@ from tests.fakes.policy import PUBLIC, errors, judge, loggedIn, question, rulese
 
 MANY = 500
 TABLES = (
+    '[auth]\ntag_separator = "+"\n'
     "[services]\n"
     + "".join(f's{i} = ["tcp/{1000 + i}"]\n' for i in range(MANY))
     + "[groups]\n"
@@ -62,6 +63,7 @@ def concerned(rules: Ruleset, asked: Question, address: str) -> list[str]:
         ),
         (lambda i: f"ports = [{i + 1000}]", question(port=1007), PUBLIC),
         (lambda i: f'services = ["s{i}"]', question(port=1007), PUBLIC),
+        (lambda i: f'tag = ["job-{i}"]', question(tag="job-7"), PUBLIC),
         # Two fields that find many each, and few together.
         (
             lambda i: f'who = ["u{i % 25}"]\nports = [{1000 + i // 25}]',
