@@ -115,6 +115,7 @@ bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by sid
 	$(BIN)/python tests/bench/workers.py $(QUICK)
 	$(BIN)/python tests/bench/turns.py $(QUICK)
 	$(BIN)/python tests/bench/restarts.py $(QUICK)
+	$(BIN)/python tests/bench/restarts.py --workers 2 $(QUICK)
 	$(BIN)/python tests/bench/trips.py $(QUICK)
 	$(BIN)/python tests/bench/cluster.py $(QUICK)
 

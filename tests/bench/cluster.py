@@ -22,6 +22,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench import run
+from tests.bench.aims import verdict
 from tests.bench.machine import described, parsed
 
 NAMES: Final = ("alone", "a", "b", "c")
@@ -89,19 +90,23 @@ def measure(rounds: int, seconds: int) -> None:
         ):
             kind, *rest = arguments
             costs: dict[str, list[float]] = {"alone": [], "a": []}
+            failed = 0
             for _ in range(rounds):
                 for i, name in enumerate(costs):
                     before = run.cpu(found[name].pid)
                     done = run.load(kind, FIRST + i, TARGET, *rest, "noauth")
                     used = run.cpu(found[name].pid) - before
-                    costs[name].append(used / done["done"] * 1e6)
+                    costs[name].append(used / max(1, done["done"]) * 1e6)
+                    failed += done["failed"]
             alone, member = (statistics.median(each) for each in costs.values())
             ratio = statistics.median(
                 theirs / own for own, theirs in zip(*costs.values(), strict=True)
             )
             print(
                 f"{what}: {alone:.0f} us a session alone, {member:.0f} as one of three: "
-                f"{ratio:.2f} (aim {AIM})"
+                f"{ratio:.2f} x (aim {AIM}), {failed} sessions failed (aim 0): "
+                f"{verdict(ratio <= AIM and not failed)}",
+                flush=True,
             )
 
 

@@ -2,9 +2,9 @@
 Restarts under load.
 
 So many live sessions, each of which is asked for an echo all the time, and so many new
-ones a second, through so many restarts. It tells how many
-were refused, reset or got wrong octets, for how long nobody was served, and whether the
-journal has each session once.
+ones a second, through so many restarts. It tells how many were refused, reset or got
+wrong octets, for how long nobody was served, how many new ones a second there were, and
+whether the journal has each session once. A part of C{make bench}.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from tests.bench.aims import verdict
 from tests.bench.machine import described, parsed
 from tests.live import raw
 from tests.live.restarts import Restarted, restarted
@@ -179,6 +180,7 @@ def measure(gateway: Restarted, sessions: int, rate: float, restarts: int) -> No
     load.begin(rate)
     time.sleep(3)
     usual, load.longest = load.longest, 0.0
+    since, visited = time.monotonic(), load.opened
     took, waits = [], []
     for _ in range(restarts):
         began, opened = time.monotonic(), load.opened
@@ -196,20 +198,25 @@ def measure(gateway: Restarted, sessions: int, rate: float, restarts: int) -> No
             f"{load.opened - opened} new sessions",
             flush=True,
         )
+    reached = (load.opened - visited) / (time.monotonic() - since)
     right = load.end()
     server.terminate()
     end = time.monotonic() + 60
-    while (
-        ends := len(gateway.journal("end"))
-    ) < load.opened and time.monotonic() < end:
+    while len(gateway.journal("end")) < load.opened and time.monotonic() < end:
         time.sleep(0.5)
-    decisions = len(gateway.journal("decision"))
-    numbers = {each["session"] for each in gateway.journal("end")}
+    decisions, ends = (
+        [each["session"] for each in gateway.journal(event)]
+        for event in ("decision", "end")
+    )
+    once = load.opened == len(decisions) == len(ends) == len({*decisions, *ends})
+    held = once and not load.wrong and right == sessions
     print(
-        f"{load.opened} sessions answered, {decisions} decisions, {ends} ends, "
-        f"{len(numbers)} numbers; {load.echoes} echoes, {right} of {sessions} sessions "
-        f"got what they sent; wrong: {dict(load.wrong) or 'none'} (aim: none): "
-        f"{'NOT REACHED' if load.wrong or right < sessions else 'ok'}\n"
+        f"{load.opened} sessions answered, {len(decisions)} decisions, {len(ends)} "
+        f"ends, {len({*decisions, *ends})} numbers (aim: as many of each); "
+        f"{load.echoes} echoes, {right} of {sessions} sessions got what they sent "
+        f"(aim: all); wrong: {dict(load.wrong) or 'none'} (aim: none): {verdict(held)}\n"
+        f"{reached:.0f} new sessions a second (aim {rate:.0f}, of which 2 % may be "
+        f"missing): {verdict(reached >= 0.98 * rate)}\n"
         f"echo of {_BATCH} sessions, the longest: {usual:.2f} s without a restart, "
         f"{statistics.median(waits):.2f} s (median) with one"
     )
@@ -220,7 +227,7 @@ if __name__ == "__main__":
     parser.add_argument("sessions", type=int, nargs="?", default=5000)
     parser.add_argument("rate", type=int, nargs="?", default=500)
     parser.add_argument("restarts", type=int, nargs="?", default=10)
-    parser.add_argument("workers", type=int, nargs="?", default=1)
+    parser.add_argument("--workers", type=int, default=1)
     options = parsed(parser, sessions=300, rate=50, restarts=2)
     print(described())
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
