@@ -15,6 +15,9 @@ from pathlib import Path
 
 #: The programs of this interpreter's environment: what is measured runs by it.
 BIN = Path(sys.executable).parent
+#: How the kernel controls congestion of TCP. One that paces sets a timer for what it
+#: keeps back: with bbr octets cost twice to three times what they cost with cubic.
+_CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
 def _optimized() -> str:
@@ -63,7 +66,8 @@ def described() -> str:
         f"{platform.python_implementation()} {platform.python_version()} "
         f"({sys.executable}), {_optimized()}; {platform.python_compiler()}\n"
         f"a fixed loop of Python: {_loop():.1f} ms; Linux {platform.release()}, "
-        f"{os.cpu_count()} cores, load {load:.1f}"
+        f"{os.cpu_count()} cores, load {load:.1f}, "
+        f"congestion control {_CONGESTION.read_text().strip()}"
     )
 
 
