@@ -102,7 +102,6 @@ QUICK := $(filter --quick,$(ARGS))
 
 bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by side (as root)
 	$(BIN)/python tests/bench/run.py $(ARGS)
-	$(BIN)/python tests/bench/run.py --tests associations --only socksgw $(QUICK)
 	$(BIN)/python tests/bench/names.py $(QUICK)
 	$(BIN)/python tests/bench/tls.py $(QUICK)
 	@echo "SOCKD=…/sbin/sockd names a Dante with GSSAPI (.ci/dante builds one):"

@@ -21,7 +21,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench import run
+from tests.bench import peers, usage
 from tests.bench.aims import verdict
 from tests.bench.machine import described, parsed
 
@@ -62,7 +62,7 @@ def serving(directory: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
             stack.callback(process.kill)
             return process
 
-        started(str(run.LOAD), "target", str(TARGET))
+        started(str(peers.LOAD), "target", str(TARGET))
         started(server, "--port", str(REDIS), "--save", "", "--bind", "127.0.0.1")
         for i, name in enumerate(NAMES):
             own = directory / name
@@ -70,12 +70,12 @@ def serving(directory: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
             (own / "users").write_text("")
             (own / "users").chmod(0o600)
             text = f'[gateway]\nname = "{name}"\n'
-            text += run.CONFIGURATION.format(port=FIRST + i) + TEXT
+            text += peers.CONFIGURATION.format(port=FIRST + i) + TEXT
             (own / "gw.toml").write_text(text + (CLUSTER if i else ""))
-            command = [str(run.TWISTD), "-n", "--pidfile=", "socksgw", "--quiet"]
+            command = [str(peers.TWISTD), "-n", "--pidfile=", "socksgw", "--quiet"]
             found[name] = started(*command, "--config", "gw.toml", cwd=own)
         for i, name in enumerate(NAMES):
-            if not run.listening(FIRST + i, 60):
+            if not peers.listening(FIRST + i, 60):
                 sys.exit((directory / name / "log").read_text()[-500:])
         yield found
 
@@ -93,9 +93,9 @@ def measure(rounds: int, seconds: int) -> None:
             failed = 0
             for _ in range(rounds):
                 for i, name in enumerate(costs):
-                    before = run.cpu(found[name].pid)
-                    done = run.load(kind, FIRST + i, TARGET, *rest, "noauth")
-                    used = run.cpu(found[name].pid) - before
+                    before = usage.cpu(found[name].pid)
+                    done = peers.load(kind, FIRST + i, TARGET, *rest, "noauth")
+                    used = usage.cpu(found[name].pid) - before
                     costs[name].append(used / max(1, done["done"]) * 1e6)
                     failed += done["failed"]
             alone, member = (statistics.median(each) for each in costs.values())
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3)
     options = parsed(parser, rounds=2, seconds=1)
     print(described())
-    run.prepare([])
+    peers.prepare([])
     measure(options.rounds, options.seconds)
 
 

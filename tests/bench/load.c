@@ -12,7 +12,9 @@
  *   load idle  PROXY TARGET COUNT MODE            opens COUNT sessions, prints, holds them until
  *                                                 stdin closes
  *   load udp   PROXY TARGET ASSOCS SECONDS MODE   UDP ASSOCIATE; 100-octet echoes, 16 in flight on
- *                                                 each
+ *                                                 each, or FLIGHT behind MODE; to 127.0.0.1, or to
+ *                                                 as many addresses in turn as DESTINATIONS behind
+ *                                                 that says, up to 8
  *
  * MODE: direct, socks4, socks6 (without options), noauth, user:password (a # in it is the client's number), http, http+user:password (CONNECT with Basic, sent
  * at once), or http* (CONNECT, each in other octets than the one before). PORTs are on 127.0.0.1. The first octet to the target: 'E' echo, 'S' and 8 octets
@@ -65,6 +67,8 @@ struct tc {
     char buf[65536];
     size_t off, len;
 };
+/* Addresses from 127.0.0.1 on where datagrams are echoed. */
+enum { DESTINATIONS = 8 };
 static int target(int port) {
     int s = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -72,12 +76,15 @@ static int target(int port) {
                             .sin_port = htons(port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (bind(s, (void *)&a, sizeof a) || listen(s, 4096)) die("listen");
-    int u = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), rb = 8 << 20;
-    setsockopt(u, SOL_SOCKET, SO_RCVBUFFORCE, &rb, sizeof rb);
-    if (bind(u, (void *)&a, sizeof a)) die("udp bind");
-    static struct tc utc;
-    utc.fd = u;
-    add(u, EPOLLIN, &utc);
+    static struct tc utc[DESTINATIONS];
+    for (int i = 0; i < DESTINATIONS; i++) {
+        int u = utc[i].fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), rb = 8 << 20;
+        setsockopt(u, SOL_SOCKET, SO_RCVBUFFORCE, &rb, sizeof rb);
+        struct sockaddr_in d = a;
+        d.sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
+        if (bind(u, (void *)&d, sizeof d)) die("udp bind");
+        add(u, EPOLLIN, utc + i);
+    }
     add(s, EPOLLIN, NULL);
     struct epoll_event ev[256];
     for (;;) {
@@ -96,13 +103,13 @@ static int target(int port) {
                 continue;
             }
             int dead = 0;
-            if (c == &utc) {
+            if (c >= utc && c < utc + DESTINATIONS) {
                 struct sockaddr_in f;
                 for (int k = 0; k < 64; k++) {
                     socklen_t l = sizeof f;
-                    ssize_t r = recvfrom(u, big, 2048, 0, (void *)&f, &l);
+                    ssize_t r = recvfrom(c->fd, big, 2048, 0, (void *)&f, &l);
                     if (r < 0) break;
-                    sendto(u, big, r, 0, (void *)&f, l);
+                    sendto(c->fd, big, r, 0, (void *)&f, l);
                 }
                 continue;
             }
@@ -389,11 +396,25 @@ static double pct(double p) {
     return lat[i >= nlat ? nlat - 1 : i] * 1e3;
 }
 
-static int udp(int n, double secs) {
-    struct ua {
-        int t, u;
-        int out;
-    } *as = calloc(n, sizeof *as);
+/* An association: its control connection and its socket, and what is in flight. */
+struct ua {
+    int t, u;
+    int out, next;
+};
+static void datagram(struct ua *a, int destinations) {
+    unsigned char d[110] = {0, 0, 0, 1, 127, 0, 0, 1 + a->next, target_port >> 8, target_port & 255};
+    double s = now();
+    memcpy(d + 10, &s, 8);
+    if (send(a->u, d, sizeof d, 0) < 0) return;
+    a->next = (a->next + 1) % destinations;
+    a->out++;
+}
+static int udp(int n, double secs, int flight, int destinations) {
+    if (flight < 1 || destinations < 1 || destinations > DESTINATIONS) {
+        fprintf(stderr, "FLIGHT from 1, DESTINATIONS from 1 to %d\n", DESTINATIONS);
+        return 2;
+    }
+    struct ua *as = calloc(n, sizeof *as);
     for (int i = 0; i < n; i++) {
         struct sockaddr_in a = {.sin_family = AF_INET,
                                 .sin_port = htons(proxy_port),
@@ -432,24 +453,17 @@ static int udp(int n, double secs) {
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = as + i};
         epoll_ctl(ep, EPOLL_CTL_ADD, u, &e);
     }
-    unsigned char d[110] = {0, 0, 0, 1, 127, 0, 0, 1, target_port >> 8, target_port & 255};
-    uint64_t done = 0, sent = 0, lost = 0;
+    uint64_t done = 0, lost = 0;
     double t0 = now(), last = t0;
     struct epoll_event ev[64];
-    for (int i = 0; i < n; i++) {
-        double s = now();
-        memcpy(d + 10, &s, 8);
-        if (send(as[i].u, d, 110, 0) > 0) as[i].out++, sent++;
-    }
+    for (int i = 0; i < n; i++) datagram(as + i, destinations);
     while (now() - t0 < secs) {
         int k = epoll_wait(ep, ev, 64, 50);
         if (now() - last > .25) {
             for (int i = 0; i < n; i++) {
                 lost += as[i].out;
                 as[i].out = 0;
-                double s = now();
-                memcpy(d + 10, &s, 8);
-                if (send(as[i].u, d, 110, 0) > 0) as[i].out++, sent++;
+                datagram(as + i, destinations);
             }
             last = now();
         }
@@ -465,20 +479,18 @@ static int udp(int n, double secs) {
                 note(now() - s);
             }
             last = now();
-            double s = now();
-            while (a->out < 16) {
-                memcpy(d + 10, &s, 8);
-                if (send(a->u, d, 110, 0) < 0) break;
-                a->out++;
-                sent++;
+            while (a->out < flight) {
+                int before = a->out;
+                datagram(a, destinations);
+                if (a->out == before) break;
             }
         }
     }
     double el = now() - t0;
     qsort(lat, nlat, sizeof *lat, cmpd);
-    printf("{\"done\":%lu,\"sent\":%lu,\"lost\":%lu,\"failed\":0,\"seconds\":%.3f,\"per_s\":%."
+    printf("{\"done\":%lu,\"lost\":%lu,\"failed\":0,\"seconds\":%.3f,\"per_s\":%."
            "1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n",
-           done, sent, lost, el, done / el, pct(.5), pct(.99));
+           done, lost, el, done / el, pct(.5), pct(.99));
     return 0;
 }
 
@@ -502,7 +514,8 @@ int main(int argc, char **argv) {
     /* A storm has a minute. */
     uint64_t arg = isidle ? 0 : storm ? 60 : strtoull(argv[5], 0, 10);
     mode = isidle || storm ? argv[5] : argv[6];
-    if (!strcmp(what, "udp")) return udp(conc, (double)arg);
+    if (!strcmp(what, "udp")) 
+        return udp(conc, (double)arg, argc > 7 ? atoi(argv[7]) : 16, argc > 8 ? atoi(argv[8]) : 1);
     int pace = !strcmp(what, "pace"), once = pace || storm,
         rate = once || !strcmp(what, "rate"),
         down = !strcmp(what, "down"), up = !strcmp(what, "up"), rtt = !strcmp(what, "rtt");

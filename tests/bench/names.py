@@ -24,7 +24,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench import run
+from tests.bench import aims, peers, usage
 from tests.bench.machine import described, parsed
 
 PEERS: Final = ("socksgw", "dante", "microsocks")
@@ -146,18 +146,18 @@ def measure(peer: str, sessions: int, turn: int) -> dict[str, float]:
     """
     figures = {}
     with (
-        aside(str(run.LOAD), "target", str(TARGET)),
+        aside(str(peers.LOAD), "target", str(TARGET)),
         aside(sys.executable, __file__, "--answer"),
-        run.running(peer, PORT) as pid,
+        peers.running(peer, PORT) as pid,
     ):
-        run.listening(TARGET)
+        peers.listening(TARGET)
         answering()
         first = turn % len(KINDS)
         for kind in KINDS[first:] + KINDS[:first]:
             many(50, lambda number: hostOf(kind, -number - 1))  # noqa: B023
-            before = run.cpu(pid)
+            before = usage.cpu(pid)
             many(sessions, lambda number: hostOf(kind, number))  # noqa: B023
-            figures[kind] = (run.cpu(pid) - before) / sessions * 1e6
+            figures[kind] = (usage.cpu(pid) - before) / sessions * 1e6
     return figures
 
 
@@ -192,7 +192,7 @@ def main() -> None:
     options = parsed(parser, rounds=2, sessions=200)
     if options.answer:
         answer()
-    run.prepare(list(PEERS))
+    peers.prepare(list(PEERS))
     if options.measure:
         figures = measure(options.measure, options.sessions, options.turn)
         print(json.dumps(figures))
@@ -200,19 +200,19 @@ def main() -> None:
     if os.geteuid():
         sys.exit("network namespaces are needed: run this as root")
     print(described())
-    results: run.Results = {peer: [] for peer in PEERS}
+    results: aims.Results = {peer: [] for peer in PEERS}
     for turn in range(options.rounds):
         for peer in PEERS:
             print(f"round {turn + 1}: {peer}", file=sys.stderr)
             figures = apart(peer, options.sessions, turn)
             results[peer].append({f"{k} CPU us": v for k, v in figures.items()})
-    print(run.table(results))
+    print(aims.table(results))
     print()
     for kind, peer, other, aim in AIMS:
-        ours = run.median(results, "socksgw", f"{kind} CPU us")
-        theirs = run.median(results, peer, f"{other} CPU us")
+        ours = aims.median(results, "socksgw", f"{kind} CPU us")
+        theirs = aims.median(results, peer, f"{other} CPU us")
         if ours and theirs:
-            word = "ok" if ours / theirs <= aim else "NOT REACHED"
+            word = aims.verdict(ours / theirs <= aim)
             told = f"{ours / theirs:.2f} x {peer}'s {other} (aim {aim})"
             print(f"{kind} name: {told}: {word}")
 

@@ -27,7 +27,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench import policy, run
+from tests.bench import peers, policy
 from tests.bench.aims import verdict
 from tests.bench.machine import described, parsed
 from tests.live import raw
@@ -146,14 +146,14 @@ def serving(directory: Path, text: str) -> Iterator[subprocess.Popen[bytes]]:
     """A gateway, and what its sessions lead to."""
     file = directory / "gw.toml"
     file.write_text(text)
-    command = [str(run.TWISTD), "-n", "--pidfile=", "socksgw", "--quiet"]
+    command = [str(peers.TWISTD), "-n", "--pidfile=", "socksgw", "--quiet"]
     with (directory / "log").open("wb") as log:
-        target = subprocess.Popen([run.LOAD, "target", str(TARGET)])
+        target = subprocess.Popen([peers.LOAD, "target", str(TARGET)])
         gateway = subprocess.Popen(
             [*command, "--config", str(file)], cwd=directory, stdout=log, stderr=log
         )
     try:
-        if not run.listening(PORT, 120):
+        if not peers.listening(PORT, 120):
             sys.exit((directory / "log").read_text()[-500:])
         yield gateway
     finally:
@@ -165,7 +165,7 @@ def serving(directory: Path, text: str) -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def held(sessions: int) -> Iterator[None]:
     """Sessions that are open."""
-    command = [str(run.LOAD), "idle", str(PORT), str(TARGET), str(sessions), "noauth"]
+    command = [str(peers.LOAD), "idle", str(PORT), str(TARGET), str(sessions), "noauth"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holding:
@@ -218,7 +218,7 @@ def measure(
 
 def users(number: int, directory: Path, others: Sequence[str] = ()) -> Change:
     """Return what writes a file of users: one more each time."""
-    known = run.stormUsers().partition(":")[2].partition("\n")[0]
+    known = peers.stormUsers().partition(":")[2].partition("\n")[0]
     names = (*(f"user{each}" for each in range(number)), *others)
     lines = (f"{name}:{known}\n" for name in names)
     new = directory / "users.new"
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["rules", "users", "list"])
     parser.add_argument("--users", type=int, default=100_000)
     options = parsed(parser, rounds=2, rules=1000, sessions=300, users=10_000)
-    run.prepare(["socksgw"])
+    peers.prepare(["socksgw"])
     print(described())
     for name, what in (("rules", rules), ("users", passwords), ("list", blocked)):
         if options.only in (None, name):

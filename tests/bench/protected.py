@@ -27,7 +27,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench.machine import described, parsed
-from tests.bench.run import TWISTD, cpu, listening
+from tests.bench.peers import TWISTD, listening
+from tests.bench.usage import cpu
 from tests.live.kerberos import Client, Realm, initiator, within
 
 CONFIGURATION = """

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from socksgw.audit.tail import TURNS, Tail
 from socksgw.config.schema import AuditConfig
-from tests.bench import run
+from tests.bench import peers
 from tests.bench.machine import described, parsed
 from tests.tools.journals import decision, ending
 
@@ -140,7 +140,7 @@ def ran(command: Command, directory: Path) -> tuple[float, float]:
     """Return the seconds that a command took, and those of CPU."""
     before, began = os.times(), time.monotonic()
     done = subprocess.run(
-        [run.SOCKSGW, *command.arguments],
+        [peers.SOCKSGW, *command.arguments],
         cwd=directory,
         capture_output=True,
         text=True,

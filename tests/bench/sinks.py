@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from socksgw.audit.sinks.entries import Lines
 from socksgw.audit.sinks.reader import JournalReader
 from socksgw.warehouse.writing import Writer
-from tests.bench import run
+from tests.bench import peers, usage
 from tests.bench.machine import described, parsed
 from tests.live.posted import PostedServer
 from tests.live.postgres import Postgres
@@ -122,9 +122,9 @@ def started(name: str, places: Mapping[str, object]) -> None:
     more = f'[audit]\nsinks = ["{sink}"]\n' if sink else ""
 
     def start(port: int, directory: Path) -> list[str]:
-        return run.startSocksgw(port, directory, more)
+        return peers.startSocksgw(port, directory, more)
 
-    run.PEERS = {**run.PEERS, name: start}
+    peers.PEERS = {**peers.PEERS, name: start}
 
 
 def settled(pid: int, name: str) -> float:
@@ -137,18 +137,18 @@ def settled(pid: int, name: str) -> float:
         head = int((state / "audit" / "head").read_bytes().partition(b":")[0])
         kept = [each.read_text() for each in (state / "sinks").glob("*.position")]
         if name == "none" or any(str(head) in re.findall(r"\d+", k) for k in kept):
-            return run.cpu(pid)
+            return usage.cpu(pid)
     raise RuntimeError(f"{name} does not come to the last line")
 
 
 def measure(name: str, port: int, target: int, seconds: int) -> tuple[float, int]:
     """Return microseconds of CPU for a session, and how many there were."""
-    with run.running(name, port) as pid:
+    with peers.running(name, port) as pid:
         # What sinks import does not count.
-        run.load("rate", port, target, 1, 1, "noauth")
+        peers.load("rate", port, target, 1, 1, "noauth")
         before = settled(pid, name)
         began = time.monotonic()
-        done = run.load("rate", port, target, 32, seconds, "noauth")["done"]
+        done = peers.load("rate", port, target, 32, seconds, "noauth")["done"]
         used = settled(pid, name) - before
         if not done:
             raise RuntimeError(f"{name}: no sessions in {time.monotonic() - began} s")
@@ -185,12 +185,12 @@ def main() -> None:
     options = parsed(parser, rounds=1, seconds=1)
     print(described())
     names = options.only.split(",")
-    run.prepare(["socksgw"])
+    peers.prepare(["socksgw"])
     found: dict[str, list[float]] = {name: [] for name in names}
     target = 980
-    serving = subprocess.Popen([run.LOAD, "target", str(target)])
+    serving = subprocess.Popen([peers.LOAD, "target", str(target)])
     try:
-        run.listening(target)
+        peers.listening(target)
         with receivers(names) as places:
             for i in range(options.rounds):
                 for name in names:

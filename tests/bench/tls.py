@@ -25,16 +25,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench.machine import described, parsed
-from tests.bench.run import (
+from tests.bench.peers import (
     CONFIGURATION,
     LOAD,
     TWISTD,
-    cpu,
     listening,
     prepare,
     startDante,
     startMicrosocks,
 )
+from tests.bench.usage import cpu
 
 #: From a port, the next one, and a directory to commands.
 Make = Callable[[int, Path], list[list[str]]]

@@ -26,7 +26,8 @@ from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench import run
+from tests.bench import peers, usage
+from tests.bench.aims import verdict
 from tests.bench.machine import described, parsed
 
 FIRST, TARGET = 990, 980
@@ -127,16 +128,16 @@ def serving(directory: Path, pid: int, count: int) -> list[int]:
 def gateway(directory: Path, port: int, count: int) -> Iterator[Served]:
     """A gateway of so many workers, each of which is in a group of its own."""
     directory.mkdir()
-    command = run.startSocksgw(port, directory, f"[gateway]\nworkers = {count}\n")
+    command = peers.startSocksgw(port, directory, f"[gateway]\nworkers = {count}\n")
     with ExitStack() as stack, (directory / "log").open("wb") as log:
         groups: list[Group] = []
         process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
         stack.callback(lambda: [each.close() for each in groups])
         stack.callback(process.wait, 30)
         stack.callback(process.terminate)
-        if not run.listening(port, 60):
+        if not peers.listening(port, 60):
             sys.exit((directory / "log").read_text()[-500:])
-        run.answering(port)
+        peers.answering(port)
         # The process that waits begins, too, and no slice is to pay for it.
         time.sleep(4)
         for pid in serving(directory, process.pid, count):
@@ -182,11 +183,11 @@ class Slice(NamedTuple):
 
 def sliced(kind: Kind, each: Served) -> Slice:
     """Measure one gateway once."""
-    before, (periods, full) = run.cpu(each.pid), each.held()
+    before, (periods, full) = usage.cpu(each.pid), each.held()
     what, *rest = kind.arguments
-    done = run.load(what, each.port, TARGET, *rest)
+    done = peers.load(what, each.port, TARGET, *rest)
     assert not done["failed"], done
-    used = run.cpu(each.pid) - before
+    used = usage.cpu(each.pid) - before
     after, held = each.held()
     part = (held - full) / max(1, after - periods)
     return Slice(done[kind.figure], used / kind.did(done), part)
@@ -204,7 +205,7 @@ def told(name: str, kind: Kind, found: Sequence[Sequence[Slice]], workers: int) 
     )
     return (
         f"{name}: {rate:.4g} {kind.unit} by one process, {more[0]:.4g} by {workers} "
-        f"workers: {ratio:.2f} x (aim {AIM}): {'ok' if ratio >= AIM else 'NOT REACHED'}"
+        f"workers: {ratio:.2f} x (aim {AIM}): {verdict(ratio >= AIM)}"
         f"\n    CPU {cost:.3g} and {more[1]:.3g} {kind.per}: {more[1] / cost:.2f} x; all "
         f"of the share was used for {full:.0%} and {more[2]:.0%} of the time"
     )
@@ -229,10 +230,10 @@ def measure(options: argparse.Namespace) -> None:
         )
     *cores, last = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
-        target = subprocess.Popen([run.LOAD, "target", str(TARGET)])
+        target = subprocess.Popen([peers.LOAD, "target", str(TARGET)])
         stack.callback(target.wait)
         stack.callback(target.kill)
-        run.listening(TARGET)
+        peers.listening(TARGET)
         served = [
             stack.enter_context(gateway(Path(directory) / str(i), FIRST + i, count))
             for i, count in enumerate((1, options.workers))
@@ -263,7 +264,7 @@ def main() -> None:
     parser.add_argument("--once", type=int, default=128, help="sessions at once")
     parser.add_argument("--streams", type=int, default=64)
     options = parsed(parser, rounds=2, seconds=1)
-    run.prepare([])
+    peers.prepare([])
     if os.environ.get("SOCKSGW_BENCH_NETWORK") is None:
         # In a network of its own: ports in TIME_WAIT are nobody else's.
         network = (
