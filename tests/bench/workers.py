@@ -6,7 +6,11 @@ machine's few cores, and so two workers could never show twice of one. Here each
 process that serves may use a fifth of a core (a control group of its own; a tenth
 where octets are counted, of which the load moves fewer), and
 the rest is for all others: as if each had a core, which is slow. So many more sessions
-a second and octets a second come through two of them. As root.
+a second and octets a second come through two of them.
+
+And what it costs that limits hold for all workers together: CPU of a session under a
+limit, which two workers share or one process has, beside the same without limits. Each
+process may use a whole core then. As root.
 """
 
 from __future__ import annotations
@@ -39,6 +43,16 @@ QUOTA: Final = 5_000
 #: Octets of a stream that is cut off.
 ENDLESS: Final = 1 << 40
 GROUPS: Final = Path("/sys/fs/cgroup")
+#: Never reached, and counted for each session: those of a source, and those of all.
+LIMITS: Final = """
+[[limit]]
+per = "source"
+sessions = 20000
+[[limit]]
+per = "all"
+sessions = 50000
+new_sessions = 1000000
+"""
 
 
 class Group:
@@ -125,10 +139,15 @@ def serving(directory: Path, pid: int, count: int) -> list[int]:
 
 
 @contextmanager
-def gateway(directory: Path, port: int, count: int) -> Iterator[Served]:
-    """A gateway of so many workers, each of which is in a group of its own."""
+def gateway(directory: Path, port: int, count: int, more: str = "") -> Iterator[Served]:
+    """
+    A gateway of so many workers, each of which is in a group of its own.
+
+    @param more: tables of its configuration.
+    """
     directory.mkdir()
-    command = peers.startSocksgw(port, directory, f"[gateway]\nworkers = {count}\n")
+    text = f"[gateway]\nworkers = {count}\n{more}"
+    command = peers.startSocksgw(port, directory, text)
     with ExitStack() as stack, (directory / "log").open("wb") as log:
         groups: list[Group] = []
         process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
@@ -211,19 +230,48 @@ def told(name: str, kind: Kind, found: Sequence[Sequence[Slice]], workers: int) 
     )
 
 
+def inTurns(kind: Kind, served: Sequence[Served], rounds: int) -> list[list[Slice]]:
+    """Measure several gateways in turns, and return what each did."""
+    *cores, last = sorted(os.sched_getaffinity(0))
+    for group in (group for each in served for group in each.groups):
+        group.limit(kind.share, {last} if kind.apart else {*cores, last})
+    found: list[list[Slice]] = [[] for _ in served]
+    for _ in range(rounds):
+        for each, slices in zip(served, found, strict=True):
+            slices.append(sliced(kind, each))
+    return found
+
+
+def counted(found: Sequence[Sequence[Slice]], workers: int) -> Iterator[str]:
+    """
+    Yield what limits cost.
+
+    @param found: of one process, and of several workers; then of both with limits.
+    """
+    costs = [[each.cost for each in slices] for slices in found]
+    for name, without, limited in zip(
+        ("one process", f"{workers} workers"), costs[:2], costs[2:], strict=True
+    ):
+        ratio = statistics.median(b / a for a, b in zip(without, limited, strict=True))
+        more = statistics.median(b - a for a, b in zip(without, limited, strict=True))
+        yield (
+            f"limits, {name}: {statistics.median(without):.1f} us a session without, "
+            f"{statistics.median(limited):.1f} with: {ratio:.2f} x, {more:+.1f} us"
+        )
+
+
 def measure(options: argparse.Namespace) -> None:
-    """Print how much more comes through."""
+    """Print how much more comes through, and what limits cost."""
     flow = (options.streams, ENDLESS, "noauth", options.seconds)
 
     def octets(done: dict[str, Any]) -> float:
         return float(done["bytes"]) / 2**30
 
-    kinds = {
-        "sessions": Kind(
-            ("rate", options.once, options.seconds, "noauth"),
-            options.share, False, "per_s", "a second", "us", lambda done: done["done"] / 1e6,
-        ),
-    }  # fmt: skip
+    sessions = Kind(
+        ("rate", options.once, options.seconds, "noauth"),
+        options.share, False, "per_s", "a second", "us", lambda done: done["done"] / 1e6,
+    )  # fmt: skip
+    kinds = {"sessions": sessions}
     for way in ("down", "up"):
         kinds[way] = Kind(
             (way, *flow), options.share / 2, True, "gbit_s", "Gbit/s", "s a GiB", octets
@@ -234,20 +282,22 @@ def measure(options: argparse.Namespace) -> None:
         stack.callback(target.wait)
         stack.callback(target.kill)
         peers.listening(TARGET)
-        served = [
-            stack.enter_context(gateway(Path(directory) / str(i), FIRST + i, count))
-            for i, count in enumerate((1, options.workers))
-        ]
+
+        def serve(number: int, count: int, more: str = "") -> Served:
+            place = Path(directory) / str(number)
+            return stack.enter_context(gateway(place, FIRST + number, count, more))
+
+        served = [serve(0, 1), serve(1, options.workers)]
         for name, kind in kinds.items():
-            found: list[list[Slice]] = [[] for _ in served]
             for pid in (os.getpid(), target.pid):
                 os.sched_setaffinity(pid, cores if kind.apart else {*cores, last})
-            for group in (group for each in served for group in each.groups):
-                group.limit(kind.share, {last} if kind.apart else {*cores, last})
-            for _ in range(options.rounds):
-                for each, slices in zip(served, found, strict=True):
-                    slices.append(sliced(kind, each))
+            found = inTurns(kind, served, options.rounds)
             print(told(name, kind, found, options.workers), flush=True)
+        for pid in (os.getpid(), target.pid):
+            os.sched_setaffinity(pid, {*cores, last})
+        served += [serve(2, 1, LIMITS), serve(3, options.workers, LIMITS)]
+        found = inTurns(sessions._replace(share=1.0), served, options.rounds)
+        print("\n".join(counted(found, options.workers)), flush=True)
 
 
 def main() -> None:
