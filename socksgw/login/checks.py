@@ -9,8 +9,8 @@ guess that its client does not wait for would be free.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Coroutine
+from itertools import count
 from typing import Any, Final, final
 
 from twisted.cred.error import LoginFailed
@@ -56,18 +56,21 @@ class _Check:
     @ivar credentials: what is checked.
     @ivar released: whether the client that brought the credentials has an answer,
         or is gone.
+    @ivar number: how many checks there were before it.
     @ivar begun: L{False} where it was cancelled before its turn came.
     @ivar source: of the last client that has gone, while none waits.
     @ivar timer: ends the check meanwhile.
     """
 
     __slots__ = (
-        "begun", "credentials", "key", "released", "running", "source", "timer", "waiting",
+        "begun", "credentials", "key", "number", "released", "running", "source", "timer",
+        "waiting",
     )  # fmt: skip
 
     running: Deferred[Any]
 
-    def __init__(self, key: object, credentials: Any) -> None:
+    def __init__(self, number: int, key: object, credentials: Any) -> None:
+        self.number = number
         self.key = key
         self.credentials = credentials
         self.waiting: list[Deferred[SocksUser]] = []
@@ -103,7 +106,8 @@ class Checks:
         self._shared: dict[object, _Check] = {}
         # By the credentials that they use.
         self._using: dict[int, _Check] = {}
-        self._deserted: Counter[bytes] = Counter()
+        self._deserted: dict[bytes, list[_Check]] = {}
+        self._numbers = count()
 
     def __len__(self) -> int:
         return len(self._using)
@@ -119,7 +123,7 @@ class Checks:
         """
         check = None if key is None else self._shared.get(key)
         if check is None:
-            check = _Check(key, credentials)
+            check = _Check(next(self._numbers), key, credentials)
             self._using[id(credentials)] = check
             if key is not None:
                 self._shared[key] = check
@@ -201,31 +205,41 @@ class Checks:
         @param source: of the last of them.
         """
         throttle = self._throttle
-        if (
-            throttle is None
-            or not throttle.counts
-            or self._deserted[source.sourceKey] >= _DESERTED
-        ):
-            self._unshare(check)
-            # What is refused needs them for another moment.
-            released, check.released = check.released, False
-            check.running.cancel()
-            if check.begun:
-                self._refuse(check.key, check.credentials, source, None)
-            if released:
-                forget(check.credentials)
+        if throttle is None or not throttle.counts:
+            self._drop(check, source)
             return
+        alone = self._deserted.setdefault(source.sourceKey, [])
+        alone.append(check)
         check.source = source
-        self._deserted[source.sourceKey] += 1
         check.timer = throttle.callLater(_SECONDS, self._giveUp, check)
+        if len(alone) > _DESERTED:
+            # Those of a source have their turns in the order in which they came. What
+            # has not begun can be given up without being counted as a failure.
+            last = max(alone, key=lambda each: each.number)
+            assert last.source is not None
+            source = last.source
+            self._resume(last)
+            self._drop(last, source)
+
+    def _drop(self, check: _Check, source: Address) -> None:
+        """Give up a check at once; it counts if it has begun."""
+        self._unshare(check)
+        # What is refused needs them for another moment.
+        released, check.released = check.released, False
+        check.running.cancel()
+        if check.begun:
+            self._refuse(check.key, check.credentials, source, None)
+        if released:
+            forget(check.credentials)
 
     def _resume(self, check: _Check) -> None:
         """Count a check as deserted no longer: a client waits for it, or it is over."""
         if check.source is None:
             return
         source = check.source.sourceKey
-        self._deserted[source] -= 1
-        if not self._deserted[source]:
+        alone = self._deserted[source]
+        alone.remove(check)
+        if not alone:
             del self._deserted[source]
         check.source = None
         timer, check.timer = check.timer, None

@@ -31,7 +31,6 @@ from socksgw.negotiate.attempt import Attempt
 from socksgw.session.case import Case
 from socksgw.wire.codes import Method
 from socksgw.wire.reader import WireError
-from socksgw.wire.server import ServerConversation
 
 __all__ = ["refuse"]
 
@@ -60,7 +59,7 @@ async def refuse(case: Case, failure: SocksError, attempt: Attempt | None) -> No
     # Where its first message is broken, nothing else has said which it was.
     record.protocol = record.protocol or conversation.protocol
     if isinstance(failure, (ClientLost, HandshakeTimedOut)):
-        failure = _unheard(conversation, failure)
+        failure = _unheard(case, failure)
     loginFailed = isinstance(failure, AuthenticationFailed)
     denial = conversation.dialect.denial
     if loginFailed and denial is not None:
@@ -102,17 +101,23 @@ async def refuse(case: Case, failure: SocksError, attempt: Attempt | None) -> No
         client.refuse(failure.reply, failure.reason, str(failure), rule)
 
 
-def _unheard(conversation: ServerConversation, failure: SocksError) -> SocksError:
+def _unheard(case: Case, failure: SocksError) -> SocksError:
     """
-    Return why a client is refused whose request did not come, or was given up.
+    Return why a client is refused whose request or login took too long, or ended.
 
     @param failure: what ended it.
     """
+    conversation = case.client.conversation
     if conversation.unanswered:
         conversation.dismiss()
         return Unanswered("a login is wanted; the client was told, and made none")
     late = conversation.dialect.late
-    if late is None or isinstance(failure, ClientLost) or not conversation.dismiss():
+    if (
+        late is None
+        or isinstance(failure, ClientLost)
+        or case.record.command
+        or not conversation.dismiss()
+    ):
         return failure
     return HandshakeTimedOut(str(failure), late)
 

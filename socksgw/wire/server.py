@@ -286,13 +286,16 @@ class ServerConversation(Conversation):
 
     def dismiss(self) -> bool:
         """
-        Read no more of a first message that is not whole.
+        Read no more of a client whose first message, or its login, takes too long.
 
         @return: whether the client waits for a reply: it does where it has begun
             one.
         """
         if self.unanswered:
             self.state = _REPLIED
+        if self.state is _REQUESTED:
+            self._refusals = _REFUSALS
+            return True
         if self.state is not _START:
             return False
         self._fail()

@@ -5,6 +5,7 @@ Checks under way: one for equal credentials, and none of a store that was replac
 from __future__ import annotations
 
 import gc
+import itertools
 from typing import Any
 
 import pytest
@@ -17,10 +18,13 @@ from twisted.cred.credentials import (
 )
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from socksgw.config.schema import Throttle
 from socksgw.errors import AuthenticationFailed
 from socksgw.login.checks import Checks
+from socksgw.login.throttle import LoginThrottle
 from socksgw.system.threads import NeverBegun
 from tests.login.logins import (
     CANARY,
@@ -307,3 +311,37 @@ def test_givenUpByAll(why: type[CancelledError], counts: bool, released: bool) -
     assert refused == ([(b"sesame", None)] if counts else [])
     assert not credentials.password
     assert len(checks) == 0
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_theOldestGoOn(backwards: bool) -> None:
+    """
+    Of more deserted checks than may go on, those that came last are given up, in
+    whatever order the clients go: their turn has not come, and nothing is counted.
+    """
+    clock = Clock()
+    throttle = LoginThrottle(clock.seconds, clock.callLater)
+    throttle.configure(Throttle())
+    refused: list[Any] = []
+    begun, numbers = 2, itertools.count()
+    answers: list[Deferred[Any]] = []
+
+    async def ask(*_: Any) -> Any:
+        why = CancelledError if next(numbers) < begun else NeverBegun
+        answers.append(Deferred(lambda waiting: waiting.errback(why())))
+        return await answers[-1]
+
+    checks = Checks(ask, lambda *what: refused.append(what), throttle)
+    waiting = []
+    for number in range(40):
+        credentials = Secretive(b"u%d" % number, b"sesame")
+        waiting.append(checks.of(number, credentials, "userpass", HERE))
+        waiting[-1].addErrback(lambda _: None)
+    for each in reversed(waiting) if backwards else waiting:
+        each.cancel()
+    assert not refused
+    assert [n for n, each in enumerate(answers) if not each.called] == [*range(16)]
+    for each in answers[:16]:
+        each.callback(None)
+    assert len(checks) == 0
+    assert not clock.getDelayedCalls()

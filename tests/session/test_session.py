@@ -48,6 +48,7 @@ from socksgw.system.fairly import ASKING
 from socksgw.wire import socks4, socks5, userpass
 from socksgw.wire.address import Address
 from tests.fakes.gateway import (
+    BASIC,
     BEFORE,
     BOUND,
     CANARY,
@@ -1283,6 +1284,20 @@ def test_lateInHttp(gateway: Gateway) -> None:
     assert gateway.connect().value() == b""
     gateway.reactor.advance(10.1)
     assert len(gateway.lines("refused")) == 1
+
+
+def test_loginTooLateInHttp(gateway: Gateway) -> None:
+    """Whose login is not settled in time is told that, and has failed at nothing."""
+    gateway.checker.held = Deferred()
+    transport = gateway.connect(CONNECTING + BASIC + b"\r\n")
+    gateway.reactor.advance(10.1)
+    assert transport.value().startswith(b"HTTP/1.1 408 ")
+    assert b"\r\nConnection: close\r\n" in transport.value()
+    gateway.reactor.advance(2.1)
+    assert transport.ending == "closed"
+    (line,) = gateway.lines()
+    assert (line["event"], line["reason"]) == ("refused", "handshake-timeout")
+    well(gateway)
 
 
 @pytest.mark.parametrize("goes", [True, False])
