@@ -96,7 +96,9 @@ def test_everybodyIsLetIn(gateway: Callable[..., Running], tmp_path: Path) -> No
         users.touch(0o600)
         users.write_text(_users())
         started = gateway(
-            CONFIGURATION.format(checker=f"passwd:{users}", throttle="", handshake="60s")
+            CONFIGURATION.format(
+                checker=f"passwd:{users}", throttle="", handshake="60s"
+            )
         )
         selector = stack.enter_context(selectors.DefaultSelector())
         clients = []

@@ -341,7 +341,7 @@ def test_theOldestGoOn(backwards: bool) -> None:
         each.cancel()
     assert not refused
     assert [n for n, each in enumerate(answers) if not each.called] == [*range(16)]
-    for each in answers[:16]:
-        each.callback(None)
+    for answer in answers[:16]:
+        answer.callback(None)
     assert len(checks) == 0
     assert not clock.getDelayedCalls()
