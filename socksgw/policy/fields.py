@@ -337,21 +337,45 @@ class Listener:
 class Tag:
     """C{tag}."""
 
-    __slots__ = ("_table",)
+    __slots__ = ("_beginnings", "_names")
 
     def __init__(self) -> None:
-        self._table = Table()
+        self._names = Table()
+        # By length.
+        self._beginnings: dict[int, Table] = {}
 
     def keys(self, rule: Rule) -> Keys | None:
-        """Return none for a rule that is for every client, or has patterns."""
-        few = None if rule.tags is None else rule.tags.few
-        return None if few is None else [(self._table, few)]
+        """Return none for a rule that is for every client."""
+        tags = rule.tags
+        if tags is None:
+            return None
+        found: Keys = [(self._names, tags.names)] if tags.names else []
+        for length, beginnings in tags.beginnings.items():
+            if length not in self._beginnings:
+                self._beginnings[length] = Table()
+            found.append((self._beginnings[length], beginnings))
+        return found
 
     def find(self, question: Question, address: Address, found: list[int]) -> None:
         """Find by the tag behind the user's name."""
-        self._table.find(question.asker.tag, found)
+        tag = question.asker.tag
+        assert tag is not None, "the index leaves out what is not known"
+        self._names.find(tag, found)
+        self._begun(tag, found)
+
+    def _begun(self, tag: str, found: list[int]) -> None:
+        for length, table in self._beginnings.items():
+            table.find(tag[:length], found)
 
     def around(self, rule: Rule, found: list[int]) -> None:
-        """Find by one of them."""
-        if rule.tags is not None and rule.tags.names:
-            self._table.find(next(iter(rule.tags.names)), found)
+        """Find by one of the tags that are meant."""
+        tags = rule.tags
+        if tags is None:
+            return
+        if tags.names:
+            tag = next(iter(tags.names))
+            self._names.find(tag, found)
+            self._begun(tag, found)
+        elif tags.beginnings:
+            # A rule for all that begin so has a beginning that is as short.
+            self._begun(next(iter(next(iter(tags.beginnings.values())))), found)

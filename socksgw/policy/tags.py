@@ -18,23 +18,22 @@ class Tags:
     A pattern C{job-*} matches what begins so and goes on; C{*} matches every tag.
 
     @ivar names: the tags.
+    @ivar beginnings: those of the patterns, by length.
     """
 
-    __slots__ = ("_beginnings", "names")
+    __slots__ = ("_beginnings", "beginnings", "names")
 
     def __init__(self, words: Iterable[str]) -> None:
         found = frozenset(words)
         patterns = {word for word in found if word.endswith("*")}
         self.names = found - patterns
         self._beginnings = tuple(sorted(each.removesuffix("*") for each in patterns))
+        self.beginnings: dict[int, set[str]] = {}
+        for each in self._beginnings:
+            self.beginnings.setdefault(len(each), set()).add(each)
 
     def __bool__(self) -> bool:
         return bool(self.names or self._beginnings)
-
-    @property
-    def few(self) -> frozenset[str] | None:
-        """The tags, where there are no patterns; else L{None}."""
-        return None if self._beginnings else self.names
 
     def covers(self, tag: str) -> bool:
         """

@@ -207,11 +207,13 @@ def hours(count: int) -> str:
     )
 
 
+TAGGED = '[auth]\ntag_separator = "+"\n'
 #: What alone tells rules apart: the condition of a rule, which never holds, and the
 #: tables that so many of them need.
 APART: dict[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
     "schedule": (lambda i: f'during = ["s{i}"]', hours),
-    "tag": (lambda i: f'tag = ["job-{i}"]', lambda _: '[auth]\ntag_separator = "+"\n'),
+    "tag": (lambda i: f'tag = ["job-{i}"]', lambda _: TAGGED),
+    "tag-pattern": (lambda i: f'tag = ["job-{i}-*"]', lambda _: TAGGED),
     "user": (lambda i: f'who = ["user{i}"]', lambda _: ""),
 }
 

@@ -64,6 +64,8 @@ def concerned(rules: Ruleset, asked: Question, address: str) -> list[str]:
         (lambda i: f"ports = [{i + 1000}]", question(port=1007), PUBLIC),
         (lambda i: f'services = ["s{i}"]', question(port=1007), PUBLIC),
         (lambda i: f'tag = ["job-{i}"]', question(tag="job-7"), PUBLIC),
+        (lambda i: f'tag = ["job-{i}-*"]', question(tag="job-7-a"), PUBLIC),
+        (lambda i: f'tag = ["job-{i}", "run-{i}-*"]', question(tag="run-7-a"), PUBLIC),
         # Two fields that find many each, and few together.
         (
             lambda i: f'who = ["u{i % 25}"]\nports = [{1000 + i // 25}]',
@@ -161,6 +163,16 @@ def test_emptyNetworksAndServicesAreLegalAmongManyRules() -> None:
         lambda i: f'who = ["u{i}"]\nservices = ["none"]'
     )
     assert errors(text) == []
+
+
+@pytest.mark.parametrize("tag", ["job-7-a", "job-7-*", "job-7-a*"])
+def test_tagsOfAnUnreachableRuleAreFoundAmongMany(tag: str) -> None:
+    """A rule for what begins so shadows one for a tag, and one for a longer pattern."""
+    text = TABLES + many(lambda i: f'tag = ["job-{i}-*"]')
+    last = f'[[rule]]\nid = "last"\ndeny = "any"\ntag = ["{tag}"]\n'
+    ((path, said),) = errors(text + last)
+    assert path == f"rule[{MANY}]"
+    assert 'rule "r7"' in said
 
 
 @pytest.mark.parametrize("before", [0, 7, MANY - 1])
