@@ -106,21 +106,28 @@ class Transfer:
             raise ChannelError("the gateway is stopping")
         if what == "sockets":
             if message.get("version") != VERSION:
-                raise ChannelError(
-                    f"it speaks version {message.get('version')} of the handover, and "
-                    f"this gateway version {VERSION}: stop it, and start the new one"
+                raise self._refused(
+                    f"the new process speaks version {message.get('version')} of the "
+                    f"handover, and the one that serves version {VERSION}: stop the "
+                    "gateway, and start the new version"
                 )
             if message.get("workers") != gateway.role.count:
-                raise ChannelError(
-                    f"it has {gateway.role.count} processes that serve clients, and is "
-                    f"to have {message.get('workers')}: another number of [gateway] "
-                    "workers takes effect when it is stopped and started"
+                raise self._refused(
+                    f"{gateway.role.count} processes serve clients, and in the new "
+                    f"configuration {message.get('workers')} are to: another number of "
+                    "[gateway] workers takes effect when the gateway is stopped and "
+                    "started"
                 )
             self.pid = int(message["pid"])
             return self._sockets()
         if what == "state" and not self._resting and self.pid:
             return self._state()
         raise ChannelError("that is not to be asked now")
+
+    def _refused(self, why: str) -> ChannelError:
+        """Note why it cannot take over: another version may not tell that itself."""
+        self.why = [why]
+        return ChannelError(why)
 
     def _sockets(self) -> Message:
         handles = self._gateway.relief.handles()

@@ -277,6 +277,8 @@ class Worker:
             if self._coming is not None:
                 self._meanwhile.append(partial(self._told, message, descriptors))
         elif what == "accept":
+            if self._before is not None:
+                self._before.serving()
             gateway.relief.goOn()
         elif what == "listen":
             self._listen(gateway, message, descriptors)
@@ -352,7 +354,7 @@ class Worker:
 
         @return: as of L{_begin}, and since when nobody is accepted.
         """
-        gateway, before, self._before = self._coming, self._before, None
+        gateway, before = self._coming, self._before
         if gateway is None:
             raise ChannelError("the worker has not been prepared")
         since = time.monotonic()

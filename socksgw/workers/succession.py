@@ -59,9 +59,14 @@ class Before:
         @param connection: leads to it.
         """
         self._gateway = gateway
+        self._serving = False
         self._channel = Channel(
             connection, watch, self._told, self._closed, self._asked
         )
+
+    def serving(self) -> None:
+        """Take note that this one serves from now on, as all who came with it."""
+        self._serving = True
 
     def take(self) -> None:
         """
@@ -116,7 +121,15 @@ class Before:
     # As the predecessor of a gateway: its own supervisor tells it.
 
     def stop(self, seconds: float) -> None:
-        """As L{socksgw.gateway.relief.Predecessor.stop}."""
+        """
+        As L{socksgw.gateway.relief.Predecessor.stop}.
+
+        If this one ends before it serves, the other one serves on: it learns that by the
+        end of the channel, and nothing of it is to be waited for.
+        """
+        if not self._serving and self._channel.isOpen:
+            self._channel.close()
+            self._closed("")
 
     def reload(self) -> None:
         """As L{socksgw.gateway.relief.Predecessor.reload}."""

@@ -7,14 +7,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +21,9 @@ from socksgw.audit.chain import FIRST
 from socksgw.handover.place import bind
 from socksgw.login.ring import Ring
 from socksgw.metrics.meters import Meters
-from socksgw.system.channel import Channel
-from tests.fakes.loops import WatchedLoop
 from tests.live import raw
+from tests.live.pairs import OCTETS, Pair
+from tests.live.played import Stub
 from tests.live.restarts import Crowd, Restarted, restarted
 from tests.live.running import (
     ALL,
@@ -41,8 +38,6 @@ from tests.live.running import (
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
-#: Of each direction of a session: more than sockets and the gateway hold.
-OCTETS = 8_000_000
 #: A restart may take longer than a client has for its handshake.
 PATIENT = '[timeouts]\nhandshake = "60s"\n'
 
@@ -122,63 +117,6 @@ def test_whatHasNotBegun(gateway: Restarted, server: Destination) -> None:
     until(lambda: len(gateway.journal("end")) == 3)
     ended = {each["session"]: each["sent"] for each in gateway.journal("end")}
     assert ended[number] == 10
-
-
-class Pair:
-    """
-    Both ends of a session, each of which sends what the other one knows.
-
-    @ivar got: what came at the client, and at the destination.
-    """
-
-    def __init__(self, gateway: Restarted, number: int) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        client, version = raw.dial(gateway.port), 5 + number % 2
-        self.client = raw.through(client, "127.0.0.1", self.port, version)
-        self.destination, _ = self._listening.accept()
-        self.sent = [random.Random(number + way).randbytes(OCTETS) for way in (0, 500)]
-        self.got = [b"", b""]
-        self._threads: list[threading.Thread] = []
-
-    def send(self) -> None:
-        """Send all of both directions, and end each behind it."""
-        ends = self.client, self.destination
-        for end, octets in zip(ends, self.sent, strict=True):
-            self._begin(partial(_sendAll, end, octets))
-
-    def read(self) -> None:
-        """Read both directions to their end."""
-        self._begin(partial(self._readAll, self.client, 0))
-        self._begin(partial(self._readAll, self.destination, 1))
-
-    def _readAll(self, end: socket.socket, which: int) -> None:
-        parts = []
-        while came := end.recv(1 << 16):
-            parts.append(came)
-        self.got[which] = b"".join(parts)
-
-    def _begin(self, run: Callable[[], None]) -> None:
-        self._threads.append(threading.Thread(target=run, daemon=True))
-        self._threads[-1].start()
-
-    def over(self) -> None:
-        """Wait until all has come, and see that it is what was sent."""
-        for each in self._threads:
-            each.join(30)
-            assert not each.is_alive()
-        assert self.got == [self.sent[1], self.sent[0]]
-        self.close()
-
-    def close(self) -> None:
-        for end in (self.client, self.destination, self._listening):
-            end.close()
-
-
-def _sendAll(end: socket.socket, octets: bytes) -> None:
-    end.settimeout(30)
-    end.sendall(octets)
-    end.shutdown(socket.SHUT_WR)
 
 
 def test_liveSessions(gateway: Restarted) -> None:
@@ -477,46 +415,6 @@ def test_strangers(gateway: Restarted) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     (gateway.directory / "var").chmod(0o700)
-
-
-class Stub(WatchedLoop):
-    """
-    The other process, as the test plays it: it goes as far as the test wants.
-
-    @ivar said: what was told or asked, in order.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__()
-        self.said: list[str] = []
-        self.descriptors: list[int] = []
-        self.gone: list[str] = []
-        self.answer: Callable[[str], dict[str, Any]] = lambda what: {}
-        self.channel = Channel(
-            connection, self.watcher, self._told, self.gone.append, self._asked
-        )
-        self.channel.start()
-
-    def _told(self, message: dict[str, Any], fds: list[int]) -> None:
-        self.said.append(message["what"])
-        self.descriptors += fds
-
-    def _asked(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        self.said.append(message["what"])
-        return self.answer(message["what"])
-
-    def ask(self, **question: Any) -> None:
-        answers: list[Any] = []
-        self.channel.ask(question).addBoth(answers.append)
-        self.until(lambda: answers)
-        assert isinstance(answers[0], dict), answers
-
-    def end(self) -> None:
-        """End, as a process that is killed."""
-        self.channel.close()
-        for fd in self.descriptors:
-            os.close(fd)
-        self.closeLoop()
 
 
 def test_theNewOneDies(gateway: Restarted, server: Destination) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.live import raw
+from tests.live.pairs import OCTETS, Pair
 from tests.live.restarts import Crowd, Restarted, restarted
-from tests.live.running import OPEN
+from tests.live.running import VERSIONS
 from tests.live.servers import Destination, echo
 from tests.tools.waiting import until
 
-TWO = '[gateway]\nworkers = 2\n[timeouts]\nhandshake = "60s"\n' + OPEN
+TWO = '[gateway]\nworkers = 2\n[timeouts]\nhandshake = "60s"\n' + VERSIONS
 
 
 @pytest.fixture
@@ -74,6 +75,80 @@ def test_nobodyIsRefused(gateway: Restarted, server: Destination) -> None:
     assert sorted(ends.values())[-8:] == [23] * 8
     assert gateway.metered("socksgw_sessions_total") == len(numbers)
     assert gateway.metered("socksgw_session_ends_total") == len(numbers)
+
+
+class Pairs:
+    """Sessions of which each kind is at both workers."""
+
+    def __init__(self, gateway: Restarted) -> None:
+        self._gateway = gateway
+        self.all: list[Pair] = []
+
+    def make(self, octets: int = OCTETS, each: int = 1) -> list[Pair]:
+        """Make some: so many at each worker, at least."""
+        found: dict[int, list[Pair]] = {1: [], 2: []}
+        while any(len(some) < each for some in found.values()):
+            pair = Pair(self._gateway, len(self.all), octets)
+            self.all.append(pair)
+            line = raw.decision(self._gateway, pair.port)
+            found[line["worker"]].append(pair)
+        return found[1] + found[2]
+
+
+#: After how many octets urgent data comes: it has passed the gateway before a restart,
+#: is in it or before it, or has not been sent yet.
+URGENT = 100_000, 2_500_000, 5_000_000, 7_900_000
+
+
+def test_octetsThatMove(gateway: Restarted) -> None:
+    """
+    What moves, and what waits in pipes of the gateway and in sockets for readers that do
+    not read, also before and behind urgent data, is the same at the other end, of both
+    workers, through three restarts; so are directions when the other one has ended.
+    """
+    pairs = Pairs(gateway)
+    stalled, moving = pairs.make(each=2), pairs.make(each=2)
+    urgent = {at: pairs.make() for at in URGENT}
+    # One direction has ended: with nothing in it, and with octets that nobody has read.
+    silent, unread = pairs.make(1000), pairs.make(300_000)
+    for each in stalled:
+        each.send()
+    for at, some in urgent.items():
+        for each in some:
+            each.send(at)
+    for each in silent:
+        each.client.shutdown(socket.SHUT_WR)
+        assert each.destination.recv(1) == b""
+    for each in unread:
+        each.sendOne(0)
+    for each in moving:
+        each.send()
+        each.read()
+    pids = [gateway.pid]
+    for _ in range(3):
+        until(lambda: gateway.metered("socksgw_held_bytes") > 0)
+        pids.append(gateway.restart())
+        assert "; 0 end in the process before" in gateway.said, gateway.said
+    waiting = [*stalled, *unread, *(each for some in urgent.values() for each in some)]
+    for pid in pids[:-1]:
+        assert gateway.over(pid) == 0
+    for each in unread:
+        each.sendOne(1)
+    for each in waiting:
+        each.read()
+    for each in (*waiting, *moving):
+        each.over()
+    for each in silent:
+        each.destination.sendall(each.sent[1])
+        assert raw.exactly(each.client, 1000) == each.sent[1]
+        each.close()
+    until(lambda: len(gateway.journal("end")) == len(pairs.all))
+    ports = {each["session"]: each["port"] for each in gateway.journal("decision")}
+    assert len(ports) == len(pairs.all)
+    ends = {ports[e["session"]]: e for e in gateway.journal("end")}
+    for each in (*waiting, *moving):
+        end = ends[each.port]
+        assert [end["sent"], end["received"]] == [len(octets) for octets in each.sent]
 
 
 def test_limits(tmp_path: Path, server: Destination) -> None:

@@ -70,7 +70,8 @@ class Restarted(Running):
     def metered(self, name: str) -> float:
         """Return what a metric says, of all its labels together."""
         text = AdminClient(self.admin).ask("/metrics").octets.decode()
-        lines = [each for each in text.splitlines() if each.startswith(name + "{")]
+        names = f"{name}{{", f"{name} "
+        lines = [each for each in text.splitlines() if each.startswith(names)]
         return sum(float(each.rpartition(" ")[2]) for each in lines)
 
     def over(self, pid: int, seconds: float = 30.0) -> int:
