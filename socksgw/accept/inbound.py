@@ -8,19 +8,18 @@ session, and the session's octets back.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from socket import MSG_MORE
 from typing import Any, Final, final
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from socksgw.accept.ending import Ending
 from socksgw.accept.layers import enter
-from socksgw.accept.requests import SURPLUS, Phase, Requests
+from socksgw.accept.requests import SURPLUS, Phase
 from socksgw.accept.seams import Listening
 from socksgw.errors import (
     ClientLost,
-    HandshakeTimedOut,
     LimitReached,
     ProtocolViolated,
     SocksError,
@@ -40,14 +39,8 @@ from socksgw.wire.server import ServerConversation, State
 
 __all__ = ["Inbound"]
 
-#: Seconds that an orderly end may take whose last octets nobody reads.
-_CLOSING: Final = 300.0
-#: Seconds, and octets, that a refused client may go on sending.
-_LINGER: Final = 2.0
-_LINGER_OCTETS: Final = 1 << 20
-
 _DONE: Final = Failure(ConnectionDone())
-_OPEN, _FINISHING, _CLOSED_SOON, _GONE = Phase
+_OPEN, _, _, _GONE = Phase
 
 
 def _overfull() -> ProtocolViolated:
@@ -55,7 +48,7 @@ def _overfull() -> ProtocolViolated:
 
 
 @final
-class Inbound(Requests):
+class Inbound(Ending):
     """
     One client, what takes the octets of its connection.
 
@@ -78,13 +71,13 @@ class Inbound(Requests):
     """
 
     __slots__ = (
-        "_admitted", "_lingering", "_owned", "_patient", "_taker", "_waiting", "domain",
-        "gateways", "holding", "identity", "ipsec", "origin", "port", "program",
-        "protection", "signer", "source",
+        "_admitted", "_owned", "_taker", "_waiting", "domain", "gateways", "holding",
+        "identity", "ipsec", "origin", "port", "program", "protection", "signer",
+        "source",
     )  # fmt: skip
 
     def __init__(self, listener: Listening, source: Address, port: int) -> None:
-        Requests.__init__(self, listener)
+        Ending.__init__(self, listener)
         self.domain = listener.domain
         self.source = source
         self.port = port
@@ -101,11 +94,6 @@ class Inbound(Requests):
         self._admitted = True
         self._taker: Receiver | None = None
         self._waiting: Awaited[None] | None = None
-        # Octets that are still thrown away, once our side has ended.
-        self._lingering = _LINGER_OCTETS
-        # Whether a client that goes on sending then is given the time to read the
-        # answer.
-        self._patient = False
 
     # From the connection.
 
@@ -174,12 +162,7 @@ class Inbound(Requests):
         if self._taker is not None:
             self._taker.dataReceived(data)
         elif self._phase is not _OPEN:
-            self._lingering -= len(data)
-            if self._lingering <= 0:
-                if self._patient and self._phase is _FINISHING:
-                    self.connection.pauseProducing()
-                else:
-                    self.abort()
+            self._discard(len(data))
         elif (lane := self.lane) is not None and lane.listens:
             lane.heard(data)
             self._look()
@@ -459,85 +442,6 @@ class Inbound(Requests):
             or protection.naked
         )
 
-    def finish(self, patient: bool = False) -> None:
-        """
-        Close so that what was sent arrives.
-
-        Our side ends, what still comes is read for a moment, and then the
-        connection is closed. Closing it at once with input unread would send a
-        reset, which destroys a reply in flight.
-
-        @param patient: whether a client that sends much has the whole moment to look
-            for the answer: no more than a part is read of it.
-        """
-        self._serving = None
-        if self._phase is _GONE:
-            return
-        if self.ended:
-            self.close()
-            return
-        self._patient = patient
-        self._phase = _FINISHING
-        self._drop()
-        self._disarm()
-        connection = self.connection
-        if connection.halfCloses:
-            self._deadline = self.listener.setDeadline(_LINGER, self.close)
-            connection.loseWriteConnection()
-        else:
-            # Ends our side; it waits for the client to end its own.
-            self._deadline = self.listener.setDeadline(_LINGER, self.abort)
-            connection.loseConnection()
-        connection.resumeProducing()
-
-    def close(self, cut: bool = False) -> None:
-        """
-        Close, after what the connection still holds is sent.
-
-        @param cut: close so that the client does not take it for the orderly end,
-            where the connection can tell the two apart.
-        """
-        self._serving = None
-        if self._phase is _GONE:
-            return
-        connection = self.connection
-        self._phase = _CLOSED_SOON
-        if self._conversation is not None:
-            self._drop()
-        if not self.ended and connection.plain is None:
-            # TLS waits for the client's close_notify, which has to be read. What is
-            # read instead is bounded by _LINGER_OCTETS.
-            connection.resumeProducing()
-        if cut:
-            connection.cut()
-        else:
-            connection.loseConnection()
-        if self._phase is not _GONE:
-            self._disarm()
-            # A client that made no request has been sent little: an alert of
-            # TLS, say.
-            patience = _LINGER if self.halfOpen else _CLOSING
-            self._deadline = self.listener.setDeadline(patience, self.abort)
-
-    def abort(self) -> None:
-        """
-        Close with a reset.
-        """
-        self._serving = None
-        if self._phase is not _GONE:
-            self.connection.abortConnection()
-
-    def end(self, failure: SocksError) -> None:
-        """
-        End the client, whatever it is doing. A reply of its session still arrives.
-
-        @param failure: why, for the record.
-        """
-        self._fail(failure)
-        replying = self._phase is _FINISHING
-        if not replying or self.conversation.state is not State.REPLIED:
-            self.abort()
-
     def abandon(self) -> None:
         """Let go of the client's place: its connection could not be made."""
         if self._phase is not _GONE:
@@ -581,19 +485,3 @@ class Inbound(Requests):
         if self._paused and self._phase is not _GONE:
             self._paused = False
             self.connection.resumeProducing()
-
-    def _expired(self) -> None:
-        failure = HandshakeTimedOut("no request came in time")
-        if self._serving is None or self.conversation.dialect.late is None:
-            self.end(failure)
-            return
-        # Its session records it, tells the client, and closes.
-        self._deadline = self.listener.setDeadline(_LINGER, partial(self.end, failure))
-        self._fail(failure)
-
-    def _fail(self, failure: SocksError) -> None:
-        if self.failure is None:
-            self.failure = failure
-        serving, self._serving = self._serving, None
-        if serving is not None:
-            serving.cancel()

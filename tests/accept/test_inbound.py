@@ -11,13 +11,7 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred
 
-from socksgw.errors import (
-    CertificateRefused,
-    ClientLost,
-    Draining,
-    HandshakeTimedOut,
-    LimitReached,
-)
+from socksgw.errors import ClientLost, LimitReached
 from socksgw.wire.events import MethodsOffered, Requested
 from tests.accept.listeners import CONNECT4, World
 
@@ -133,16 +127,6 @@ def test_whatWaitsCountsInTheMemory(world: World) -> None:
     assert world.memory.held == client.conversation.held == 0
 
 
-@pytest.mark.parametrize("end", ["finish", "close"])
-def test_whatWaitsIsForgottenAtTheEnd(world: World, end: str) -> None:
-    """A client that lingers, or is slow to take our last octets, holds nothing."""
-    client, _ = world.connect()
-    client.dataReceived(CONNECT4 + bytes(1000))
-    getattr(client, end)()
-    assert world.memory.held == client.conversation.held == 0
-    world.lose(client)
-
-
 def test_littleWaitsWhileMuchIsHeld(world: World) -> None:
     """Half of the memory is the relays' own: a crowd cannot fill it all."""
     world.memory.take(200_000_000)
@@ -200,23 +184,6 @@ def test_oneThatGoesWhileNothingIsRead(world: World) -> None:
     world.atBase()
 
 
-@pytest.mark.parametrize("said", [b"", b"\x05", b"\x05\x02\x00", b"\x04\x01\x00"])
-def test_theHandshakeDeadlineIsAbsolute(world: World, said: bytes) -> None:
-    """From accept to request, however the octets trickle."""
-    client, transport = world.connect()
-    for octet in said:
-        world.advance(3)
-        client.dataReceived(bytes([octet]))
-    world.advance(9.75 - 3 * len(said))
-    assert not transport.disconnected if hasattr(transport, "disconnected") else True
-    assert client.failure is None
-    world.advance(0.5)
-    assert isinstance(client.failure, HandshakeTimedOut)
-    assert transport.disconnecting
-    world.lose(client)
-    world.atBase()
-
-
 def test_afterTheRequestThereIsNoDeadline(world: World) -> None:
     """And the client is no longer half-open."""
     client, _ = world.connect()
@@ -264,34 +231,6 @@ def test_aClientThatGoesAwayCancelsItsSession(world: World) -> None:
     world.atBase()
 
 
-def test_theFirstFailureIsTheOneThatCounts(world: World) -> None:
-    """Ended by the gateway, then lost: the reason is ours."""
-    client, transport = world.connect()
-    client.dataReceived(CONNECT4)
-    client.end(Draining("stopping"))
-    assert transport.disconnecting
-    world.lose(client)
-    assert isinstance(client.failure, Draining)
-    world.atBase()
-
-
-def test_finishingEndsOurSideAndReadsOnForAMoment(world: World) -> None:
-    """A reply in flight is not destroyed by a reset (input left unread)."""
-    client, transport = world.connect()
-    client.dataReceived(CONNECT4)
-    client.send(b"reply")
-    client.finish()
-    assert transport.value() == b"reply"
-    assert transport.halfClosed
-    assert not transport.disconnecting
-    client.dataReceived(b"x" * 1000)
-    assert len(world.served) == 1
-    client.readConnectionLost()
-    assert transport.disconnecting
-    world.lose(client)
-    world.atBase()
-
-
 def test_octetsThatOthersFollow(world: World) -> None:
     """They keep their order; what is no socket gets them at once."""
     client, transport = world.connect()
@@ -302,41 +241,6 @@ def test_octetsThatOthersFollow(world: World) -> None:
     assert transport.value() == b"first, second"
     world.lose(client)
     client.sendAhead(b"late")
-    world.atBase()
-
-
-@pytest.mark.parametrize("how", ["time", "octets"])
-def test_finishingIsBounded(world: World, how: str) -> None:
-    """A client that goes on sending is closed all the same."""
-    client, transport = world.connect()
-    client.dataReceived(CONNECT4)
-    client.finish()
-    sent = 0
-    while not transport.disconnecting:
-        if how == "time":
-            world.advance(0.5)
-            sent += 1
-            assert sent < 20
-        else:
-            client.dataReceived(b"x" * 65536)
-            sent += 1
-            assert sent < 100
-    world.lose(client)
-    world.atBase()
-
-
-def test_aRefusedClientIsLetGoOf(world: World) -> None:
-    """
-    One that TLS has refused, and that stays, holds its descriptor and its
-    place among the half-open for a moment, and not for minutes.
-    """
-    client, transport = world.connect()
-    client.refused(CertificateRefused("it is revoked"))
-    client.finish()
-    assert world.listener.admission.halfOpen == 1
-    world.advance(3)
-    assert transport.disconnected
-    world.lose(client)
     world.atBase()
 
 
