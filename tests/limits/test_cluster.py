@@ -264,9 +264,10 @@ def test_octets(redis: LiveRedis, seed: int) -> None:
             lost = counters.left(OCTETS, DAY)
             member.begin()
     assert quota - lost - 3 <= moved <= quota
-    # Everybody hears that it is used up.
+    # Everybody hears that it is used up. What is not asked for of itself any more is
+    # asked for at a look.
     for each in members:
-        until(lambda each=each: each.exchange() and each.counters.ended())
+        until(lambda each=each: each.exchange() and each.counters.look())
 
 
 def test_whatMovesCannotWait(redis: LiveRedis) -> None:
