@@ -309,6 +309,7 @@ class Serving(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         first = Resumptions(self.clock)
+        self.all = [first]
         self.served = [first, self.joined(first), self.joined(first)]
         #: What each key is of, and which of its tokens are spent.
         self.known: dict[bytes, tuple[bytes, set[int]]] = {}
@@ -319,9 +320,16 @@ class Serving(RuleBasedStateMachine):
         """Return what time it is in all processes."""
         return self.now
 
+    def teardown(self) -> None:
+        """End all processes: their memory would stay open."""
+        for each in self.all:
+            memory: Any = each._memory
+            os.close(memory.fd)
+
     def joined(self, other: Resumptions) -> Resumptions:
         """Return what one more process has."""
-        return Resumptions(self.clock, other.another())
+        self.all.append(Resumptions(self.clock, other.another()))
+        return self.all[-1]
 
     @rule(target=keys, at=processes, name=st.binary(max_size=9), size=st.integers(0, 9))
     def begins(self, at: int, name: bytes, size: int) -> bytes:
