@@ -61,6 +61,10 @@ def _running(
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
             yield
+        except BaseException as e:
+            said = (directory / "log").read_text(errors="replace")
+            e.add_note(f"{command[0]} (status {process.poll()}) said:\n{said}")
+            raise
         finally:
             process.terminate()
             process.wait(10)
@@ -130,13 +134,17 @@ def test_records(
         options |= {"ca": "ca.pem", "server_name": "logs.example"}
     entries = [e for e in entriesOf(40, form=form) if e.formatted is not None]
     out = tmp_path / "out"
+
+    def came() -> int:
+        return out.read_bytes().count(b"\n") if out.exists() else 0
+
     with receiver(tmp_path) as places:
         settings = sinkSettings(SYSLOG, tmp_path, places[transport], options, form)
         sink = SYSLOG.build(settings)
         _ready(tmp_path, places)
         sink.open()
         sink.deliver(entries)
-        until(lambda: out.exists() and out.read_bytes().count(b"\n") >= len(entries))
+        until(lambda: came() >= len(entries), seen=lambda: f"({came()} have come)")
         sink.close()
     lines = out.read_text().splitlines()
     assert len(lines) == len(entries)
