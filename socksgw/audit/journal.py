@@ -454,9 +454,9 @@ class Journal:
             return
         now = self._reactor.seconds()
         self._sum()
+        self._tail.look(now)
         if not self._tail.keeps:
             return
-        self._tail.look(now)
         if self.checkpoints is not None:
             self._sign(self.checkpoints)
         if self._headSaid.due(now):

@@ -413,11 +413,14 @@ class Segments:
             os.pwrite(self._head, f"{number:020d}:{head}\n".encode("ascii"), 0)
             self._kept = (number, head)
 
+    def retry(self) -> None:
+        """Allow another try to begin a file, where the last one has failed."""
+        self._stuck = False
+
     def look(self, now: float) -> None:
         """
-        Allow another try to begin a file, and drop files that are older than C{keep}.
+        Drop files that are older than C{keep}.
 
         @param now: monotonic seconds.
         """
-        self._stuck = False
         self.retention.look(now)

@@ -304,10 +304,15 @@ class Tail:
 
     def look(self, now: float) -> None:
         """
-        See to the files: whether the present one is there, which are too old, growth.
+        Have another file tried, and see to the files, if this process does.
+
+        That is: whether the present one is there, which are too old, growth.
 
         @param now: monotonic seconds.
         """
+        self.segments.retry()
+        if not self.keeps:
+            return
         if self._joint is not None:
             with self._watched("the journal's file cannot be opened"):
                 if self.take():

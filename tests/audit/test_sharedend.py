@@ -4,6 +4,7 @@ One journal that several processes write: real files, each with its own memory.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -171,6 +172,40 @@ def test_aNewFile(tmp_path: Path) -> None:
     writers.first.look()
     sizes = sum(file.stat().st_size for file in writers.directory.glob("*.jsonl"))
     assert writers.first.octets == sizes
+    writers.whole()
+    writers.close()
+
+
+def test_aNewFileIsTriedAgain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Workers that could not begin a file, as where the disk was full, do so once there is
+    room, though the supervisor writes nothing.
+    """
+    writers = Writers(tmp_path, max_size=1_000_000)
+    body = '"event":"stores","problems":["' + "x" * 20_000 + '"]'
+    opened = os.open
+
+    def without(path: object, flags: int, *more: int) -> int:
+        if flags & os.O_EXCL:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, flags, *more)  # type: ignore[arg-type]
+
+    def write() -> int:
+        """Have each worker write more than a file has; return how many there are."""
+        for _ in range(4):
+            for each in writers.workers:
+                each.append(body)
+                writers.clock.advance(0)
+                each.look()
+        return len(list(writers.directory.glob("*.jsonl")))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", without)
+        assert write() == 1
+    assert sum("no new journal file" in each for each in writers.told) == 2
+    for each in writers.workers:
+        each.look()
+    assert write() > 1
     writers.whole()
     writers.close()
 
