@@ -4,15 +4,30 @@ A disk without room for the journal.
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from operator import gt
 from pathlib import Path
 
-from tests.live.clients import Server, exactly, four, tunnel, verdict4, verdict5
+from tests.live.clients import (
+    Server,
+    exactly,
+    four,
+    opened,
+    request4,
+    tunnel,
+    verdict4,
+    verdict5,
+)
 from tests.live.disks import fill, smallDisk
-from tests.live.running import OPEN, WORKERS, Running
+from tests.live.raw import asked
+from tests.live.running import OPEN, WORKERS, Running, socksgw
 from tests.tools.waiting import until
 
 GRANTED, FAILED = 0, 1
@@ -26,10 +41,12 @@ def _flows(client: socket.socket) -> None:
 
 
 @contextmanager
-def _onSmallDisk(directory: Path, more: str) -> Iterator[tuple[Running, Path]]:
+def _onSmallDisk(
+    directory: Path, text: str, octets: int = 1 << 18
+) -> Iterator[tuple[Running, Path]]:
     """A gateway whose state is on a small disk."""
-    with smallDisk(directory / "var") as disk:
-        gateway = Running(directory, more + OPEN)
+    with smallDisk(directory / "var", octets) as disk:
+        gateway = Running(directory, text)
         try:
             yield gateway.ready(), disk
             gateway.healthy()
@@ -45,7 +62,7 @@ def test_aFullDiskRefusesWhatIsNew(tmp_path: Path) -> None:
     """
     audit = '[audit]\nsync = "each"\n'
     with ExitStack() as stack:
-        gateway, disk = stack.enter_context(_onSmallDisk(tmp_path, audit))
+        gateway, disk = stack.enter_context(_onSmallDisk(tmp_path, audit + OPEN))
         echo = stack.enter_context(Server())
         target = four(echo.place[0])
         live = stack.enter_context(closing(tunnel(gateway.port, echo.place)))
@@ -74,6 +91,166 @@ def test_aFullDiskRefusesWhatIsNew(tmp_path: Path) -> None:
         until(lambda: len(gateway.journal("end")) == len(echo.peers))
 
 
+#: What says that a client is served, and that it is not, by protocol.
+_TOLD = {"socks5": (0, 1), "socks6": (0, 1), "socks4": (90, 91), "http": (200, 503)}
+_TWO = "[gateway]\nworkers = 2\n" + OPEN.replace(
+    "[[listen]]", f"[[listen]]\nprotocols = {json.dumps([*_TOLD])}", 1
+)
+#: Clients that ask in a row.
+_MANY = 24
+
+
+class _Asking:
+    """
+    Clients that ask for a destination, each protocol in turn.
+
+    @ivar granted: the places of those who were told that they are served.
+    @ivar refused: how many were told that they are not.
+    """
+
+    def __init__(self, gateway: Running, destination: Server) -> None:
+        self.granted: list[str] = []
+        self.refused = 0
+        self._port = gateway.port
+        self._host, self._destination = destination.place
+
+    def many(self) -> int:
+        """Have many ask, eight at a time; return how many of them were refused."""
+        before = self.refused
+        with ThreadPoolExecutor(8) as pool:
+            for place, isServed in pool.map(self._one, [*_TOLD] * (_MANY // 4)):
+                if isServed:
+                    self.granted.append(place)
+                else:
+                    self.refused += 1
+        return self.refused - before
+
+    def _one(self, protocol: str) -> tuple[str, bool]:
+        """Have one ask, who is told something in any case."""
+        with closing(opened(self._port)) as client:
+            host, port = self._host, self._destination
+            if protocol == "http":
+                place = f"{host}:{port}"
+                client.sendall(
+                    f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode()
+                )
+                told = int(exactly(client, 13).removeprefix(b"HTTP/1.1 "))
+            elif protocol == "socks4":
+                client.sendall(request4(four(host)[1:], port))
+                told = exactly(client, 8)[1]
+            else:
+                told = asked(client, host, port, int(protocol[-1]))
+            yes, no = _TOLD[protocol]
+            assert told in (yes, no), (protocol, told)
+            near, number = client.getsockname()
+            return f"{near}:{number}", told == yes
+
+
+def test_aDiskThatTwoWorkersFill(tmp_path: Path) -> None:
+    """
+    Two workers fill the disk with their lines, and each time there is room again, they
+    do so once more: nobody is served without a line, whoever is refused is told so in
+    its protocol, both workers refuse, both serve again by themselves, and there is one
+    whole journal with the end of each session.
+    """
+    with ExitStack() as stack:
+        disk = stack.enter_context(smallDisk(tmp_path / "var", 900_000))
+        # They go one after the other.
+        fillers = [disk / f"filler{number}" for number in range(2)]
+        for file, octets in zip(fillers, (80_000, 700_000), strict=True):
+            file.write_bytes(bytes(octets))
+        gateway = Running(tmp_path, _TWO)
+        stack.callback(gateway.kill)
+        echo = stack.enter_context(Server())
+        asking = _Asking(gateway.ready(), echo)
+        live = stack.enter_context(closing(tunnel(gateway.port, echo.place)))
+
+        def resumed() -> dict[int, list[int]]:
+            """The numbers of the lines by which each worker says that it goes on."""
+            found: dict[int, list[int]] = {1: [], 2: []}
+            for line in gateway.journal("resumed"):
+                found[line["worker"]].append(line["n"])
+            return found
+
+        def failed() -> list[int]:
+            """How often each worker has told that it cannot go on."""
+            told = "worker {}: the journal cannot be written"
+            return [gateway.log.count(told.format(number)) for number in (1, 2)]
+
+        for file in fillers:
+            told, lines = failed(), resumed()
+
+            def isFull(told: list[int] = told) -> bool:
+                """Whether nobody is served by either."""
+                return asking.many() == _MANY and all(map(gt, failed(), told))
+
+            until(isFull, 120)
+            _flows(live)
+            file.unlink()
+            until(
+                lambda lines=lines: all(
+                    len(resumed()[worker]) > len(before)
+                    for worker, before in lines.items()
+                )
+            )
+
+        def serve() -> bool:
+            """Whether each has served since it went on; nobody is refused any more."""
+            assert asking.many() == 0
+            latest = {line["worker"]: line["n"] for line in gateway.journal("decision")}
+            return all(latest[worker] > max(has) for worker, has in resumed().items())
+
+        until(serve)
+        _flows(live)
+        near, number = live.getsockname()
+        live.close()
+        recorded = [line["client"] for line in gateway.journal("decision")]
+        assert sorted(recorded) == sorted([*asking.granted, f"{near}:{number}"])
+        until(lambda: len(gateway.journal("end")) == len(recorded))
+        assert len(echo.peers) == len(recorded)
+        refused = sum(line["refused"] for line in gateway.journal("resumed"))
+        assert refused == asking.refused
+        gateway.healthy()
+        verified = socksgw("audit", "verify", "--config", "gw.toml", cwd=tmp_path)
+        assert verified.returncode == 0, verified.stdout
+        assert f"whole: {len(gateway.journal())} lines" in verified.stdout
+
+
+def test_aWorkerThatDiesWhileTheDiskIsFull(tmp_path: Path) -> None:
+    """
+    Another takes its place, which refuses until there is room, and serves then; the
+    journal has both, and is whole.
+    """
+    with ExitStack() as stack:
+        gateway, disk = stack.enter_context(_onSmallDisk(tmp_path, _TWO, 1 << 20))
+        echo = stack.enter_context(Server())
+        asking = _Asking(gateway, echo)
+        fill(disk)
+        until(lambda: asking.many() == _MANY)
+        (dead,) = [x["pid"] for x in gateway.journal("worker") if x["worker"] == 1]
+        os.kill(dead, signal.SIGKILL)
+        until(lambda: gateway.log.count("worker 1 serves (process ") == 2)
+        until(lambda: asking.many() == _MANY)
+        (disk / "filler").unlink()
+        until(lambda: len(gateway.journal("worker")) == 4)
+        lines = gateway.journal("worker")
+        states = {(1, "started"): 2, (2, "started"): 1, (1, "died"): 1}
+        assert Counter((line["worker"], line["state"]) for line in lines) == states
+        since = max(line["n"] for line in lines)
+        until(lambda: asking.many() == 0)
+
+        def serve() -> bool:
+            """Whether both serve."""
+            assert asking.many() == 0
+            latest = [x for x in gateway.journal("decision") if x["n"] > since]
+            return {line["worker"] for line in latest} == {1, 2}
+
+        until(serve)
+        served = [line["client"] for line in gateway.journal("decision")]
+        assert sorted(served) == sorted(asking.granted)
+        until(lambda: len(echo.peers) == len(served))
+
+
 def test_onFailureCountGoesOn(tmp_path: Path) -> None:
     """
     With C{on_failure = "count"} requests are granted without a record while
@@ -81,7 +258,7 @@ def test_onFailureCountGoesOn(tmp_path: Path) -> None:
     """
     with ExitStack() as stack:
         gateway, disk = stack.enter_context(
-            _onSmallDisk(tmp_path, '[audit]\non_failure = "count"\n')
+            _onSmallDisk(tmp_path, '[audit]\non_failure = "count"\n' + OPEN)
         )
         echo = stack.enter_context(Server())
         target = four(echo.place[0])
