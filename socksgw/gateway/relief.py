@@ -6,6 +6,7 @@ L{socksgw.handover} has the two processes talk.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -278,6 +279,12 @@ class Relief:
         @raise CannotStart: that cannot be used.
         """
         self._listeners.dropGiven()
+        if lock >= 0 and not self._isOurs(lock):
+            raise CannotStart(
+                f"its journal is not in {self._state.journal.directory}: another "
+                "[gateway] state_dir or [audit] journal takes effect when the gateway "
+                "is stopped and started"
+            )
         self._state.open(lock, (tuple(each) for each in told["quotas"]))
         journal = self._state.journal
         head = told["head"]
@@ -285,6 +292,15 @@ class Relief:
             raise CannotStart("the journal is not the one of the other process")
         self._sessions.skip(told["session"])
         self._meters.add(told["meters"])
+
+    def _isOurs(self, lock: int) -> bool:
+        """Return whether a lock is that of our journal, or of a file that was deleted."""
+        held = os.fstat(lock)
+        try:
+            found = (self._state.journal.directory / "lock").stat()
+        except OSError:
+            return held.st_nlink == 0
+        return held.st_nlink == 0 or os.path.samestat(held, found)
 
     def count(self, other: Predecessor, counts: Iterable[tuple[Key, int]]) -> None:
         """

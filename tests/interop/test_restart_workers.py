@@ -197,6 +197,21 @@ def test_aNewOneThatFails(gateway: Restarted, server: Destination) -> None:
     assert gateway.journal("handover") == []
 
 
+def test_anotherJournal(gateway: Restarted, server: Destination) -> None:
+    """The old ones go on, where the new one would write to another journal."""
+    file = gateway.directory / "gw.toml"
+    text = file.read_text()
+    file.write_text(text.replace("workers = 2", 'workers = 2\nstate_dir = "other"'))
+    done = gateway.command("restart")
+    assert done.returncode == 1, done.stdout
+    assert "another [gateway] state_dir or [audit] journal takes effect" in done.stderr
+    assert not (gateway.directory / "other").exists()
+    file.write_text(text)
+    with raw.dial(gateway.port) as client:
+        raw.through(client, "127.0.0.1", server.port)
+    gateway.restart()
+
+
 def test_theSupervisorBefore(gateway: Restarted, server: Destination) -> None:
     """When it is killed after it has handed over, whoever has moved notices nothing."""
     with raw.dial(gateway.port) as moved, raw.dial(gateway.port) as left:
