@@ -352,18 +352,19 @@ class Worker:
         """
         Take the place of the worker before, and accept no clients yet.
 
-        @return: as of L{_begin}, and since when nobody is accepted.
+        @return: as of L{_begin}; since when nobody is accepted; and whether the one
+            before has died, and has told nothing.
         """
         gateway, before = self._coming, self._before
         if gateway is None:
             raise ChannelError("the worker has not been prepared")
-        since = time.monotonic()
+        since, lost = time.monotonic(), False
         if before is not None:
             try:
-                before.take()
+                lost = not before.take()
             except CannotStart as e:
                 return {"problems": told(problemsOf(e))}
-        return {**self._begin(gateway), "since": since}
+        return {**self._begin(gateway), "since": since, "lost": lost}
 
     def _begin(self, gateway: Gateway) -> Message:
         """

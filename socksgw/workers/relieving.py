@@ -12,7 +12,9 @@ from typing import Any, Final, final
 from twisted.python.failure import Failure
 
 from socksgw.gateway.starting import CannotStart
-from socksgw.system.channel import channels
+from socksgw.metrics.merging import packed, unpacked
+from socksgw.metrics.snapshot import Snapshot
+from socksgw.system.channel import Message, channels
 from socksgw.system.watch import Watcher
 from socksgw.workers.child import Child
 
@@ -30,25 +32,37 @@ class Together:
     No worker has clients before all can have them: where one fails, the workers before
     serve on, and no client is with a worker that ends.
 
+    What a worker before has counted is with the one in its place when that has taken it.
+    Where it has died before, it is what it had counted when the other supervisor came.
+
     @ivar paused: for how many seconds nobody was accepted.
     """
 
     def __init__(
         self,
         count: int,
+        told: Mapping[str, Any],
         started: Callable[[Child, dict[str, Any]], object],
         failed: Callable[[Child, Failure], object],
+        lost: Callable[[Snapshot], object],
     ) -> None:
         """
         Wait for nobody yet.
 
         @param count: how many workers there are.
+        @param told: what the supervisor before has told of its own, as of L{relieved}.
         @param started: called with what each has answered when it begins to serve.
         @param failed: called with one that cannot do what it was asked.
+        @param lost: called with what a worker before has counted and not handed over.
         """
         self._count = count
         self._started = started
         self._failed = failed
+        self._lost = lost
+        # A supervisor of an older release does not tell that.
+        self._counted = dict(
+            zip(told["numbers"], told.get("counted") or (), strict=False)
+        )
         self._built: list[Child] = []
         self._taken: list[tuple[Child, dict[str, Any]]] = []
         self.paused = 0.0
@@ -80,6 +94,9 @@ class Together:
         since = min(float(answer["since"]) for _, answer in self._taken)
         self.paused = time.monotonic() - since
         for each, answer in self._taken:
+            counts = self._counted.get(each.number)
+            if answer["lost"] and counts is not None:
+                self._lost(unpacked(counts))
             self._started(each, answer)
 
 
@@ -98,21 +115,26 @@ def awaitAll(children: Sequence[Child], reactor: Any, watch: Watcher) -> None:
         each.awaitStart(_STARTING)
 
 
-def relieved(children: Iterable[Child]) -> tuple[list[int], list[int]]:
+def relieved(children: Iterable[Child]) -> tuple[Message, list[int]]:
     """
     Give each worker a channel to the one that is to take its place.
 
-    @return: the numbers of the workers, and the other ends.
+    One that does not serve yet hears of it when it does: it would have numbers of
+    sessions that the one in its place has, too.
+
+    @return: the numbers of the workers, with what each has counted so far (not in the
+        last second); and the other ends.
     """
     numbers, others = [], []
+    counted: list[Message | None] = []
     for each in children:
-        if each.serves:
-            ours, theirs = channels()
-            with ours:
-                each.tell({"do": "relieve"}, [ours.fileno()])
-            numbers.append(each.number)
-            others.append(theirs.detach())
-    return numbers, others
+        ours, theirs = channels()
+        with ours:
+            each.tell({"do": "relieve"}, [ours.fileno()])
+        numbers.append(each.number)
+        counted.append(None if each.measured is None else packed(each.measured))
+        others.append(theirs.detach())
+    return {"numbers": numbers, "counted": counted}, others
 
 
 def moved(answers: Iterable[Mapping[str, Any]]) -> tuple[int, int]:

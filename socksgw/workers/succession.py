@@ -68,12 +68,13 @@ class Before:
         """Take note that this one serves from now on, as all who came with it."""
         self._serving = True
 
-    def take(self) -> None:
+    def take(self) -> bool:
         """
         Have it accept nobody any more, and go on with its numbers and counts.
 
         Where it has died there is nothing to go on with. This waits.
 
+        @return: whether it has told them.
         @raise CannotStart: it stands still, and may go on at any time.
         """
         answers: list[Any] = []
@@ -89,7 +90,7 @@ class Before:
             )
         if not answers or isinstance(answers[0], Failure):
             self._channel.close()
-            return
+            return False
         (told,) = answers
         relief = self._gateway.relief
         self._gateway.sessions.skip(int(told["session"]))
@@ -97,6 +98,7 @@ class Before:
         relief.count(self, countsIn(told["counts"]))
         relief.predecessors[self] = None
         self._channel.start()
+        return True
 
     def _told(self, message: dict[str, Any], fds: list[int]) -> None:
         for fd in fds:

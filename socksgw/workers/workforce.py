@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -207,8 +207,7 @@ class Workforce(Part, Role):
     def prepare(self) -> None:
         """As L{Role.prepare}: have a process wait for each worker."""
         assert self._gateway is not None
-        for _ in range(self.count):
-            self._waiting.append(self._child())
+        self._waiting += [self._child() for _ in range(self.count)]
         awaitAll(self._waiting, self._reactor, self._gateway.watch)
 
     def relieve(
@@ -218,9 +217,8 @@ class Workforce(Part, Role):
         assert self._end is not None
         ours = [x.another() for x in (self._end, self._logins, self._resumptions)]
         self._relieved = True
-        numbers, descriptors = relieved(self._all())
-        past = packedSnapshot(self._past)
-        told = {"past": past, "numbers": numbers, "resumptions": True}
+        theirs, descriptors = relieved(self._all())
+        told = {**theirs, "past": packedSnapshot(self._past), "resumptions": True}
         return told, [*ours, *descriptors]
 
     def resumptions(self, clock: Callable[[], float]) -> Resumptions:
@@ -244,7 +242,9 @@ class Workforce(Part, Role):
         self._logins = Ring(logins)
         self._before = dict(zip(map(int, told["numbers"]), others, strict=True))
         self._past = unpacked(told["past"])
-        self._together = Together(self.count, self._started, self._failed)
+        self._together = Together(
+            self.count, told, self._started, self._failed, self._keep
+        )
 
     @property
     def paused(self) -> float | None:
@@ -426,8 +426,7 @@ class Workforce(Part, Role):
         self._counters.forget(number)
         self._steer()
         if child.measured is not None:
-            # No counter ever falls.
-            self._past = counted([self._past, child.measured])
+            self._keep(child.measured)
         assert self._gateway is not None
         if self._ends:
             if how and number:
@@ -441,6 +440,10 @@ class Workforce(Part, Role):
             return
         self._later(number)
 
+    def _keep(self, counts: Snapshot) -> None:
+        """Go on counting from what a worker had counted that has died."""
+        self._past = counted([self._past, counts])
+
     def _tellDied(self, child: Child, how: str) -> None:
         assert self._gateway is not None
         _log.error(
@@ -449,8 +452,7 @@ class Workforce(Part, Role):
             pid=child.pid,
             how=how,
         )
-        line = workerLine("died", child.pid, how, child.number)
-        self._gateway.journal.append(line)
+        self._gateway.journal.append(workerLine("died", child.pid, how, child.number))
 
     def _later(self, number: int) -> None:
         """
@@ -499,9 +501,7 @@ class Workforce(Part, Role):
         try:
             order = {"do": "prepare", "config": packed(config, self._checkers)}
         except NotForWorkers as e:
-            wrong: Deferred[Sequence[Finding]] = Deferred()
-            wrong.callback([Finding(config.file, "", str(e))])
-            return wrong
+            return succeed([Finding(config.file, "", str(e))])
         return self._questions.agree(order)
 
     def forget(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -199,12 +199,23 @@ class Client:
         self.connection.sendall(b"\x05\x01\x01")
         assert raw.exactly(self.connection, 2) == b"\x05\x01"
 
-    def login(self, level: int) -> Client:
-        """Sections 3 and 4; the level is granted."""
+    def login(self, level: int, halfway: Callable[[], object] | None = None) -> Client:
+        """
+        Sections 3 and 4; the level is granted.
+
+        @param halfway: called when half of the first token is sent.
+        """
         self.greet()
         token = self.context.step()
         while not self.context.complete:
-            self.connection.sendall(frame(1, token))
+            message = frame(1, token)
+            if halfway is not None:
+                half = len(message) // 2
+                self.connection.sendall(message[:half])
+                message = message[half:]
+                halfway()
+                halfway = None
+            self.connection.sendall(message)
             token = self.context.step(self.message(1))
         asked = self.context.wrap(bytes((level,)), False).message
         self.connection.sendall(frame(2, asked))

@@ -40,4 +40,4 @@ def test_itHasDied(theirs: tuple[socket.socket, Before]) -> None:
     """There is nothing to go on with."""
     other, before = theirs
     other.close()
-    before.take()
+    assert not before.take()
