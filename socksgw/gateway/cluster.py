@@ -106,6 +106,7 @@ class Cluster(Part):
         self._why = "it has not answered yet"
         self._trouble = Once()
         self._missing = Once()
+        self._dropping = Once()
 
     @property
     def isAlone(self) -> bool:
@@ -235,6 +236,13 @@ class Cluster(Part):
         self.absent = answer.absent
         if answer.key:
             self._throttle.share(answer.key)
+        if answer.drops and self._dropping.begins():
+            _log.warn(
+                "cluster: Redis drops what is counted when its memory is full "
+                "(maxmemory-policy {policy}), and quotas begin anew then: set "
+                "noeviction",
+                policy=answer.drops,
+            )
         for ago, source, who in answer.failures:
             self._throttle.learn(ago, source, who)
         self._judge()

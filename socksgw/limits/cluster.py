@@ -57,12 +57,15 @@ class Answer(NamedTuple):
     @ivar absent: the members that Redis does not hear of.
     @ivar failures: logins that have failed elsewhere: seconds ago, source, name.
     @ivar key: what names of logins are hashed with; empty: as before.
+    @ivar drops: by which of its policies Redis drops what is counted when its memory is
+        full; empty: it does not, or nothing new is known of that.
     """
 
     fenced: str = ""
     absent: Sequence[str] = ()
     failures: Sequence[tuple[float, bytes, bytes]] = ()
     key: bytes = b""
+    drops: str = ""
 
 
 @final
@@ -110,7 +113,7 @@ class ClusterCounters:
         self.rows, self.restore = portions.rows, portions.restore
         self._process = os.urandom(8).hex()
         self._steals = True
-        self._epoch = ""
+        self._epoch = self._was = ""
         self._exchanges = 0
         self._last = "0"
         self._waiting: list[Deferred[None]] = []
@@ -187,7 +190,7 @@ class ClusterCounters:
         return json.dumps(
             {
                 "m": members.name, "x": self._process, "e": self._epoch,
-                "n": self._exchanges, "steal": self._steals,
+                "n": self._exchanges, "was": self._was, "steal": self._steals,
                 "ttl": int(members.ttl * 1000), "fresh": int(FULL * 1000),
                 "all": [*members.all], "key": self.key.hex(), "t": self._last,
                 "k": self._leases.request(joins), "w": self._portions.request(joins),
@@ -227,6 +230,7 @@ class ClusterCounters:
         joined = not self._epoch
         self._epoch = said["epoch"]
         self._exchanges = 0 if joined else self._exchanges + 1
+        self._was = f"{self._epoch}:{self._exchanges}"
         self._steals = False
         self._last = said["t"]
         self.membership.heard(sent, int(said["now"]) / 1000)
@@ -247,6 +251,7 @@ class ClusterCounters:
                 for ago, source, name in said["f"] or ()
             ],
             key=key,
+            drops=str(said.get("drops") or ""),
         )
 
     # Keeping.

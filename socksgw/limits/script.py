@@ -7,7 +7,8 @@ tells no time. What is kept, below C{{socksgw:NAME}}:
 - C{:members}: of each its epoch, how many exchanges it has made, until when it counts
   (milliseconds), and a number of its process.
 - C{:h:MEMBER:EPOCH}: by the hash of a key how many it may count, how many it has, and
-  when it has said so. Redis forgets it when the member counts no longer.
+  when it has said so. The others remove it when the member counts no longer. It has no
+  time to live, since a Redis whose memory is full may drop first what has one.
 - C{:w:HASH:NUMBER}: the octets of a window that each member has taken.
 - C{:short}: the hashes of which somebody needs more.
 - C{:t}: logins that have failed, and how many milliseconds they were old when they were
@@ -40,16 +41,41 @@ local taken = lives(mine) and mine.x ~= q.x
 if q.leave then
   if mine and mine.x == q.x then
     redis.call('DEL', held(q.m, mine.epoch))
-    redis.call('HSET', members, q.m, mine.epoch .. ':0:0:' .. mine.x)
+    redis.call('HSET', members, q.m,
+      mine.epoch .. ':' .. whole(mine.n) .. ':0:' .. mine.x)
   end
   return '{}'
 end
 local joins = q.e == ''
+-- Redis knows less of this process than it has answered: it has lost what came last, or
+-- all. What it has of others is as old, and so each of them has to be heard first.
+local born = tonumber(redis.call('GET', base .. ':born') or '0')
+local e, n = string.match(q.was or '', '^(%d+):(%d+)$')
+if joins and e then
+  e, n = tonumber(e), tonumber(n)
+  local lost
+  if mine then
+    local epoch = tonumber(mine.epoch)
+    lost = epoch < e or epoch == e and mine.x == q.x and mine.n < n
+  else
+    -- Or somebody else has found that out just now.
+    lost = now >= born + q.ttl * 1.2
+  end
+  if lost then
+    for name, r in pairs(known) do redis.call('DEL', held(name, r.epoch)) end
+    redis.call('DEL', members)
+    redis.call('SET', base .. ':born', whole(now))
+    born, known, mine, taken = now, {}, nil, false
+  end
+end
 if joins then
   if taken and not q.steal then return '{"fenced":"taken"}' end
   if mine then redis.call('DEL', held(q.m, mine.epoch)) end
   mine = {epoch = whole(redis.call('INCR', base .. ':epoch')), n = 0, x = q.x}
-  redis.call('SET', base .. ':born', whole(now), 'NX')
+  if born == 0 then
+    redis.call('SET', base .. ':born', whole(now))
+    born = now
+  end
   redis.call('SET', base .. ':key', q.key, 'NX')
 elseif taken then
   return '{"fenced":"taken"}'
@@ -65,14 +91,16 @@ redis.call('HSET', members, q.m,
 
 local own, others, absent, unheard = held(q.m, mine.epoch), {}, {}, false
 for name, r in pairs(known) do
-  if name ~= q.m and lives(r) then others[#others + 1] = held(name, r.epoch) end
+  if name ~= q.m then
+    local at = held(name, r.epoch)
+    if lives(r) then others[#others + 1] = at else redis.call('DEL', at) end
+  end
 end
 for _, name in ipairs(q.all) do
   if not lives(known[name]) then absent[#absent + 1] = name end
   if not known[name] then unheard = true end
 end
 -- What others have is not known yet, after Redis has lost all.
-local born = tonumber(redis.call('GET', base .. ':born') or '0')
 local early = unheard and now < born + q.ttl * 1.2
 
 local counts = {}
@@ -100,7 +128,6 @@ for i, each in ipairs(q.k) do
   end
   counts[i] = {more, theirs, soon and 1 or 0}
 end
-redis.call('PEXPIRE', own, q.ttl * 2)
 
 local windows = {}
 for i, each in ipairs(q.w) do
@@ -165,9 +192,19 @@ for _, entry in ipairs(redis.call('XRANGE', stream, '(' .. q.t, '+', 'COUNT', 10
   end
 end
 
+-- What Redis does when its memory is full, where the user may ask.
+local drops
+if joins then
+  local said = redis.pcall('INFO', 'memory')
+  if type(said) == 'string' and not string.find(said, '\nmaxmemory:0\r') then
+    drops = string.match(said, '\nmaxmemory_policy:([%w-]+)')
+    if drops == 'noeviction' then drops = nil end
+  end
+end
+
 return cjson.encode({
   epoch = mine.epoch, now = whole(now), k = counts, w = windows, s = wanted,
   f = failures, t = last, absent = absent,
-  key = joins and redis.call('GET', base .. ':key') or nil,
+  key = joins and redis.call('GET', base .. ':key') or nil, drops = drops,
 })
 """

@@ -287,6 +287,38 @@ def test_redisForgets(three: Three, kept: Callable[[socket.socket], None]) -> No
     three.together()
 
 
+def test_redisDrops(three: Three, kept: Callable[[socket.socket], None]) -> None:
+    """
+    It has dropped who the members are: they count as before, and each warns once that
+    this may be.
+    """
+    from redis import Redis
+
+    source = "127.0.0.10"
+    for at in (0, 0, 1):
+        client, reply = three.enter(at, source)
+        kept(client)
+        assert reply == 0
+    redis = Redis(unix_socket_path=str(three.redis.socket), password=SECRET)
+    redis.config_set("maxmemory", "1gb")
+    redis.config_set("maxmemory-policy", "allkeys-lru")
+    for _ in range(2):
+        (members,) = redis.keys("*:members")
+        redis.delete(members)
+        three.together()
+    client, reply = three.enter(2, source)
+    kept(client)
+    assert reply == 0
+    for at in range(3):
+        client, reply = three.enter(at, source)
+        kept(client)
+        assert reply == 1
+        log = three.each[at].log
+        assert log.count("(maxmemory-policy allkeys-lru)") == 1
+    redis.config_set("maxmemory", "0")
+    redis.close()
+
+
 def test_restart(three: Three, kept: Callable[[socket.socket], None]) -> None:
     """The process that takes over counts the sessions that it gets, and those left."""
     source = "127.0.0.8"

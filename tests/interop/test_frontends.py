@@ -13,12 +13,13 @@ import ssl
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from socksgw.console.manual import chapters
 from tests.live import raw
 from tests.live.balancers import MODULE, HAProxy, Nginx
 from tests.live.datagrams import Echo, addressed
@@ -527,6 +528,48 @@ def test_theManuals(house: House, tmp_path: Path) -> None:
     command = [program("nginx", "nginx"), "-p", str(tmp_path), "-c", str(file)]
     with Daemon(command, secured, log, dict(os.environ)):
         _bothWays(house, front, secured)
+
+
+def test_aMemberThatIsDead(house: House, tmp_path: Path) -> None:
+    """
+    By the configuration of the chapter on clusters HAProxy tries another one at once,
+    also before its checks have found that out.
+    """
+    front = freePort(kind=socket.SOCK_STREAM)
+    _, _, text = chapters()["cluster"].partition("    listen socks\n")
+    block = "listen socks\n" + textwrap.dedent(text.partition("\n\n")[0])
+    for name, port in (
+        ("10.0.0.11:1080", house.gateway.port),
+        ("10.0.0.12:1080", freePort(kind=socket.SOCK_STREAM)),
+    ):
+        assert name in block
+        block = block.replace(name, f"127.0.0.1:{port}")
+    block = re.sub(r" check inter .*|.*10\.0\.0\.13.*", "", block)
+    block = block.replace("bind :1080", f"bind 127.0.0.1:{front}")
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(
+        f"global\n    log {tmp_path}/log local0\ndefaults\n    log global\n"
+        "    option logasap\n    log-format <%s,%rc>\n    timeout connect 5s\n"
+        f"    timeout client 60s\n    timeout server 60s\n{block}\n"
+    )
+    command = [program("haproxy", "haproxy"), "-db", "-f", str(file)]
+    with (
+        closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as log,
+        ExitStack() as stack,
+    ):
+        log.bind(str(tmp_path / "log"))
+        log.settimeout(PATIENCE)
+        stack.enter_context(Daemon(command, front, tmp_path / "out", dict(os.environ)))
+        for number in range(4):
+            source = (f"127.0.0.{92 + number}", 0)
+            client = stack.enter_context(raw.dial(front, source=source))
+            client.sendall(b"\x05\x01\x00")
+            assert raw.exactly(client, 2) == b"\x05\x00"
+        tried: list[tuple[str, str]] = []
+        while len(tried) < 4:
+            tried += re.findall(r"<([^<,]+),([^>]+)>", log.recv(4096).decode())
+    # As long as no member has a session, either may be chosen.
+    assert tried[1:] == [("edge-1", "+1")] * 3
 
 
 def _bothWays(house: House, front: int, secured: int) -> None:

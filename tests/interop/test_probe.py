@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from socksgw.console.manual import chapters
 from tests.interop.directory import GROUPS, Directory
 from tests.live import upstreams
 from tests.live.balancers import MODULE, HAProxy
@@ -241,6 +242,58 @@ url = "lines.jsonl"
                                 "WHERE schemaname = 'public'") == [(0,)]  # fmt: skip
     assert not any(each in printed for each in SECRETS)
     assert status == (1 if any(s == "failed" for s, _ in said.values()) else 0)
+
+
+def test_redisOfFewerRights(world: World) -> None:
+    """
+    The manual's user may be asked for all, one of fewer rights for what it may; a Redis
+    that drops what is counted is told.
+    """
+    from redis import Redis
+
+    client = Redis(port=world.redisPort, password="redis-77")
+    (rights,) = (
+        line.split(">PASSWORD ")[1].split()
+        for line in chapters()["cluster"].splitlines()
+        if "ACL SETUSER socksgw" in line
+    )
+    text = _config(
+        world,
+        '[auth]\ncheckers = ["passwd:users"]\n',
+        '[gateway]\nname = "probe"\n[[rule]]\nid = "all"\nallow = ["connect"]\n',
+        _cluster(world.redisPort, "redis").replace("/0", "/1") + 'user = "socksgw"\n',
+    )
+    found = []
+    try:
+        for fewer, memory in (("+info", "0"), ("", "0"), ("", "1gb")):
+            client.execute_command(
+                "ACL", "SETUSER", "socksgw", "reset", "on", ">redis-77",
+                *(each for each in rights if each != fewer),
+            )  # fmt: skip
+            client.config_set("maxmemory", memory)
+            client.config_set("maxmemory-policy", "volatile-lru")
+            _, answers, _ = world.probe(text)
+            (each,) = (
+                answer for key, answer in answers.items() if key.startswith("cluster")
+            )
+            found.append((each["state"], each["said"], each["remedy"]))
+    finally:
+        client.config_set("maxmemory", "0")
+        client.config_set("maxmemory-policy", "noeviction")
+        client.execute_command("ACL", "DELUSER", "socksgw")
+        client.close()
+    assert found[0][0] == found[1][0] == "ok", found
+    assert (
+        found[0][1]
+        == "answers, and runs scripts; its version is not for this user: +info"
+    )
+    assert found[1][1].startswith("answers, and runs scripts; version ")
+    assert found[2] == (
+        "warning",
+        "answers, and runs scripts, and drops what is counted when its memory is full "
+        "(volatile-lru)",
+        "set maxmemory-policy to noeviction",
+    )
 
 
 def test_mistakes(world: World) -> None:

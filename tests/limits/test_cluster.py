@@ -5,17 +5,20 @@ Counters of several machines, with a real Redis: never more than the limit toget
 from __future__ import annotations
 
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pytest
 
+from socksgw.console.manual import chapters
 from socksgw.limits.cluster import Answer, ClusterCounters, Members
 from socksgw.limits.counters import Key
 from socksgw.limits.script import SCRIPT
 from socksgw.system.redisserver import RedisFailed, RedisServer, addressIn
 from tests.live.redisserver import LiveRedis
+from tests.live.servers import freePort
 from tests.tools.waiting import until
 
 DAY = 86400.0
@@ -454,6 +457,130 @@ def test_redisForgets(redis: LiveRedis) -> None:
     assert sure(c, members, four)
     assert sure(c, members, four) is False
     assert sure(a, members, four) is False
+
+
+@pytest.mark.parametrize("ttl", [0.5, 30.0])
+def test_redisForgetsWhatCameLast(redis: LiveRedis, ttl: float) -> None:
+    """
+    It comes back with a snapshot, in which members are that live, or that lived then:
+    nobody gets more until all of them have been heard.
+    """
+    a, b, c = members = all3(redis, ttl)
+    nine = (key("cy"), 9)
+    redis.client().save()
+    for _ in range(9):
+        assert sure(b, members, nine)
+    if ttl < 1:
+        # What the snapshot says of members is over.
+        end = time.monotonic() + 1.2 * ttl
+        while time.monotonic() < end:
+            for each in members:
+                each.exchange()
+            time.sleep(0.01)
+    redis.kill()
+    for each in members:
+        assert each.exchange() is None
+    redis.start()
+    for each in (a, c):
+        assert sure(each, (a, c), nine) is None
+    for each in members:
+        assert each.exchange() is not None
+    assert sure(a, members, nine) is False
+    b.counters.give([nine[0]])
+    time.sleep(0.21)
+    assert sure(a, members, nine)
+    assert sure(c, members, nine) is False
+
+
+def test_whatWasCountedIsDropped(redis: LiveRedis) -> None:
+    """
+    A Redis whose memory is full drops nothing of what lives, where it drops only what
+    has a time to live; where it drops all, members are heard anew.
+    """
+    a, b, c = members = all3(redis)
+    nine = (key("cy"), 9)
+    for _ in range(9):
+        assert sure(b, members, nine)
+    client = redis.client()
+    held = client.keys("*:h:*")
+    assert held
+    for each in client.scan_iter("{socksgw:t}*"):
+        if client.ttl(each) >= 0:
+            client.delete(each)
+    assert sure(a, members, nine) is False
+    # As long ago as that makes no difference.
+    client.set("{socksgw:t}:born", 1)
+    client.delete("{socksgw:t}:members", *held)
+    time.sleep(0.21)
+    for each in (a, c):
+        assert sure(each, (a, c), nine) is None
+    assert sure(c, members, nine) is False
+    # What the dead had is removed, though they do not come again.
+    client.hset("{socksgw:t}:members", "b", "1:0:0:b")
+    client.hset("{socksgw:t}:h:b:1", "x", "1:1:1")
+    a.exchange()
+    assert not client.exists("{socksgw:t}:h:b:1")
+
+
+def test_whatRedisDrops(redis: LiveRedis) -> None:
+    """A member that joins is told by which policy, where that drops anything."""
+    client = redis.client()
+    found = []
+    try:
+        for memory, policy in (
+            ("0", "volatile-lru"),
+            ("1gb", "noeviction"),
+            ("1gb", "volatile-ttl"),
+        ):
+            client.config_set("maxmemory", memory)
+            client.config_set("maxmemory-policy", policy)
+            member = Member(redis, "a")
+            for _ in range(2):
+                answer = member.exchange()
+                assert answer is not None
+                found.append(answer.drops)
+    finally:
+        client.config_set("maxmemory", "0")
+        client.config_set("maxmemory-policy", "noeviction")
+    assert found == ["", "", "", "", "volatile-ttl", ""]
+
+
+def test_theUserOfTheManual() -> None:
+    """It may do all that members ask for, also in another database."""
+    (rights,) = (
+        line.split(">PASSWORD ")[1]
+        for line in chapters()["cluster"].splitlines()
+        if "ACL SETUSER socksgw" in line
+    )
+    port = freePort(kind=socket.SOCK_STREAM)
+    redis = LiveRedis(["--port", str(port)])
+    try:
+        redis.client().execute_command(
+            "ACL", "SETUSER", "socksgw", "on", ">word", *rights.split()
+        )
+        redis.url = f"redis://127.0.0.1:{port}/1"
+        a, b, _ = members = all3(redis)
+        for each in members:
+            each.server.close()
+            each.server = RedisServer(
+                addressIn(redis.url), 5.0, "socksgw", lambda: b"word"
+            )
+            assert each.exchange() is not None
+        assert sure(a, members, (key("bob"), 1))
+        assert sure(b, members, (key("bob"), 1)) is False
+        assert a.counters.ask((), [(OCTETS, DAY, 1000)]) is not None
+        a.counters.failed(b"source", b"name")
+        assert a.exchange() is not None
+        assert a.counters.room(OCTETS, DAY, 1000)
+        answer = b.exchange()
+        assert answer is not None
+        assert len(answer.failures) == 1
+        assert a.server.run(SCRIPT, "{socksgw:t}", a.counters.leaving()) == b"{}"
+        # The library itself tells its name, and does without if it may not.
+        log = map(str, redis.client().execute_command("ACL", "LOG"))
+        assert [each for each in log if "setinfo" not in each] == []
+    finally:
+        redis.close()
 
 
 def test_unheard(redis: LiveRedis) -> None:

@@ -34,8 +34,11 @@ _QUESTION: Final[dict[str, Any]] = {
     "rule": "socksgw-probe",
     "ticket": "",
 }
-#: A script that changes nothing.
-_SCRIPT: Final = "return redis.call('INFO', 'server')"
+#: A script that changes nothing; not every user may see what it returns.
+_SCRIPT: Final = """
+local said = redis.pcall('INFO')
+return type(said) == 'string' and said or ''
+"""
 _SINCE: Final = (6, 2)
 #: What Redis says, and what helps.
 _REMEDIES: Final = (
@@ -100,7 +103,9 @@ def _redis(config: Config, address: str) -> list[Answer]:
     assert config.cluster is not None
     server = serverOf(config, config.cluster)
     try:
-        said = server.run(_SCRIPT, config.cluster.name, b"").decode("utf-8", "replace")
+        # The rights of its user may end at the cluster's own keys.
+        key = f"{{socksgw:{config.cluster.name}}}"
+        said = server.run(_SCRIPT, key, b"").decode("utf-8", "replace")
     except RedisFailed as e:
         for mark, words, remedy in _REMEDIES:
             if mark.lower() in str(e).lower():
@@ -108,20 +113,20 @@ def _redis(config: Config, address: str) -> list[Answer]:
         raise ProbeFailed(str(e)) from None
     finally:
         server.close()
-    version = next(
-        (
-            line.partition(":")[2].strip()
-            for line in said.splitlines()
-            if line.startswith("redis_version:")
-        ),
-        "",
-    )
+    lines = (line.partition(":") for line in said.splitlines())
+    told = {name: value.strip() for name, _, value in lines}
+    version = told.get("redis_version", "")
     numbers = tuple(int(each) for each in version.split(".")[:2] if each.isdecimal())
     if numbers and numbers < _SINCE:
         raise ProbeFailed(f"it is of version {version}", "6.2 is needed, or later")
-    return [
-        Answer(f"Redis at {address}", f"answers, and runs scripts; version {version}")
-    ]
+    what, text = f"Redis at {address}", "answers, and runs scripts"
+    if not version:
+        return [Answer(what, f"{text}; its version is not for this user: +info")]
+    policy = told.get("maxmemory_policy", "")
+    if told.get("maxmemory", "0") != "0" and policy != "noeviction":
+        text += f", and drops what is counted when its memory is full ({policy})"
+        return [Answer(what, text, "warning", "set maxmemory-policy to noeviction")]
+    return [Answer(what, f"{text}; version {version}")]
 
 
 def _collector(config: Config) -> list[Answer]:
