@@ -129,12 +129,11 @@ class Side(WatchedHalf):
         memory = self.relay.settings.memory
         most = _SIZE
         if memory.scarce and (most := min(most, memory.room())) == 0:
-            if not taken:
+            if taken:
+                self._pass()
+            else:
                 self._wait()
-                return
-            # The memory budget is used up, but octets that the other socket
-            # accepts immediately are never held.
-            most = SCARCE
+            return
         allowance = self.allowance
         if allowance is not None and (most := allowance.room(most)) == 0:
             self._pace(allowance)
@@ -171,6 +170,45 @@ class Side(WatchedHalf):
             self._wait()
         elif came == _SIZE and self._way is _COPY:
             self._way = _SPLICE
+
+    def _pass(self) -> None:
+        """
+        Pass on what the other socket takes immediately: the memory budget is used up.
+
+        The rest stays in the queue of this one.
+        """
+        most, allowance = SCARCE, self.allowance
+        if allowance is not None and (most := allowance.room(most)) == 0:
+            self._pace(allowance)
+            return
+        went = 0
+        try:
+            came = self.socket.recv_into(_BUFFER, most, socket.MSG_PEEK)
+            if came == 0:
+                self._end()
+                return
+            try:
+                went = self.other.socket.send(_VIEW[:came])
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.other.unwritable()
+                return
+            if went:
+                self.socket.recv_into(_BUFFER, went)
+        except BlockingIOError:
+            self._told = 0
+            self._again()
+            return
+        except OSError:
+            self._fail()
+            return
+        if came < most and went == came:
+            self._told &= ~READ
+        if allowance is not None:
+            allowance.spend(went)
+        self.moved += went
+        self._wait(went == came)
 
     def _splice(self) -> None:
         """Have the kernel read once, and pass on what came."""
@@ -340,20 +378,22 @@ class Side(WatchedHalf):
         if held:
             settings.memory.give(held)
 
-    def _wait(self) -> None:
+    def _wait(self, room: bool = True) -> None:
         """
         Stop reading, since there is no memory.
 
         Reading goes on when there is some, or when the other side takes octets, so
         that none is needed.
+
+        @param room: whether the other side may take some now; no edge would come then.
         """
         self.stopReading()
         self._waiting = True
         settings, other = self.relay.settings, self.other
         settings.memory.wait(self._again)
         other._startWriting()
-        # It may have room, and then no edge would come.
-        settings.watch.again(other._fd, WRITE)
+        if room:
+            settings.watch.again(other._fd, WRITE)
 
     def _waitNoMore(self) -> None:
         """Forget that memory is waited for."""
