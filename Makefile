@@ -112,6 +112,7 @@ bench: $(VENV)/tested  ## measure against Dante, HAProxy and others, side by sid
 	$(BIN)/python tests/bench/inspection.py $(QUICK)
 	$(BIN)/python tests/bench/sinks.py $(QUICK)
 	$(BIN)/python tests/bench/workers.py $(QUICK)
+	$(BIN)/python tests/bench/deaths.py $(QUICK)
 	$(BIN)/python tests/bench/turns.py $(QUICK)
 	$(BIN)/python tests/bench/restarts.py $(QUICK)
 	$(BIN)/python tests/bench/restarts.py --workers 2 $(QUICK)

@@ -418,7 +418,7 @@ class Told:
     @ivar ends: lines of ends, by client and reason.
     @ivar sums: sessions that have no line of their own, by verdict.
     @ivar late: lines that the metrics need not have, by verdict: of a worker that died
-        soon after.
+        soon after; C{lateEnds}: the same of ends, by reason.
     @ivar unended: the clients of sessions that died with their worker.
     @ivar octets: how many came back from destinations.
     """
@@ -428,6 +428,7 @@ class Told:
         self.ends: Counter[tuple[str, str]] = Counter()
         self.sums: Counter[str] = Counter()
         self.late: Counter[str] = Counter()
+        self.lateEnds: Counter[str] = Counter()
         self.octets = 0
         ended = {e["session"] for e in journal if e["event"] == "end"}
         unended = []
@@ -439,6 +440,8 @@ class Told:
             elif event == "end":
                 self.ends[clients[line["session"]], line["reason"]] += 1
                 self.octets += line["received"]
+                if any(each.soonAfter(line) for each in dead):
+                    self.lateEnds[line["reason"]] += 1
             elif event in ("decision", "refused", "login-failed"):
                 verdict = line.get("verdict", "refuse")
                 clients[line["session"]] = line["client"]
@@ -496,6 +499,15 @@ def judged(run: Run) -> None:
     assert not told.ends - ends - run.endsOf(cut), "ends that nobody has seen"
     missing = Counter(place for place, _ in (ends - told.ends).elements())
     assert not missing - told.unended
+    # And by the metric: what was counted and has no line was cut off in between.
+    reasons: Counter[str] = Counter()
+    for (_, reason), count in told.ends.items():
+        reasons[reason] += count
+    counted = run.values("socksgw_session_ends_total", "reason")
+    # Those who were refused have no line of an end.
+    counted = Counter({why: n for why, n in counted.items() if why in reasons})
+    assert not reasons - told.lateEnds - counted, (reasons, counted)
+    assert (counted - reasons).total() <= told.unended.total(), (reasons, counted)
     # The octets of each are in its line; those who were cut off have seen some of them.
     most = _OCTETS * (cut.total() + told.unended.total())
     came = sum(each.octets for each in run.clients) + run.heldOctets
