@@ -147,17 +147,16 @@ def test_stalledReadersHoldABoundedAmount(
         assert _received(started, neighbour, size)
 
 
-def _filled(clients: list[socket.socket]) -> int:
-    """Send until nobody takes any more, and return how many octets that were."""
-    total, quiet = 0, time.monotonic()
+def _fill(clients: list[socket.socket]) -> None:
+    """Send until nobody takes any more."""
+    quiet = time.monotonic()
     while time.monotonic() < quiet + 0.5:
         for client in clients:
             client.setblocking(False)
             with suppress(BlockingIOError):
-                total += client.send(bytes(1 << 20))
+                client.send(bytes(1 << 20))
                 quiet = time.monotonic()
         time.sleep(0.1)
-    return total
 
 
 def test_stalledUploads(gateway: Gateway) -> None:
@@ -175,7 +174,7 @@ def test_stalledUploads(gateway: Gateway) -> None:
                 )
                 for version in _BOTH * 24
             ]
-            sent = _filled(clients)
+            _fill(clients)
             until(lambda: inPipes(started))
             assert 0 < held(started, deaf.port) <= MEMORY
             assert resident(started) - before <= MEMORY + ELSE
@@ -199,7 +198,7 @@ def test_aResetEndsAStalledUpload(gateway: Gateway) -> None:
             )
             for version in _BOTH
         ]
-        _filled(clients)
+        _fill(clients)
         for client in clients:
             reset(client)
         until(lambda: started.sockets <= fewest)
