@@ -29,13 +29,14 @@ from tests.live.clients import (
 )
 from tests.live.datagrams import asking
 from tests.live.raw import option6, request6
-from tests.live.running import VERSIONS, Running, resident, settled
+from tests.live.running import VERSIONS, WORKERS, Running, resident, settled
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
 
-#: What the gateway may hold for all of them: less than they would have it hold.
-MEMORY = 1_100_000
+#: What the gateway may hold for all of them: less than they would have it hold, and not
+#: less than a worker may be given.
+MEMORY = 1_100_000 * WORKERS
 #: What else a gateway with some hundred clients may need.
 ELSE = 40_000_000
 
