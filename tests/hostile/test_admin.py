@@ -15,7 +15,7 @@ import pytest
 
 from tests.live import raw
 from tests.live.clients import descriptorsFor
-from tests.live.running import ALL, HEAD, resident
+from tests.live.running import ALL, HEAD, resident, settled
 from tests.live.servers import Destination, echo
 from tests.live.serving import Serving, served
 
@@ -23,7 +23,9 @@ from tests.live.serving import Serving, served
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A gateway for all."""
-    yield from served(tmp_path_factory.mktemp("attacked"), HEAD + ALL)
+    for each in served(tmp_path_factory.mktemp("attacked"), HEAD + ALL):
+        settled(each.gateway)
+        yield each
 
 
 def answer(serving: Serving, octets: bytes, seconds: float = 20) -> bytes:

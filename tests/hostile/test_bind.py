@@ -34,7 +34,7 @@ from tests.live.datagrams import (
     tcpListeners,
 )
 from tests.live.names import A, NameServer, a, answer
-from tests.live.running import LOOPBACK, ROOT, Running, running
+from tests.live.running import LOOPBACK, ROOT, Running, running, settled
 from tests.live.servers import freePorts
 from tests.tools.waiting import until
 
@@ -586,7 +586,7 @@ def test_aClientThatIsKilled(shared: Running) -> None:
 def test_aThousandAbandoned(gateway: Callable[..., Running]) -> None:
     """No listener and no descriptor is left of them, and each has its end."""
     with descriptorsFor(6000):
-        serving = gateway(TEXT)
+        serving = settled(gateway(TEXT))
         bind(serving.port)[0].close()
         until(lambda: serving.journal("end"))
         until(lambda: len(tcpListeners(serving)) == 1)

@@ -19,7 +19,7 @@ from tests.live.clients import isClosed, opened
 from tests.live.datagrams import Echo, udpPorts
 from tests.live.masque import Tunnel, answered, capsule, integer, request
 from tests.live.names import AAAA, A, NameServer, a, aaaa, answer
-from tests.live.running import LOOPBACK, Running, running, socksgw
+from tests.live.running import LOOPBACK, Running, running, settled, socksgw
 from tests.live.servers import Certificate, Web
 from tests.tools.sockets import RESET
 from tests.tools.waiting import until
@@ -572,7 +572,7 @@ def test_limits(gateway: Callable[..., Running], echo: Echo) -> None:
 
 def test_nothingIsLeft(gateway: Callable[..., Running], echo: Echo) -> None:
     """However clients go: no descriptor, and a line for each beginning and end."""
-    serving = gateway(TEXT)
+    serving = settled(gateway(TEXT))
     with Tunnel(serving.port, *echo.place) as tunnel:
         tunnel.send(b"first")
         assert tunnel.receive() == b"first"

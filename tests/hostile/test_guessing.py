@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.live.clients import exactly, opened
 from tests.live.raw import login, login6, request6
-from tests.live.running import Running, processorTime, socksgw
+from tests.live.running import Running, processorTime, settled, socksgw
 from tests.tools.waiting import until
 
 USER, PASSWORD = b"alice", b"correct-horse"
@@ -88,7 +88,7 @@ def test_guessing(gateway: Callable[..., Running], tmp_path: Path) -> None:
     users = tmp_path / "users"
     made = socksgw("passwd", str(users), "alice", stdin=PASSWORD.decode() + "\n")
     assert made.returncode == 0, made.stderr
-    serving = gateway(CONFIGURATION.format(users=users))
+    serving = settled(gateway(CONFIGURATION.format(users=users)))
     wrong = [(USER, b"guess%d" % number) for number in range(100)]
 
     assert _tried(serving, "127.0.0.1", wrong[:10]) == {_NO: 10}

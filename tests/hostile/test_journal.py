@@ -75,7 +75,8 @@ def test_aReloadAppliesMaxSizeAndStrangersAreSummed(
 ) -> None:
     """Refused clients are counted, and what max_size says holds at once."""
     started = gateway('[audit]\nmax_size = "10MB"\n' + OPEN)
-    count = 1200
+    # Each worker writes so many lines before it sums.
+    count = 1200 * WORKERS
     for _ in range(count):
         with closing(opened(started.port)) as client:
             # Only a method that nobody knows (RFC 1928 section 3).

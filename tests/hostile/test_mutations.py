@@ -24,7 +24,7 @@ from tests.live.clients import (
     tunnel,
 )
 from tests.live.names import A, NameServer, a, answer
-from tests.live.running import Running
+from tests.live.running import Running, settled
 from tests.tools.waiting import until
 
 Gateway = Callable[..., Running]
@@ -238,7 +238,7 @@ def test_mutatedHandshakesHarmNothing(gateway: Gateway) -> None:
 
     with descriptorsFor(1000), NameServer(script) as names, Server() as echo:
         configuration = _CONFIGURATION.format(names=names.place, port=echo.port)
-        started = gateway(configuration)
+        started = settled(gateway(configuration))
         handshakes = _handshakes(echo.port)
         # What the first session of each kind keeps: look-up, pool and the like.
         for octets in handshakes:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.live import raw
 from tests.live.clients import Server, descriptorsFor, exactly, isClosed
-from tests.live.running import LOOPBACK, WORKERS, Running
+from tests.live.running import LOOPBACK, WORKERS, Running, settled
 from tests.tools.proxyheaders import checked, line, tls, vector, version2
 from tests.tools.sockets import RESET
 from tests.tools.waiting import until
@@ -78,7 +78,7 @@ def test_slow(gateway: Gateway, echo: Server) -> None:
     served, and each is closed at the absolute deadline, without a line.
     """
     with descriptorsFor(3 * SLOW):
-        started = gateway(CONFIGURATION)
+        started = settled(gateway(CONFIGURATION))
         for _ in range(2):
             _slowly(started, echo)
         assert started.journal("refused") + started.journal("refusals") == []

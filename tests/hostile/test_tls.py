@@ -16,7 +16,7 @@ import pytest
 
 from tests.live.clients import GREETING, Server, exactly, four, request5, reset
 from tests.live.datagrams import Echo, addressed, replied
-from tests.live.running import LOOPBACK, Running
+from tests.live.running import LOOPBACK, Running, settled
 from tests.live.servers import program
 from tests.tools.waiting import until
 
@@ -155,7 +155,7 @@ def test_theDestinationGoesWhileTheClientSends(running: Running) -> None:
         request = request5(four("127.0.0.1"), server.getsockname()[1])
         with closing(asked(running, request)) as client:
             assert replied(client)[0] == 0
-            before = running.descriptors
+            before = settled(running).descriptors
             peer, _ = server.accept()
             client.sendall(b"hello")
             assert exactly(peer, 5) == b"hello"

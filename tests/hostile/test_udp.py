@@ -40,7 +40,7 @@ from tests.live.datagrams import (
 )
 from tests.live.names import A, NameServer, a, answer
 from tests.live.raw import login6, request6
-from tests.live.running import LOOPBACK, ROOT, Running, running
+from tests.live.running import LOOPBACK, ROOT, Running, running, settled
 from tests.live.servers import freePorts
 from tests.tools.waiting import until
 
@@ -714,7 +714,7 @@ def test_aThousandAssociations(gateway: Callable[..., Running]) -> None:
     """Open at once by both protocols, each with its echo; then nothing is left."""
     count = 1000
     with descriptorsFor(6000), ExitStack() as stack:
-        serving = gateway(TEXT)
+        serving = settled(gateway(TEXT))
         server = stack.enter_context(Echo())
         before = _settled(serving, server)
         with ExitStack() as clients:
