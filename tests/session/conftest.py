@@ -11,15 +11,28 @@ import pytest
 
 from socksgw.login.secrets import SecretsFile, setSecret
 from socksgw.session import express
+from socksgw.session.stage import Stage
+from socksgw.wire.whole import Octets
 from tests.fakes.gateway import CANARY
 
 
 @pytest.fixture(scope="module", params=["express", "other lane"])
 def lane(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whether there is an express lane: what comes of a session is the same."""
-    before, express.OPEN = express.OPEN, request.param == "express"
-    yield
-    express.OPEN = before
+    begun: list[Stage] = []
+    begin = express.Express.begin
+
+    def counting(lane: express.Express, octets: Octets) -> None:
+        begun.append(lane._session.stage)
+        begin(lane, octets)
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(express.Express, "begin", counting)
+        patching.setattr(express, "OPEN", request.param == "express")
+        yield
+    assert express.OPEN
+    if request.param != "express":
+        assert not begun
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import dns.flags
@@ -29,6 +30,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from socksgw.audit import chain
 from socksgw.config.loading import loads
+from socksgw.console.selftest.vectors import VECTORS
 from socksgw.errors import Killed
 from socksgw.gateway.gateway import Gateway
 from socksgw.relay.splice import SpliceRelay
@@ -42,7 +44,20 @@ from tests.tools.building import built
 from tests.tools.catalogue import catalogued
 from tests.tools.certificates import Authority, server
 from tests.tools.hellos import hello
+from tests.tools.mutating import mutated
+from tests.tools.requests import BROKEN
 from tests.tools.samples import CLIENTS
+from tests.tools.vectors import (
+    LITERALS,
+    REFUSED,
+    REQUESTS4,
+    REQUESTS5,
+    REQUESTS6,
+    WHOLE6,
+)
+from tests.tools.vectors import (
+    NAMES as HOSTS,
+)
 
 HERE: Final = Address.parse("127.0.0.1")
 #: Answers to nothing, and does not refuse it either.
@@ -299,6 +314,24 @@ class Origin:
             each.close()
 
 
+#: What the sessions of all worlds began with on the lane.
+BEGINNINGS: Final[list[bytes]] = []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _counted() -> Iterator[None]:
+    """Sessions on the lane are counted."""
+    begin = Express.begin
+
+    def counting(lane: Express, octets: bytes) -> None:
+        BEGINNINGS.append(bytes(octets))
+        begin(lane, octets)
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(Express, "begin", counting)
+        yield
+
+
 class World:
     """
     A gateway, one of its clients at a time, and the time.
@@ -324,6 +357,7 @@ class World:
         self.gateway.listen()
         self.gateway.start()
         ((_, self.port),) = self.gateway.bound()
+        #: How many of its sessions have begun on the lane.
         self.lanes = 0
         self._read = 0
         self.lines()
@@ -342,10 +376,13 @@ class World:
     def turn(self) -> None:
         """Let everybody do something."""
         express.OPEN = self.lane
+        before = len(BEGINNINGS)
         try:
             self.reactor.iterate(0)
         finally:
             express.OPEN = True
+        self.lanes += len(BEGINNINGS) - before
+        assert self.lane or not self.lanes
         self.origin.turn()
 
     def turns(self, number: int = 12) -> None:
@@ -426,11 +463,14 @@ class World:
         """Stop."""
         done: list[object] = []
         self.gateway.stop().addBoth(done.append)
-        while not done:
+        # What a failed test has left would stay for ever, since time stands still.
+        end = time.monotonic() + 30
+        while not done and time.monotonic() < end:
             self.turn()
         self.reactor.fireSystemEvent("shutdown")
         for reader in self.reactor.removeAll():
             reader.connectionLost(None)
+        assert done, "a session is left"
 
 
 class Client:
@@ -716,11 +756,68 @@ def test_bothLanesAreAlike(both: Both, name: str) -> None:
     Whatever clients say, in one piece and octet by octet, for the first time and again.
     """
     octets = requests(both.port)[name]
+    lanes = both.worlds[0].lanes
     for _ in range(2):
         both.same(saying([octets]))
+    # The lane is what is compared with the other one.
+    assert both.worlds[0].lanes - lanes == (2 if octets else 0)
     if len(octets) < 60:
         both.same(saying(cut(octets, range(len(octets)))))
     both.same(saying([octets], "reset"))
+
+
+def wire() -> dict[str, bytes]:
+    """The messages that the wire and C{socksgw selftest} are tested with, as clients."""
+    none = b"\5\1\0"
+    found = {
+        **{f"4: {said}": bytes.fromhex(said) for said, _ in REQUESTS4},
+        **{f"6: {said}": bytes.fromhex(said) for said, _ in REQUESTS6},
+        **{f"6: {said}": bytes.fromhex(said) for said, *_ in WHOLE6},
+        **{f"http: {name}": said + b"\r\n" for name, (said, _) in BROKEN.items()},
+    }
+    for text, *_ in REQUESTS5:
+        found[f"5: {text}"] = none + bytes.fromhex(text)
+        found[f"5, logged in: {text}"] = LOGIN + bytes.fromhex(text)
+    for said in (*dict(LITERALS), *dict(HOSTS), *REFUSED):
+        if len(said) < 256:
+            place = b"\3" + bytes((len(said),)) + said + b"\0\x50"
+            found[f"host: {said!r}"] = none + b"\5\1\0" + place
+    here = socks5.encodeRequest(1, HERE, 1)
+    for version in (0, 1, 2, 4, 6, 255):
+        other = bytes((version,))
+        found[f"greeting of version {version}"] = other + none[1:] + here
+        found[f"request of version {version}"] = none + other + here[1:]
+        found[f"login of version {version}"] = LOGIN[:4] + other + LOGIN[5:] + here
+    for each in VECTORS:
+        before = none if each.before and each.protocol == "socks5" else b""
+        found[each.called] = before + each.octets
+    return found
+
+
+@pytest.mark.parametrize("said", wire().values(), ids=[*wire()])
+def test_everyMessageOfTheWire(plain: Both, said: bytes) -> None:
+    """Whole, with more behind, and octet by octet."""
+    lanes = plain.worlds[0].lanes
+    plain.same(saying([said]))
+    plain.same(saying([said + b"hello"]))
+    assert plain.worlds[0].lanes == lanes + 2
+    if len(said) < 60:
+        plain.same(saying(cut(said, range(len(said)))))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.integers(0, 1 << 32),
+    st.lists(st.integers(0, 600), max_size=3),
+    st.sampled_from(["end", "reset", "close"]),
+)
+def test_mutated(plain: Both, seed: int, places: list[int], how: str) -> None:
+    """Conversations with octets changed, lost, doubled, and put together of two."""
+    valid = [said for said in requests(plain.port).values() if 0 < len(said) < 1000]
+    octets = mutated(valid, Random(seed))
+    lanes = plain.worlds[0].lanes
+    plain.same(saying(cut(octets, places), how))
+    assert plain.worlds[0].lanes == lanes + bool(octets)
 
 
 @settings(deadline=None, max_examples=120)

@@ -42,6 +42,8 @@ from socksgw.policy.decision import Decision
 from socksgw.policy.leaving import Leaving
 from socksgw.policy.questions import Obligations, Verdict
 from socksgw.route.failures import failureFor
+from socksgw.session import express
+from socksgw.session.express import Express
 from socksgw.session.session import Session
 from socksgw.session.stage import Stage
 from socksgw.system.fairly import ASKING
@@ -1651,3 +1653,26 @@ def test_aPasswordThatIsWrong(gateway: Gateway) -> None:
     for octets in (b"\x05\x01\x02" + WRONG, request6(option6(4, b"\2" + WRONG))):
         gateway.connect(octets)
         assert gateway.sessions[-1].shown is None
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whichLane(gateway: Gateway, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where there is an express lane these sessions keep it to their end, but for HTTP;
+    where there is none they do not come near it.
+    """
+    told: list[str] = []
+    call = {name: getattr(Express, name) for name in ("begin", "_relayed")}
+    for name in call:
+
+        def noting(lane: Any, *what: Any, name: str = name) -> None:
+            told.append(name)
+            call[name](lane, *what)
+
+        monkeypatch.setattr(Express, name, noting)
+    # The second login is remembered.
+    for _ in range(2):
+        del told[:]
+        gateway.connect(WAYS[way])
+    whole = ["begin"] if way.startswith("http") else ["begin", "_relayed"]
+    assert told == (whole if express.OPEN else [])

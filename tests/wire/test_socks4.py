@@ -15,64 +15,12 @@ from socksgw.wire.codes import Reply
 from socksgw.wire.events import Replied, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from tests.tools.samples import hosts4, names, ports
+from tests.tools.vectors import REQUESTS4
 
 V4 = Address.parse("192.0.2.7")
 
 
-REQUESTS: list[tuple[str, Requested]] = [
-    # SOCKS 4, CONNECT: VN CD DSTPORT DSTIP USERID NULL.
-    (
-        "04 01 0050 c0000207 66726564 00",
-        Requested(4, 1, V4, 80, b"192.0.2.7", b"fred"),
-    ),
-    ("04 01 ffff c0000207 00", Requested(4, 1, V4, 65535, b"192.0.2.7", b"")),
-    # SOCKS 4, BIND: the same form.
-    ("04 02 0015 c0000207 00", Requested(4, 2, V4, 21, b"192.0.2.7", b"")),
-    # Another command is no concern of the wire.
-    ("04 7f 0015 c0000207 00", Requested(4, 0x7F, V4, 21, b"192.0.2.7", b"")),
-    # SOCKS 4A: 0.0.0.x with x not zero: the name follows USERID's NULL.
-    (
-        "04 01 01bb 00000001 00 6578616d706c652e636f6d 00",
-        Requested(4, 1, "example.com", 443, b"example.com", b""),
-    ),
-    (
-        "04 01 01bb 000000ff 66726564 00 6578616d706c652e636f6d 00",
-        Requested(4, 1, "example.com", 443, b"example.com", b"fred"),
-    ),
-    (
-        "04 02 01bb 00000080 00 61 00",
-        Requested(4, 2, "a", 443, b"a", b""),
-    ),
-    # A literal in 4A's name is that address, an IPv6 one too.
-    (
-        "04 01 0050 00000001 00 3139322e302e322e37 00",
-        Requested(4, 1, V4, 80, b"192.0.2.7", b""),
-    ),
-    (
-        "04 01 0050 00000001 00 5b3a3a315d 00",
-        Requested(4, 1, Address.parse("::1"), 80, b"[::1]", b""),
-    ),
-    # 0.0.0.0 is not 4A's, nor is 0.0.1.x or 0.1.0.x or 1.0.0.x.
-    (
-        "04 01 0050 00000000 00",
-        Requested(4, 1, Address(bytes(4)), 80, b"0.0.0.0", b""),
-    ),
-    (
-        "04 01 0050 00000101 00",
-        Requested(4, 1, Address(b"\0\0\1\1"), 80, b"0.0.1.1", b""),
-    ),
-    (
-        "04 01 0050 00010001 00",
-        Requested(4, 1, Address(b"\0\1\0\1"), 80, b"0.1.0.1", b""),
-    ),
-    (
-        "04 01 0050 01000001 00",
-        Requested(4, 1, Address(b"\1\0\0\1"), 80, b"1.0.0.1", b""),
-    ),
-]
-
-
-@pytest.mark.parametrize(("octets", "request_"), REQUESTS, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(("octets", "request_"), REQUESTS4, ids=lambda v: str(v)[:40])
 def test_readRequest(octets: str, request_: Requested) -> None:
     """The request of SOCKS 4 and 4A; what is behind it stays."""
     reader = Reader(bytes.fromhex(octets) + b"a\0b\0")

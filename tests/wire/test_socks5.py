@@ -16,6 +16,7 @@ from socksgw.wire.codes import Reply
 from socksgw.wire.events import MethodSelected, MethodsOffered, Replied, Requested
 from socksgw.wire.reader import NeedMoreData, Reader, WireError
 from tests.tools.samples import hosts, names, ports
+from tests.tools.vectors import REQUESTS5
 
 V4 = Address.parse("192.0.2.7")
 V6 = Address.parse("2001:db8::1")
@@ -78,54 +79,7 @@ def test_selectionOfAnotherVersion(version: int) -> None:
         socks5.readSelection(Reader(bytes((version, 0))))
 
 
-REQUESTS: list[tuple[str, int, object, int, bytes]] = [
-    # CONNECT to an IPv4 address, port 80 (ATYP 01).
-    ("05 01 00 01 c0000207 0050", 1, V4, 80, b"192.0.2.7"),
-    # BIND and UDP ASSOCIATE have the same form.
-    ("05 02 00 01 c0000207 ffff", 2, V4, 65535, b"192.0.2.7"),
-    ("05 03 00 01 00000000 0000", 3, Address(bytes(4)), 0, b"0.0.0.0"),
-    # A name: its length, no NUL (ATYP 03).
-    (
-        "05 01 00 03 0b 6578616d706c652e636f6d 01bb",
-        1,
-        "example.com",
-        443,
-        b"example.com",
-    ),
-    ("05 01 00 03 01 61 0001", 1, "a", 1, b"a"),
-    # An IPv6 address (ATYP 04).
-    (
-        "05 01 00 04 20010db8000000000000000000000001 0016",
-        1,
-        V6,
-        22,
-        b"2001:db8::1",
-    ),
-    # An IPv4-mapped one is that IPv4 address.
-    (
-        "05 01 00 04 00000000000000000000ffff7f000001 0050",
-        1,
-        Address.parse("127.0.0.1"),
-        80,
-        b"127.0.0.1",
-    ),
-    # A literal in a name field is that address, whatever its spelling.
-    (
-        "05 01 00 03 09 3139322e302e322e37 0050",
-        1,
-        V4,
-        80,
-        b"192.0.2.7",
-    ),
-    ("05 01 00 03 05 5b3a3a315d 0050", 1, Address.parse("::1"), 80, b"[::1]"),
-    # A command that has no name is no concern of the wire.
-    ("05 aa 00 01 c0000207 0050", 0xAA, V4, 80, b"192.0.2.7"),
-    # RSV is not looked at.
-    ("05 01 ff 01 c0000207 0050", 1, V4, 80, b"192.0.2.7"),
-]
-
-
-@pytest.mark.parametrize(("octets", "command", "host", "port", "asked"), REQUESTS)
+@pytest.mark.parametrize(("octets", "command", "host", "port", "asked"), REQUESTS5)
 def test_readRequest(
     octets: str, command: int, host: Any, port: int, asked: bytes
 ) -> None:

@@ -22,50 +22,13 @@ from socksgw.wire.socks6 import Socks6Replied
 from socksgw.wire.socks6options import NO_OPTIONS, OPTIONS_LIMIT
 from socksgw.wire.stacks import TOS, Leg, Stack
 from tests.tools.samples import hosts, names, ports
+from tests.tools.vectors import REQUESTS6, WHOLE6
 
 V4 = Address.parse("192.0.2.7")
 V6 = Address.parse("2001:db8::1")
-#: Figure "SOCKS 6 Request": version, command, length of the options, port, padding,
-#: address type, address, options.
-REQUESTS: list[tuple[str, Requested]] = [
-    (
-        "06 01 0000 0050 00 01 c0000207",
-        Requested(6, 1, V4, 80, b"192.0.2.7", b""),
-    ),
-    (
-        "06 02 0000 ffff 00 04 20010db8000000000000000000000001",
-        Requested(6, 2, V6, 65535, b"2001:db8::1", b""),
-    ),
-    # A name of 11 octets: with its length there is no padding.
-    (
-        "06 01 0000 01bb 00 03 0b 6578616d706c652e636f6d",
-        Requested(6, 1, "example.com", 443, b"example.com", b""),
-    ),
-    # One octet: two of padding, which draft -11 does not count.
-    ("06 03 0000 01bb 00 03 01 61 0000", Requested(6, 3, "a", 443, b"a", b"")),
-    # The same as the unpublished draft -12 has it: the length counts the padding.
-    ("06 03 0000 01bb 00 03 03 61 0000", Requested(6, 3, "a", 443, b"a", b"")),
-    ("06 01 0000 01bb 00 03 02 6162 00", Requested(6, 1, "ab", 443, b"ab", b"")),
-    ("06 01 0000 01bb 00 03 03 616263", Requested(6, 1, "abc", 443, b"abc", b"")),
-    # NOOP, whose other fields are zero.
-    (
-        "06 00 0000 0000 00 01 00000000",
-        Requested(6, 0, Address(bytes(4)), 0, b"0.0.0.0", b""),
-    ),
-    # Another command is no concern of the wire; nor is padding that is not zero.
-    (
-        "06 7f 0000 0050 ff 01 c0000207",
-        Requested(6, 0x7F, V4, 80, b"192.0.2.7", b""),
-    ),
-    # An option that nobody knows (experimental).
-    (
-        "06 01 0008 0050 00 01 c0000207 fc00 0008 01020304",
-        Requested(6, 1, V4, 80, b"192.0.2.7", b""),
-    ),
-]
 
 
-@pytest.mark.parametrize(("octets", "request_"), REQUESTS, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(("octets", "request_"), REQUESTS6, ids=lambda v: str(v)[:40])
 def test_readRequest(octets: str, request_: Requested) -> None:
     """Section 4; what is behind it stays."""
     reader = Reader(bytes.fromhex(octets) + b"a\0b")
@@ -73,7 +36,7 @@ def test_readRequest(octets: str, request_: Requested) -> None:
     assert reader.take(3) == b"a\0b"
 
 
-@pytest.mark.parametrize("octets", [each for each, _ in REQUESTS])
+@pytest.mark.parametrize("octets", [each for each, _ in REQUESTS6])
 def test_aRequestThatIsNotWhole(octets: str) -> None:
     """Wherever it ends, more of it is awaited."""
     whole = bytes.fromhex(octets)
@@ -84,7 +47,7 @@ def test_aRequestThatIsNotWhole(octets: str) -> None:
 
 def test_withoutOptions() -> None:
     """The usual request makes no object for them."""
-    request = socks6.readRequest(Reader(bytes.fromhex(REQUESTS[0][0])))
+    request = socks6.readRequest(Reader(bytes.fromhex(REQUESTS6[0][0])))
     assert request.options is NO_OPTIONS
 
 
@@ -300,69 +263,8 @@ def test_errorsWanted(command: int, option: str, told: str) -> None:
         assert octets == bytes((6, reply)) + bytes.fromhex(expected)
 
 
-#: Requests that are read at one look (sections 4, 8.2, 8.3): with what they say of the
-#: login, by method; the methods of one by messages; and the octets without the options.
-WHOLE: list[tuple[str, tuple[object, ...], dict[int, str], str, str]] = [
-    (
-        "06 01 0000 0050 00 01 c0000207",
-        (1, V4, 80, b"192.0.2.7"),
-        {},
-        "",
-        "06 01 0000 0050 00 01 c0000207",
-    ),
-    (
-        "06 01 0000 ffff 00 04 20010db8000000000000000000000001",
-        (1, V6, 65535, b"2001:db8::1"),
-        {},
-        "",
-        "06 01 0000 ffff 00 04 20010db8000000000000000000000001",
-    ),
-    # No host; neither is it broken.
-    (
-        "06 01 0000 0050 00 03 00 000000",
-        (1, BadHost(b"", "empty"), 80, b""),
-        {},
-        "",
-        "06 01 0000 0050 00 03 00 000000",
-    ),
-    # Two octets, which with their length want one of padding; as in draft -12.
-    (
-        "06 01 0000 01bb 00 03 03 6162 00",
-        (1, "ab", 443, b"ab"),
-        {},
-        "",
-        "06 01 0000 01bb 00 03 03 6162 00",
-    ),
-    # Authentication Method Advertisement of 02 and 01, without initial data; padding.
-    (
-        "06 01 0008 01bb 00 03 03 616263 0002 0008 0000 02 01",
-        (1, "abc", 443, b"abc"),
-        {},
-        "0201",
-        "06 01 0000 01bb 00 03 03 616263",
-    ),
-    # Authentication Data of method 02: user "a", password "b", padding of two octets.
-    (
-        "06 01 000c 0050 00 01 c0000207 0004 000c 02 01 01 61 01 62 0000",
-        (1, V4, 80, b"192.0.2.7"),
-        {2: "01 01 61 01 62 0000"},
-        "",
-        "06 01 0000 0050 00 01 c0000207",
-    ),
-    # Both, with one that nobody knows between them; some initial data.
-    (
-        "06 01 0018 01bb 00 04 20010db8000000000000000000000001"
-        "0004 0008 03 616263 fc00 0008 00000000 0002 0008 0005 02 00",
-        (1, V6, 443, b"2001:db8::1"),
-        {3: "616263"},
-        "02",
-        "06 01 0000 01bb 00 04 20010db8000000000000000000000001",
-    ),
-]
-
-
 @pytest.mark.parametrize(
-    ("octets", "said", "data", "methods", "bare"), WHOLE, ids=lambda v: str(v)[:40]
+    ("octets", "said", "data", "methods", "bare"), WHOLE6, ids=lambda v: str(v)[:40]
 )
 @pytest.mark.parametrize("view", [bytes, memoryview])
 def test_readWhole(
