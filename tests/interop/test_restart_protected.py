@@ -203,7 +203,8 @@ def test_liveSessions(
         octets[name] = 12
         # They are all in the first process.
         assert gateway.process.poll() is None
-        assert gateway.metered("socksgw_live_sessions") == 4
+        # Each process tells the next one once a second.
+        until(lambda: gateway.metered("socksgw_live_sessions") == 4)
     assert gateway.over(pids[0]) == 0
     assert gateway.over(pids[1]) == 0
     until(lambda: len(gateway.journal("end")) == 4)
