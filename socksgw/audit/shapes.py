@@ -147,7 +147,7 @@ _NEEDED: Final[Mapping[str, Sequence[str]]] = {
 
 
 def _compiled(event: str) -> tuple[frozenset[str], Mapping[str, Check]]:
-    """Return the members that lines of an event have, and what is seen to of each."""
+    """Return the members that lines of an event need, and how each value is checked."""
     members = ("v", "n", "time", "event", "worker", "hash", *CATALOGUE[event])
     return frozenset(("n", "time", "event", *_NEEDED.get(event, ()))), {
         name: _OF.get((event, name), _CHECKS.get(name, _isText))

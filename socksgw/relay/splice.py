@@ -141,7 +141,8 @@ class SpliceRelay(Relay):
         """
         Take note that a peer has closed its Unix socket.
 
-        The kernel has all it brought, and the other side has been told of the end. Nothing it sends could be delivered.
+        The kernel has all it brought, and the other side has been told of the end.
+        Nothing that the other side sends could be delivered.
         """
         if not self._over and not self._waits(side, self.left):
             self.finish("closed")
