@@ -101,7 +101,8 @@ def _ends(fields: Fields, kind: str, document: dict[str, Any]) -> None:
         }
         if fields.get("application"):
             document["network"]["protocol"] = fields["application"]
-    if "sent" in fields:
+    # Whoever else has written a line may have them in one that has no destination.
+    if "sent" in fields and "network" in document:
         sent, received = fields["sent"], fields["received"]
         source["bytes"], destination["bytes"] = sent, received
         document["network"]["bytes"] = sent + received

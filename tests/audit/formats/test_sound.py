@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from socksgw.audit.catalogue import CATALOGUE
@@ -45,6 +45,7 @@ _LINES = st.tuples(
 
 @pytest.mark.parametrize("form", [each for each in FORMATS if each != "native"])
 @given(line=_LINES)
+@example(line={"event": "start", "sent": None})
 def test_anyLine(form: str, line: dict[str, Any]) -> None:
     """Whatever the members are."""
     made = formatOf(form, "edge")
