@@ -213,8 +213,8 @@ class Checks:
         check.source = source
         check.timer = throttle.callLater(_SECONDS, self._giveUp, check)
         if len(alone) > _DESERTED:
-            # Those of a source have their turns in the order in which they came. What
-            # has not begun can be given up without being counted as a failure.
+            # The checks of a source begin in the order in which they came. One that has
+            # not begun can be given up without being counted as a failed login.
             last = max(alone, key=lambda each: each.number)
             assert last.source is not None
             source = last.source

@@ -175,7 +175,7 @@ class Side(WatchedHalf):
         """
         Pass on what the other socket takes immediately: the memory budget is used up.
 
-        The rest stays in the queue of this one.
+        What it does not take stays in this socket's receive queue.
         """
         most, allowance = SCARCE, self.allowance
         if allowance is not None and (most := allowance.room(most)) == 0:
